@@ -1,0 +1,138 @@
+// How a publish becomes a lease: the gateway asks, the coordinator answers, the transcoder renews.
+import { z } from 'zod'
+import { nodeIdSchema } from './membership.ts'
+import { refusals } from './refusal.ts'
+
+const refusalCodes = Object.keys(refusals) as [keyof typeof refusals, ...(keyof typeof refusals)[]]
+export const refusalCodeSchema = z.enum(refusalCodes)
+
+/** Lower-case hex SHA-256 of the stream key. The key itself never goes to the coordinator. */
+export const keyDigestSchema = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** Body of `POST /internal/v1/publishes`. */
+export const publishRequestSchema = z.object({
+  keyDigest: keyDigestSchema,
+  gateway: nodeIdSchema,
+  /** Edge that the publisher came in by; null for a direct publish. */
+  pop: nodeIdSchema.nullable(),
+  clientAddress: z.string(),
+  /** Names this one connection of the publisher, made by the relay that owns it. */
+  nonce: z.string().regex(/^[A-Za-z0-9_-]{16,64}$/),
+  /** What the ring of the gateway's snapshot answers; the lease decides. */
+  candidate: nodeIdSchema.nullable(),
+})
+export type PublishRequest = z.infer<typeof publishRequestSchema>
+
+/** 200 answer. `ticket` is a signed `PublishTicket` that opens the transcoder. */
+export const publishGrantSchema = z.object({
+  liveId: z.string(),
+  broadcastId: z.uuid(),
+  epoch: z.int().positive(),
+  transcoder: z.object({ id: nodeIdSchema, rtmp: z.string(), url: z.string() }),
+  ticket: z.string(),
+})
+export type PublishGrant = z.infer<typeof publishGrantSchema>
+
+/** Answer with status 403 (not allowed), 409 or 503 (try again). */
+export const publishRefusalSchema = z.object({ code: refusalCodeSchema, message: z.string() })
+
+/** Claims of the ticket (a JWS under the cluster secret, valid 30 s) that the gateway shows the transcoder. */
+export const publishTicketSchema = z.object({
+  liveId: z.string(),
+  broadcastId: z.uuid(),
+  /** Short, random, unique per broadcast: opens the public names of its takes. */
+  broadcastTag: z.string().regex(/^[a-z0-9]{8,16}$/),
+  broadcastStartedAt: z.number(),
+  epoch: z.int().positive(),
+  nonce: z.string(),
+  /** Transcoder and the start of its process that hold the lease. */
+  transcoder: nodeIdSchema,
+  instance: z.uuid(),
+  record: z.boolean(),
+  /** Takes of this broadcast so far; the next take gets this number plus one. */
+  takes: z.int().nonnegative(),
+})
+export type PublishTicket = z.infer<typeof publishTicketSchema>
+
+export const videoFactsSchema = z.object({
+  codec: z.string(),
+  width: z.int(),
+  height: z.int(),
+  framesPerSecond: z.number().nullable(),
+  bitsPerSecond: z.number(),
+  keyframeIntervalSeconds: z.number().nullable(),
+})
+export const audioFactsSchema = z.object({
+  codec: z.string(),
+  sampleRate: z.int(),
+  channels: z.int(),
+  bitsPerSecond: z.number(),
+})
+export const renditionSchema = z.object({
+  name: z.string(),
+  width: z.int(),
+  height: z.int(),
+  framesPerSecond: z.number(),
+  bitsPerSecond: z.number(),
+  codecs: z.string(),
+  isSource: z.boolean(),
+})
+export type VideoFacts = z.infer<typeof videoFactsSchema>
+export type AudioFacts = z.infer<typeof audioFactsSchema>
+export type Rendition = z.infer<typeof renditionSchema>
+
+/** Body of `POST /internal/v1/leases/{liveId}/renew`, every 2 s; the lease lives 6 s. */
+export const leaseRenewalSchema = z.object({
+  epoch: z.int().positive(),
+  instance: z.uuid(),
+  nonce: z.string().nullable(),
+  /** `live` while media arrives, `held` while waiting for the publisher to come back. */
+  state: z.enum(['live', 'held']),
+  takes: z.int().nonnegative(),
+  cost: z.number().nonnegative(),
+  video: videoFactsSchema.nullable(),
+  audio: audioFactsSchema.nullable(),
+  renditions: z.array(renditionSchema),
+})
+export type LeaseRenewal = z.infer<typeof leaseRenewalSchema>
+
+/** `lost` is an answer (status 409), never an error: a node that gets an error keeps the stream. */
+export const leaseAnswerSchema = z.object({
+  outcome: z.enum(['held', 'lost']),
+  epoch: z.int().nonnegative(),
+  /** Set when the operator asked to end the broadcast. */
+  stop: z.boolean().default(false),
+})
+export type LeaseAnswer = z.infer<typeof leaseAnswerSchema>
+
+/** Body of `POST /internal/v1/leases/{liveId}/release`: the broadcast ends. */
+export const leaseReleaseSchema = z.object({
+  epoch: z.int().positive(),
+  instance: z.uuid(),
+  reason: z.enum([
+    'publisher-left',
+    'refused',
+    'transcoder-stopping',
+    'transcoder-failed',
+    'stopped',
+  ]),
+})
+export type LeaseRelease = z.infer<typeof leaseReleaseSchema>
+
+/** Body of `PUT /internal/v1/recordings/{id}`: one replay per broadcast, of the takes that this transcoder has. */
+export const recordingReportSchema = z.object({
+  liveId: z.string(),
+  broadcastId: z.uuid(),
+  transcoder: nodeIdSchema,
+  startedAt: z.number(),
+  durationMs: z.number().nonnegative(),
+  sizeBytes: z.number().nonnegative(),
+  renditions: z.array(renditionSchema),
+})
+export type RecordingReport = z.infer<typeof recordingReportSchema>
+
+/** Answer of `GET /internal/v1/recordings/{id}`: where a gateway finds a replay. */
+export const recordingLocationSchema = z.object({
+  id: z.uuid(),
+  transcoder: z.object({ id: nodeIdSchema, url: z.string().nullable() }),
+})

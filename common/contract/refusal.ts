@@ -1,0 +1,52 @@
+// Every reason for which a publisher is refused: one closed set that log, counter, console and the
+// RTMP status share. The sentence is for the person at the encoder.
+
+export const refusals = {
+  'key-unknown': 'The stream key is not known. Copy it again from the channel page.',
+  'key-revoked': 'The stream key has been revoked. Use the new key of the channel.',
+  'key-expired': 'The stream key has expired. Ask for a new one.',
+  'key-missing': 'No stream key was given. Put it into the stream key field of the encoder.',
+  'app-unknown': 'Publish to the application "live", as in rtmps://HOST:443/live.',
+  'already-publishing': 'The channel is already live from another encoder.',
+  'no-gateway': 'No gateway can be reached at the moment. Try again in a few seconds.',
+  'no-transcoder': 'No transcoder is free at the moment. Try again in a few seconds.',
+  'coordinator-away': 'Streams cannot be started at the moment. Try again in a few seconds.',
+  'lease-lost': 'The stream has been moved to another node. Connect again.',
+  maintenance: 'This node is being taken out of service. Connect again.',
+  'codec-unsupported': 'Only H.264 video and AAC audio are accepted.',
+  'resolution-too-large': 'The picture is larger than this server accepts.',
+  'frame-rate-too-high': 'The frame rate is higher than this server accepts.',
+  'bitrate-too-high': 'The bitrate is higher than this server accepts.',
+  'keyframe-interval-too-long': 'The keyframe interval is too long. Set it to 2 seconds.',
+  'audio-format-unsupported': 'The audio sample rate or channel count is not accepted.',
+  'input-broken': 'The stream cannot be read: its headers or timestamps are broken.',
+  'no-media': 'No audio or video arrived.',
+  'transcoder-failed': 'The transcoder failed. Connect again.',
+  'protocol-error': 'The encoder sent bytes that are not valid RTMP.',
+  'too-slow': 'The encoder did not finish connecting in time.',
+} as const
+
+export type RefusalCode = keyof typeof refusals
+
+export interface Refusal {
+  code: RefusalCode
+  /** The sentence of the code, made specific where the facts are known. */
+  message: string
+}
+
+export function refusal(code: RefusalCode, detail?: string): Refusal {
+  return { code, message: detail ?? refusals[code] }
+}
+
+/** `description` of the RTMP status: the sentence, then the code in brackets, so that a relay can read it back. */
+export function statusDescription({ code, message }: Refusal): string {
+  return `${message} (${code})`
+}
+
+const described = /^(.*) \(([a-z-]+)\)$/s
+
+export function refusalFromDescription(description: string): Refusal | undefined {
+  const match = described.exec(description)
+  if (!match || !Object.hasOwn(refusals, match[2]!)) return undefined
+  return { code: match[2] as RefusalCode, message: match[1]! }
+}

@@ -1,0 +1,56 @@
+// One Prometheus registry per process; every name gets the prefix `nearcast_` here and nowhere else.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+
+export interface MetricSpec<Label extends string> {
+  /** Without the prefix; counters end in `_total`, units are base units (seconds, bytes). */
+  name: string
+  help: string
+  labels?: readonly Label[]
+}
+
+export class Metrics {
+  readonly registry = new Registry()
+
+  constructor(role: string, node: string, version: string) {
+    collectDefaultMetrics({ register: this.registry })
+    this.gauge({
+      name: 'build_info',
+      help: 'Version of this node; always 1.',
+      labels: ['version', 'role', 'node'] as const,
+    }).set({ version, role, node }, 1)
+  }
+
+  counter<Label extends string = never>(spec: MetricSpec<Label>): Counter<Label> {
+    return new Counter({ ...this.#base(spec) })
+  }
+
+  /** `collect` runs on each scrape, for values that are cheaper to read than to keep. */
+  gauge<Label extends string = never>(
+    spec: MetricSpec<Label>,
+    collect?: (gauge: Gauge<Label>) => void,
+  ): Gauge<Label> {
+    return new Gauge({
+      ...this.#base(spec),
+      ...(collect && {
+        collect(this: Gauge<Label>) {
+          collect(this)
+        },
+      }),
+    })
+  }
+
+  histogram<Label extends string = never>(
+    spec: MetricSpec<Label> & { buckets: number[] },
+  ): Histogram<Label> {
+    return new Histogram({ ...this.#base(spec), buckets: spec.buckets })
+  }
+
+  #base<Label extends string>(spec: MetricSpec<Label>) {
+    return {
+      name: `nearcast_${spec.name}`,
+      help: spec.help,
+      labelNames: [...(spec.labels ?? [])] as Label[],
+      registers: [this.registry],
+    }
+  }
+}

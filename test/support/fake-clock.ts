@@ -1,0 +1,79 @@
+// A clock that stands still until a test turns it.
+import type { Clock, Timer } from '../../common/clock.ts'
+
+interface Entry {
+  at: number
+  order: number
+  every: number | undefined
+  callback: () => void
+}
+
+export class FakeClock implements Clock {
+  #elapsed = 0
+  #order = 0
+  #wallOffset: number
+  readonly #entries = new Set<Entry>()
+
+  constructor(startWallMs = Date.UTC(2026, 0, 1)) {
+    this.#wallOffset = startWallMs
+  }
+
+  now(): number {
+    return this.#wallOffset + this.#elapsed
+  }
+
+  monotonic(): number {
+    return this.#elapsed
+  }
+
+  setTimeout(callback: () => void, ms: number): Timer {
+    return this.#add(callback, ms, undefined)
+  }
+
+  setInterval(callback: () => void, ms: number): Timer {
+    return this.#add(callback, ms, Math.max(1, ms))
+  }
+
+  /** Steps wall time alone, as an operator or NTP would. */
+  stepWall(ms: number): void {
+    this.#wallOffset += ms
+  }
+
+  /** Turns time forward, running what falls due in order, and lets promises settle between steps. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#elapsed + ms
+    for (;;) {
+      await settle()
+      const next = this.#nextDue(end)
+      if (!next) break
+      this.#elapsed = Math.max(this.#elapsed, next.at)
+      if (next.every === undefined) this.#entries.delete(next)
+      else next.at += next.every
+      next.callback()
+    }
+    this.#elapsed = end
+    await settle()
+  }
+
+  #nextDue(end: number): Entry | undefined {
+    let first: Entry | undefined
+    for (const entry of this.#entries) {
+      if (entry.at > end) continue
+      if (!first || entry.at < first.at || (entry.at === first.at && entry.order < first.order)) {
+        first = entry
+      }
+    }
+    return first
+  }
+
+  #add(callback: () => void, ms: number, every: number | undefined): Timer {
+    const entry = { at: this.#elapsed + Math.max(0, ms), order: this.#order++, every, callback }
+    this.#entries.add(entry)
+    return { cancel: () => this.#entries.delete(entry) }
+  }
+}
+
+/** Lets everything that is already resolved run: microtasks and one turn of the event loop. */
+export async function settle(): Promise<void> {
+  await new Promise<void>((resolve) => setImmediate(resolve))
+}
