@@ -38,6 +38,41 @@ export function refusal(code: RefusalCode, detail?: string): Refusal {
   return { code, message: detail ?? refusals[code] }
 }
 
+const inputVerdicts: ReadonlySet<RefusalCode> = new Set([
+  'codec-unsupported',
+  'resolution-too-large',
+  'frame-rate-too-high',
+  'bitrate-too-high',
+  'keyframe-interval-too-long',
+  'audio-format-unsupported',
+  'input-broken',
+] satisfies RefusalCode[])
+
+/** True for verdicts on what the encoder sends: they come after the start and hold for the next try too. */
+export function isInputVerdict(code: RefusalCode): boolean {
+  return inputVerdicts.has(code)
+}
+
+/** RTMP status code of a refusal: BadName makes encoders show the reason and stop trying. */
+export function statusCodeOf(code: RefusalCode): string {
+  return isRetryable(code) ? 'NetStream.Publish.Failed' : 'NetStream.Publish.BadName'
+}
+
+const retryable: ReadonlySet<RefusalCode> = new Set([
+  'no-gateway',
+  'no-transcoder',
+  'coordinator-away',
+  'lease-lost',
+  'maintenance',
+  'transcoder-failed',
+  'too-slow',
+] satisfies RefusalCode[])
+
+/** True where the same encoder, unchanged, may succeed in a few seconds. */
+export function isRetryable(code: RefusalCode): boolean {
+  return retryable.has(code)
+}
+
 /** `description` of the RTMP status: the sentence, then the code in brackets, so that a relay can read it back. */
 export function statusDescription({ code, message }: Refusal): string {
   return `${message} (${code})`

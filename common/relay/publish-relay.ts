@@ -1,0 +1,247 @@
+// One publisher: ends its RTMP session, publishes the same media to the next hop, passes answers back.
+// The same class serves in the edge (next hop: a gateway) and in the gateway (next hop: a transcoder).
+//
+// Life: greeting → opening (the publish is known, the next hop is being asked) → live → ended.
+// Two gates: a refusal before the start is an answer that encoders show; one after it is a status that OBS
+// does not read, so the socket is destroyed half a second later and the verdict remembered by the owner.
+import type { Duplex } from 'node:stream'
+import type { MediaMessage } from '../../media/rtmp/message.ts'
+import { RtmpServerSession, type ServerEvent } from '../../media/rtmp/server-session.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { type Refusal, refusal, statusCodeOf, statusDescription } from '../contract/refusal.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import { refusalOf, type UpstreamOutcome, type UpstreamPublisher } from './upstream-publisher.ts'
+
+export interface PublishIntent {
+  /** Stream name without its query: at an edge the stream key. */
+  name: string
+  query: string
+}
+
+export interface RelayLimits {
+  /** From the first byte to a publish. */
+  publishTimeoutMs: number
+  /** A live publisher that is silent for so long is gone. */
+  idleTimeoutMs: number
+}
+
+export interface RelayOptions {
+  socket: Duplex
+  clock: Clock
+  log: Logger
+  limits: RelayLimits
+  /** Gate one: decides and opens the next hop. Must not reject. */
+  openUpstream(intent: PublishIntent, signal: AbortSignal): Promise<UpstreamOutcome>
+  /** Called once for every refusal, before and after the start. */
+  onRefused(refused: Refusal, stage: 'before-start' | 'after-start'): void
+  onLive(): void
+  onMedia?(message: MediaMessage): void
+}
+
+export interface RelayEnd {
+  reason: string
+  wasLive: boolean
+  bytesIn: number
+  liveMs: number
+}
+
+const statusLeadMs = 500
+const pendingLimitBytes = 1024 * 1024
+
+export class PublishRelay {
+  readonly #options: RelayOptions
+  readonly #socket: Duplex
+  readonly #session = new RtmpServerSession()
+  readonly #aborted = new AbortController()
+  readonly #done = Promise.withResolvers<RelayEnd>()
+  readonly #timers = new Set<Timer>()
+  #state: 'greeting' | 'opening' | 'live' | 'refused' | 'ended' = 'greeting'
+  #streamId = 0
+  #upstream: UpstreamPublisher | undefined
+  /** Media of an encoder that does not wait for the start; bounded. */
+  #pending: MediaMessage[] = []
+  #pendingBytes = 0
+  #bytesIn = 0
+  #liveSince = 0
+  #lastBytesAt = 0
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#socket = options.socket
+  }
+
+  /** Runs until the publisher is gone; never rejects. */
+  run(): Promise<RelayEnd> {
+    const { clock, limits } = this.#options
+    this.#after(limits.publishTimeoutMs, () => {
+      if (this.#state === 'greeting') this.#refuse(refusal('too-slow'))
+    })
+    this.#lastBytesAt = clock.monotonic()
+    this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes))
+    this.#socket.on('drain', () => {})
+    this.#socket.on('error', (err: Error) => this.#end(messageOf(err)))
+    this.#socket.on('end', () => this.#end('publisher closed the connection'))
+    this.#socket.on('close', () => this.#end('publisher closed the connection'))
+    return this.#done.promise
+  }
+
+  /** Tells the publisher why and lets it go. */
+  close(reason: Refusal): void {
+    this.#refuse(reason)
+  }
+
+  #receive(bytes: Buffer): void {
+    this.#bytesIn += bytes.length
+    this.#lastBytesAt = this.#options.clock.monotonic()
+    let writable = true
+    for (const event of this.#session.receive(bytes)) writable = this.#handle(event) && writable
+    this.#flush()
+    if (!writable) this.#socket.pause()
+  }
+
+  /** False: the next hop takes no more for now. */
+  #handle(event: ServerEvent): boolean {
+    switch (event.type) {
+      case 'publish':
+        if (this.#state === 'greeting') void this.#open(event)
+        return true
+      case 'media':
+        return this.#relay(event.message)
+      case 'unpublish':
+        this.#upstream?.unpublish()
+        this.#end('unpublished')
+        return true
+      case 'error':
+        this.#options.log.warn(
+          { reason: event.error.reason, detail: event.error.message },
+          'publisher sent bytes that are not valid',
+        )
+        if (this.#state === 'live' || this.#state === 'opening') {
+          this.#options.onRefused(refusal('protocol-error'), 'after-start')
+        }
+        this.#end(`protocol error: ${event.error.reason}`)
+        return true
+      default:
+        return true
+    }
+  }
+
+  async #open(event: Extract<ServerEvent, { type: 'publish' }>): Promise<void> {
+    this.#state = 'opening'
+    this.#streamId = event.streamId
+    const outcome = await this.#options.openUpstream(
+      { name: event.name, query: event.query },
+      this.#aborted.signal,
+    )
+    if (this.#state !== 'opening') {
+      if ('started' in outcome) outcome.started.unpublish()
+      return
+    }
+    if ('refused' in outcome) return this.#refuse(outcome.refused)
+    if ('failed' in outcome) {
+      this.#options.log.warn({ detail: outcome.failed }, 'no next hop for this publisher')
+      return this.#refuse(refusal('no-gateway'))
+    }
+    this.#goLive(outcome.started)
+  }
+
+  #goLive(upstream: UpstreamPublisher): void {
+    const { clock, limits, log } = this.#options
+    this.#upstream = upstream
+    this.#state = 'live'
+    this.#liveSince = clock.monotonic()
+    upstream.onDrain = () => this.#socket.resume()
+    upstream.onStatus = (status) => {
+      if (status.level === 'error') this.#refuse(refusalOf(status))
+    }
+    void upstream.closed.then((reason) => {
+      if (this.#state !== 'live') return
+      log.warn({ reason }, 'the next hop closed the publish')
+      this.#refuse(refusal('transcoder-failed'))
+    })
+    this.#session.acceptPublish(this.#streamId)
+    this.#flush()
+    this.#options.onLive()
+    const pending = this.#pending
+    this.#pending = []
+    for (const message of pending) this.#relay(message)
+    this.#watchSilence(limits.idleTimeoutMs)
+  }
+
+  #relay(message: MediaMessage): boolean {
+    if (this.#state === 'live') {
+      this.#options.onMedia?.(message)
+      return this.#upstream?.send(message) ?? true
+    }
+    if (this.#state !== 'opening') return true
+    this.#pendingBytes += message.payload.length
+    if (this.#pendingBytes > pendingLimitBytes) this.#refuse(refusal('protocol-error'))
+    else this.#pending.push(message)
+    return true
+  }
+
+  #watchSilence(idleTimeoutMs: number): void {
+    const silentMs = this.#options.clock.monotonic() - this.#lastBytesAt
+    // A paused socket is our own doing: the next hop is slow, not the publisher silent.
+    if (silentMs >= idleTimeoutMs && !this.#socket.isPaused()) {
+      this.#upstream?.unpublish()
+      return this.#end(`publisher was silent for ${Math.round(silentMs)} ms`)
+    }
+    this.#after(Math.max(100, idleTimeoutMs - silentMs), () => {
+      if (this.#state === 'live') this.#watchSilence(idleTimeoutMs)
+    })
+  }
+
+  #refuse(reason: Refusal): void {
+    if (this.#state === 'refused' || this.#state === 'ended') return
+    const wasLive = this.#state === 'live'
+    const mayBeTold = this.#streamId !== 0
+    this.#state = 'refused'
+    this.#pending = []
+    this.#options.onRefused(reason, wasLive ? 'after-start' : 'before-start')
+    this.#upstream?.destroy()
+    if (mayBeTold) {
+      const status = { code: statusCodeOf(reason.code), description: statusDescription(reason) }
+      if (wasLive) this.#session.sendStatus(this.#streamId, { level: 'error', ...status })
+      else this.#session.refusePublish(this.#streamId, status)
+      this.#flush()
+    }
+    // Reading goes on, so that the status is not lost to a reset while the encoder still sends.
+    this.#socket.resume()
+    this.#after(mayBeTold ? statusLeadMs : 0, () => this.#end(`refused: ${reason.code}`))
+  }
+
+  #end(reason: string): void {
+    if (this.#state === 'ended') return
+    const wasLive = this.#upstream !== undefined
+    this.#state = 'ended'
+    this.#aborted.abort()
+    for (const timer of this.#timers) timer.cancel()
+    this.#timers.clear()
+    this.#pending = []
+    this.#upstream?.unpublish()
+    this.#flush()
+    this.#socket.destroy()
+    this.#done.resolve({
+      reason,
+      wasLive,
+      bytesIn: this.#bytesIn,
+      liveMs: wasLive ? this.#options.clock.monotonic() - this.#liveSince : 0,
+    })
+  }
+
+  #flush(): void {
+    const output = this.#session.takeOutput()
+    if (this.#socket.destroyed || !this.#socket.writable) return
+    for (const bytes of output) this.#socket.write(bytes)
+  }
+
+  #after(ms: number, callback: () => void): void {
+    const timer = this.#options.clock.setTimeout(() => {
+      this.#timers.delete(timer)
+      callback()
+    }, ms)
+    this.#timers.add(timer)
+  }
+}

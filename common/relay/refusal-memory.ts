@@ -1,0 +1,34 @@
+// Remembers for some seconds why a publisher was refused after its publish had started. OBS reads no status
+// while it sends; its retry is refused before the start with the same reason, and that one it shows.
+import type { Clock } from '../clock.ts'
+import { type Refusal, isInputVerdict } from '../contract/refusal.ts'
+
+const maxEntries = 10_000
+
+export class RefusalMemory {
+  readonly #clock: Clock
+  readonly #ttlMs: number
+  readonly #entries = new Map<string, { refusal: Refusal; until: number }>()
+
+  constructor(clock: Clock, ttlMs: number) {
+    this.#clock = clock
+    this.#ttlMs = ttlMs
+  }
+
+  /** Keeps only verdicts on what the encoder sends: the others may be gone at the next try. */
+  remember(keyDigest: string, refusal: Refusal): void {
+    if (!isInputVerdict(refusal.code)) return
+    const oldest = this.#entries.keys().next()
+    if (this.#entries.size >= maxEntries && !oldest.done) this.#entries.delete(oldest.value)
+    this.#entries.delete(keyDigest)
+    this.#entries.set(keyDigest, { refusal, until: this.#clock.monotonic() + this.#ttlMs })
+  }
+
+  recall(keyDigest: string): Refusal | undefined {
+    const entry = this.#entries.get(keyDigest)
+    if (!entry) return undefined
+    if (entry.until > this.#clock.monotonic()) return entry.refusal
+    this.#entries.delete(keyDigest)
+    return undefined
+  }
+}

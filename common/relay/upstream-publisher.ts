@@ -1,0 +1,159 @@
+// A publish towards the next hop: dials, publishes by RTMP, then takes media with back-pressure.
+import { type Socket, connect } from 'node:net'
+import { RtmpClientSession } from '../../media/rtmp/client-session.ts'
+import type { MediaMessage } from '../../media/rtmp/message.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { type Refusal, refusalFromDescription } from '../contract/refusal.ts'
+
+export interface UpstreamTarget {
+  host: string
+  port: number
+  app: string
+  /** Name and query that are published; may hold a secret, so it is never logged. */
+  streamName: string
+  /** Bytes that go before the RTMP handshake: a PROXY header. */
+  preface?: Buffer
+}
+
+/** A status that the next hop sent after the publish had started. */
+export interface UpstreamStatus {
+  level: string
+  code: string
+  description: string
+}
+
+export type UpstreamOutcome =
+  | { started: UpstreamPublisher }
+  /** The next hop answered no; asking another one would not help. */
+  | { refused: Refusal }
+  /** The next hop did not answer: another one may. */
+  | { failed: string }
+
+export class UpstreamPublisher {
+  readonly #socket: Socket
+  readonly #session: RtmpClientSession
+  readonly #closed = Promise.withResolvers<string>()
+  #closeReason = 'closed by the next hop'
+  /** Called when a `send` that returned false may be followed by the next. */
+  onDrain: () => void = () => {}
+  onStatus: (status: UpstreamStatus) => void = () => {}
+
+  private constructor(socket: Socket, session: RtmpClientSession) {
+    this.#socket = socket
+    this.#session = session
+  }
+
+  /** Resolves with the reason once the connection is gone. */
+  get closed(): Promise<string> {
+    return this.#closed.promise
+  }
+
+  /** Never rejects; `timeoutMs` bounds each of connecting and publishing. */
+  static open(
+    target: UpstreamTarget,
+    options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
+  ): Promise<UpstreamOutcome> {
+    const socket = connect({ host: target.host, port: target.port, noDelay: true })
+    const session = new RtmpClientSession({
+      app: target.app,
+      tcUrl: `rtmp://${target.host}:${target.port}/${target.app}`,
+      streamName: target.streamName,
+    })
+    const publisher = new UpstreamPublisher(socket, session)
+    return publisher.#start(target, options)
+  }
+
+  #start(
+    target: UpstreamTarget,
+    options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
+  ): Promise<UpstreamOutcome> {
+    const { promise, resolve } = Promise.withResolvers<UpstreamOutcome>()
+    const { clock } = options
+    const where = `${target.host}:${target.port}`
+    const settle = (outcome: UpstreamOutcome) => {
+      deadline.cancel()
+      resolve(outcome)
+      if (!('started' in outcome)) this.#socket.destroy()
+    }
+    const expire = (what: string) => () => settle({ failed: `${where} did not ${what} in time` })
+    let deadline: Timer = clock.setTimeout(expire('accept a connection'), options.connectTimeoutMs)
+    let lastError = ''
+
+    this.#socket.once('connect', () => {
+      deadline.cancel()
+      deadline = clock.setTimeout(expire('answer the publish'), options.publishTimeoutMs)
+      if (target.preface) this.#socket.write(target.preface)
+      this.#session.start()
+      this.#flush()
+    })
+    this.#socket.on('data', (bytes) => {
+      for (const event of this.#session.receive(bytes)) {
+        if (event.type === 'started') settle({ started: this })
+        else if (event.type === 'status') this.#handleStatus(event, settle)
+        else if (event.type === 'error') {
+          lastError = event.error.message
+          this.#socket.destroy()
+        }
+      }
+      this.#flush()
+    })
+    this.#socket.on('drain', () => this.onDrain())
+    this.#socket.on('error', (err: NodeJS.ErrnoException) => {
+      lastError = err.code ?? err.message
+    })
+    this.#socket.on('end', () => this.#socket.end())
+    this.#socket.once('close', () => {
+      const reason = lastError || this.#closeReason
+      settle({ failed: `${where}: ${reason}` })
+      this.#closed.resolve(reason)
+    })
+    return promise
+  }
+
+  #handleStatus(status: UpstreamStatus, settle: (outcome: UpstreamOutcome) => void): void {
+    if (status.level === 'error') {
+      settle({ refused: refusalOf(status) })
+    }
+    this.onStatus(status)
+  }
+
+  /** False: the socket's buffer is full; wait for `onDrain` before reading more from the publisher. */
+  send(message: MediaMessage): boolean {
+    this.#session.sendMedia(message)
+    return this.#flush()
+  }
+
+  /** Ends the publish as an encoder would, then closes. */
+  unpublish(): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return
+    this.#closeReason = 'unpublished'
+    this.#session.unpublish()
+    this.#flush()
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#closeReason = 'destroyed'
+    this.#socket.destroy()
+  }
+
+  #flush(): boolean {
+    if (this.#socket.destroyed) return true
+    const output = this.#session.takeOutput()
+    if (output.length === 0) return !this.#socket.writableNeedDrain
+    this.#socket.cork()
+    for (const bytes of output) this.#socket.write(bytes)
+    this.#socket.uncork()
+    return !this.#socket.writableNeedDrain
+  }
+}
+
+/** The refusal inside a status, also when it comes from a peer that does not use our descriptions. */
+export function refusalOf(status: UpstreamStatus): Refusal {
+  return (
+    refusalFromDescription(status.description) ?? {
+      code: 'transcoder-failed',
+      message: status.description || status.code,
+    }
+  )
+}
