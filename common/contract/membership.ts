@@ -67,7 +67,10 @@ export const heartbeatAnswerSchema = z.object({
   generation: z.int(),
   /** Coordinator's wall clock, ms, so that a node can warn about its own. */
   now: z.number(),
+  /** Transcoder: recordings whose files it is to delete, and then `DELETE /internal/v1/recordings/{id}`. */
+  recordingsToDelete: z.array(z.uuid()).default([]),
 })
+export type HeartbeatAnswer = z.infer<typeof heartbeatAnswerSchema>
 
 export const nodeInfoSchema = heartbeatSchema
   .omit({ viewers: true, relayed: true })

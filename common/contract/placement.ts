@@ -136,3 +136,4 @@ export const recordingLocationSchema = z.object({
   id: z.uuid(),
   transcoder: z.object({ id: nodeIdSchema, url: z.string().nullable() }),
 })
+export type RecordingLocation = z.infer<typeof recordingLocationSchema>

@@ -1,0 +1,227 @@
+// What a node asks of the coordinator. Every call answers a value: a coordinator that is away is an
+// outcome that callers must live through, never an exception.
+import type { z } from 'zod'
+import { type Clock, systemClock } from '../clock.ts'
+import {
+  type Heartbeat,
+  type HeartbeatAnswer,
+  heartbeatAnswerSchema,
+  type Role,
+} from '../contract/membership.ts'
+import {
+  type LeaseAnswer,
+  type LeaseRelease,
+  type LeaseRenewal,
+  leaseAnswerSchema,
+  type PublishGrant,
+  type PublishRequest,
+  publishGrantSchema,
+  publishRefusalSchema,
+  type RecordingLocation,
+  type RecordingReport,
+  recordingLocationSchema,
+} from '../contract/placement.ts'
+import { type Refusal, refusal } from '../contract/refusal.ts'
+import { messageOf } from '../errors.ts'
+import { type Dispatcher, HttpClient, type HttpResponse } from '../http-client.ts'
+import type { Logger } from '../log.ts'
+import type { ClusterAuth } from './cluster-auth.ts'
+
+const connectTimeoutMs = 2_000
+const answerTimeoutMs = 4_000
+const maxAnswerBytes = 8 * 1024 * 1024
+// Half a token's life, so that a token always outlives the request that carries it.
+const tokenReuseMs = 30_000
+
+export interface CoordinatorClientOptions {
+  /** Base URL of the coordinator. */
+  url: string
+  auth: ClusterAuth
+  nodeId: string
+  role: Role
+  log: Logger
+  clock?: Clock
+}
+
+export type LeaseOutcome = LeaseAnswer | { outcome: 'error'; error: string }
+
+type Call = { status: number; body: string } | { error: string }
+
+export class CoordinatorClient implements AsyncDisposable {
+  readonly nodeId: string
+  readonly role: Role
+  readonly #base: string
+  readonly #auth: ClusterAuth
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #http = new HttpClient({
+    connectTimeoutMs,
+    headersTimeoutMs: answerTimeoutMs,
+    bodyTimeoutMs: answerTimeoutMs,
+  })
+  #token: { value: string; reuseUntil: number } | undefined
+
+  constructor(options: CoordinatorClientOptions) {
+    this.nodeId = options.nodeId
+    this.role = options.role
+    this.#base = `${options.url.replace(/\/+$/, '')}/internal/v1`
+    this.#auth = options.auth
+    this.#log = options.log
+    this.#clock = options.clock ?? systemClock
+  }
+
+  async publish(
+    request: PublishRequest,
+  ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
+    const call = await this.#call('POST', '/publishes', request)
+    if ('error' in call) return { refused: refusal('coordinator-away') }
+    if (call.status === 200) {
+      const grant = parseBody(publishGrantSchema, call.body)
+      if (grant) return { granted: grant }
+    }
+    const refused = parseBody(publishRefusalSchema, call.body)
+    if (refused) return { refused }
+    this.#log.error({ status: call.status }, 'the coordinator answered a publish with nonsense')
+    return { refused: refusal('coordinator-away') }
+  }
+
+  async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
+    return this.#lease(liveId, 'renew', renewal)
+  }
+
+  async releaseLease(liveId: string, release: LeaseRelease): Promise<LeaseOutcome> {
+    return this.#lease(liveId, 'release', release)
+  }
+
+  /** The answer to pass on to a viewer; `body` is JSON. */
+  async channelStatus(liveId: string): Promise<{ status: number; body: string }> {
+    const call = await this.#call('GET', `/channels/${encodeURIComponent(liveId)}/status`)
+    if (!('error' in call)) return call
+    return {
+      status: 503,
+      body: JSON.stringify({ error: 'The state of the channel is not known at the moment.' }),
+    }
+  }
+
+  /** False when the coordinator did not take it: report again later. */
+  async reportRecording(id: string, report: RecordingReport): Promise<boolean> {
+    const call = await this.#call('PUT', `/recordings/${encodeURIComponent(id)}`, report)
+    return !('error' in call) && call.status < 300
+  }
+
+  async recordingLocation(
+    id: string,
+  ): Promise<{ location: RecordingLocation } | { missing: true } | { error: string }> {
+    const call = await this.#call('GET', `/recordings/${encodeURIComponent(id)}`)
+    if ('error' in call) return call
+    if (call.status === 404) return { missing: true }
+    const location = parseBody(recordingLocationSchema, call.body)
+    return location ? { location } : { error: `answered ${call.status}` }
+  }
+
+  /** Tells that the files of a recording are gone. False when the coordinator did not hear it. */
+  async deleteRecording(id: string): Promise<boolean> {
+    const call = await this.#call('DELETE', `/recordings/${encodeURIComponent(id)}`)
+    return !('error' in call) && (call.status < 300 || call.status === 404)
+  }
+
+  async heartbeat(beat: Heartbeat): Promise<{ answer: HeartbeatAnswer } | { error: string }> {
+    const call = await this.#call('PUT', `/nodes/${encodeURIComponent(this.nodeId)}`, beat)
+    if ('error' in call) return call
+    const answer = call.status === 200 ? parseBody(heartbeatAnswerSchema, call.body) : undefined
+    return answer ? { answer } : { error: `answered ${call.status}: ${call.body.slice(0, 300)}` }
+  }
+
+  /** Says goodbye, so that nobody waits for missed heartbeats. */
+  async leave(): Promise<void> {
+    await this.#call('DELETE', `/nodes/${encodeURIComponent(this.nodeId)}`)
+  }
+
+  /** Opens the event stream; the caller reads the body until it ends or aborts. */
+  async openEvents(
+    signal: AbortSignal,
+  ): Promise<{ body: HttpResponse['body'] } | { error: string }> {
+    try {
+      const response = await this.#http.request(`${this.#base}/events`, {
+        headers: { authorization: await this.#bearer(), accept: 'text/event-stream' },
+        signal,
+        bodyTimeoutMs: 0,
+      })
+      if (response.statusCode === 200) return { body: response.body }
+      await response.body.dump()
+      return { error: `answered ${response.statusCode}` }
+    } catch (err) {
+      return { error: messageOf(err) }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  async #lease(liveId: string, verb: string, body: object): Promise<LeaseOutcome> {
+    const call = await this.#call('POST', `/leases/${encodeURIComponent(liveId)}/${verb}`, body)
+    if ('error' in call) return { outcome: 'error', error: call.error }
+    const known = call.status === 200 || call.status === 409
+    const answer = known ? parseBody(leaseAnswerSchema, call.body) : undefined
+    return answer ?? { outcome: 'error', error: `answered ${call.status}` }
+  }
+
+  async #call(method: Dispatcher.HttpMethod, path: string, body?: object): Promise<Call> {
+    try {
+      const response = await this.#http.request(this.#base + path, {
+        method,
+        headers: {
+          authorization: await this.#bearer(),
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+        // One bound over all phases: a coordinator that trickles is as good as away.
+        signal: AbortSignal.timeout(connectTimeoutMs + answerTimeoutMs),
+      })
+      const text = await readBounded(response.body)
+      return text === undefined
+        ? { error: 'the answer is too large' }
+        : { status: response.statusCode, body: text }
+    } catch (err) {
+      const error = messageOf(err)
+      this.#log.debug({ method, path, error }, 'the coordinator cannot be reached')
+      return { error }
+    }
+  }
+
+  async #bearer(): Promise<string> {
+    const now = this.#clock.monotonic()
+    if (!this.#token || now >= this.#token.reuseUntil) {
+      const value = await this.#auth.issueNodeToken(this.nodeId, this.role)
+      this.#token = { value, reuseUntil: now + tokenReuseMs }
+    }
+    return `Bearer ${this.#token.value}`
+  }
+}
+
+async function readBounded(body: HttpResponse['body']): Promise<string | undefined> {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  for await (const piece of body) {
+    bytes += piece.length
+    if (bytes > maxAnswerBytes) {
+      body.destroy()
+      return undefined
+    }
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}
+
+function parseBody<Schema extends z.ZodType>(
+  schema: Schema,
+  body: string,
+): z.infer<Schema> | undefined {
+  try {
+    const parsed = schema.safeParse(JSON.parse(body))
+    return parsed.success ? parsed.data : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+// The last cluster snapshot on disk, so that a node can start while the coordinator is away.
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { type ClusterSnapshot, clusterSnapshotSchema } from '../contract/membership.ts'
+import { messageOf } from '../errors.ts'
+import type { Logger } from '../log.ts'
+
+export class SnapshotFile {
+  readonly #file: string
+  readonly #log: Logger
+  #pending: ClusterSnapshot | undefined
+  #writing: Promise<void> | undefined
+
+  constructor(file: string, log: Logger) {
+    this.#file = file
+    this.#log = log
+  }
+
+  /** The stored snapshot; `undefined` when there is none or it cannot be read. */
+  async read(): Promise<ClusterSnapshot | undefined> {
+    let text: string
+    try {
+      text = await readFile(this.#file, 'utf8')
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#log.warn({ file: this.#file, error: messageOf(err) }, 'snapshot file not readable')
+      }
+      return undefined
+    }
+    try {
+      return clusterSnapshotSchema.parse(JSON.parse(text))
+    } catch (err) {
+      this.#log.warn({ file: this.#file, error: messageOf(err) }, 'snapshot file ignored: damaged')
+      return undefined
+    }
+  }
+
+  /** Writes soon; of several in a row only the newest is written. */
+  write(snapshot: ClusterSnapshot): void {
+    this.#pending = snapshot
+    this.#writing ??= this.#drain().finally(() => {
+      this.#writing = undefined
+    })
+  }
+
+  /** Resolves when nothing is left to write. */
+  async settled(): Promise<void> {
+    await this.#writing
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#pending) {
+      const snapshot = this.#pending
+      this.#pending = undefined
+      try {
+        await mkdir(dirname(this.#file), { recursive: true })
+        const temporary = `${this.#file}.new`
+        await using handle = await open(temporary, 'w', 0o600)
+        await handle.writeFile(JSON.stringify(snapshot))
+        // Without the sync a power cut may leave the new name over an empty file.
+        await handle.datasync()
+        await rename(temporary, this.#file)
+      } catch (err) {
+        this.#log.warn({ file: this.#file, error: messageOf(err) }, 'snapshot file not written')
+      }
+    }
+  }
+}
