@@ -1,0 +1,74 @@
+// Makes node_modules match package-lock.json, on whatever npm the machine has.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCaptured } from './captured.mjs'
+import { step } from './progress.mjs'
+import { childEnv, findNode, hashOf, modulesDir, readJson, root, SetupError } from './project.mjs'
+
+const lockFile = join(root, 'package-lock.json')
+const stampFile = join(modulesDir, '.nearcast-lock-hash')
+// npm's own record of what it installed.
+const installedFile = join(modulesDir, '.package-lock.json')
+
+export function packagesAreFresh() {
+  const hash = lockHash()
+  if (readStamp() === hash) return true
+  // A bare `npm ci` leaves no stamp of ours: what it installed counts all the same.
+  if (!installedMatchesLock()) return false
+  writeFileSync(stampFile, hash)
+  return true
+}
+
+export async function installPackages() {
+  const result = await step('Installing npm packages', async (update) => {
+    const ticker = setInterval(() => update(`${countPackages()} so far`), 1000)
+    try {
+      const first = await npmCi()
+      // npm goes on in silence when the download of an optional package fails, and Node is one of those.
+      return first.code === 0 && !findNode() ? await npmCi() : first
+    } finally {
+      clearInterval(ticker)
+    }
+  })
+  if (result.code !== 0) {
+    throw new SetupError(
+      `${result.tail}\n\nnpm could not install the packages. What it said stands above; ` +
+        `when that is mended, run the command again (or: npm ci).`,
+    )
+  }
+  writeFileSync(stampFile, lockHash())
+}
+
+function npmCi() {
+  // The development packages build the web pages and run the tests, whatever NODE_ENV or npm's own settings
+  // say; no package of ours has an install script to run.
+  const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--loglevel=error']
+  return runCaptured('npm', [...args, '--no-audit', '--no-fund', '--no-update-notifier'], {
+    env: childEnv({ packagesFirst: false }),
+  }).then((result) =>
+    result.code === 127
+      ? { code: 127, tail: 'npm was not found (on Debian and Ubuntu: apt-get install -y npm).' }
+      : result,
+  )
+}
+
+function lockHash() {
+  return hashOf([readFileSync(lockFile)])
+}
+
+function readStamp() {
+  return existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : undefined
+}
+
+function installedMatchesLock() {
+  if (!existsSync(installedFile)) return false
+  const installed = readJson(installedFile).packages
+  return Object.entries(readJson(lockFile).packages).every(
+    ([path, entry]) => path === '' || entry.optional || installed[path]?.version === entry.version,
+  )
+}
+
+function countPackages() {
+  if (!existsSync(modulesDir)) return 0
+  return readdirSync(modulesDir).filter((name) => !name.startsWith('.')).length
+}
