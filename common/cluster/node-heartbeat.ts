@@ -1,0 +1,80 @@
+// The part of a heartbeat that is the same for every role: who the node is, how busy its machine is.
+import { randomUUID } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import type { Clock } from '../clock.ts'
+import type { Heartbeat, NodeUrls, Role } from '../contract/membership.ts'
+import { version } from '../version.ts'
+
+export interface NodeIdentitySettings {
+  region: string | null
+  latitude: number | null
+  longitude: number | null
+  weight: number
+}
+
+/** What a role adds at each beat; the byte counters are totals since the start of the process. */
+export interface HeartbeatParts {
+  urls: NodeUrls
+  draining: boolean
+  streams: number
+  bytesIn: number
+  bytesOut: number
+  cost?: number
+  viewers?: Heartbeat['viewers']
+  relayed?: Heartbeat['relayed']
+}
+
+export class NodeHeartbeat {
+  /** New with every start of the process. */
+  readonly instance = randomUUID()
+  readonly #role: Role
+  readonly #settings: NodeIdentitySettings
+  readonly #clock: Clock
+  #last: { atMs: number; cpu: NodeJS.CpuUsage; bytesIn: number; bytesOut: number }
+
+  constructor(role: Role, settings: NodeIdentitySettings, clock: Clock) {
+    this.#role = role
+    this.#settings = settings
+    this.#clock = clock
+    this.#last = { atMs: clock.monotonic(), cpu: process.cpuUsage(), bytesIn: 0, bytesOut: 0 }
+  }
+
+  /** Rates are over the time since the last beat. */
+  beat(parts: HeartbeatParts): Heartbeat {
+    const viewers = parts.viewers ?? []
+    return {
+      role: this.#role,
+      instance: this.instance,
+      version,
+      pid: process.pid,
+      region: this.#settings.region,
+      latitude: this.#settings.latitude,
+      longitude: this.#settings.longitude,
+      weight: this.#settings.weight,
+      draining: parts.draining,
+      urls: parts.urls,
+      load: {
+        ...this.#rates(parts),
+        memoryBytes: process.memoryUsage.rss(),
+        streams: parts.streams,
+        cost: parts.cost ?? 0,
+        viewers: viewers.reduce((sum, { current }) => sum + current, 0),
+      },
+      viewers,
+      relayed: parts.relayed ?? [],
+    }
+  }
+
+  #rates({ bytesIn, bytesOut }: HeartbeatParts) {
+    const now = { atMs: this.#clock.monotonic(), cpu: process.cpuUsage(), bytesIn, bytesOut }
+    const last = this.#last
+    this.#last = now
+    const seconds = Math.max(0.001, (now.atMs - last.atMs) / 1000)
+    const cpuSeconds = (now.cpu.user + now.cpu.system - last.cpu.user - last.cpu.system) / 1e6
+    return {
+      cpu: cpuSeconds / seconds / availableParallelism(),
+      bitsInPerSecond: (8 * Math.max(0, bytesIn - last.bytesIn)) / seconds,
+      bitsOutPerSecond: (8 * Math.max(0, bytesOut - last.bytesOut)) / seconds,
+    }
+  }
+}
