@@ -1,11 +1,18 @@
 // Every setting of every role: one zod schema feeds the parser, the error messages, the JSON Schema for
 // editors and the settings page of the docs. Durations and sizes carry their unit in the name.
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
-const cidrs = z.array(z.string())
+const httpUrl = z.url({ protocol: /^https?$/ }).meta({ examples: ['https://host:443'] })
+const rtmpUrl = z.url({ protocol: /^rtmps?$/ }).meta({ examples: ['rtmps://host:443/live'] })
+/** Relative paths are taken from the folder of the config file: the loader finds them by this mark. */
+const filePath = z.string().min(1).meta({ format: 'path' })
+const cidrs = z.array(
+  z.string().refine(isNetwork, { message: 'a network such as 10.0.0.0/8 or fc00::/7' }),
+)
 const privateNetworks = [
   '127.0.0.0/8',
   '::1/128',
@@ -15,6 +22,15 @@ const privateNetworks = [
   'fc00::/7',
   'fe80::/10',
 ]
+
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return (
+    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+  )
+}
 
 const node = z
   .strictObject({
@@ -41,6 +57,12 @@ const admin = z
   .strictObject({
     host: host.default('127.0.0.1'),
     port: port.default(9101),
+    token: z
+      .string()
+      .min(16)
+      .optional()
+      .describe('Bearer that changes need where the listener is not on loopback; prefer tokenFile'),
+    tokenFile: filePath.optional().describe('File that holds that bearer'),
   })
   .prefault({})
   .describe('Admin listener: metrics, readiness, reload, drain, purge. Keep it on loopback')
@@ -48,9 +70,9 @@ const admin = z
 const secretMinimum = 32
 const cluster = z
   .strictObject({
-    coordinator: z.url().describe('Base URL of the coordinator'),
+    coordinator: httpUrl.describe('Base URL of the coordinator, e.g. https://10.0.0.1:7000'),
     secret: z.string().min(secretMinimum).optional().describe('Cluster secret; prefer secretFile'),
-    secretFile: z.string().optional().describe('File that holds the cluster secret'),
+    secretFile: filePath.optional().describe('File that holds the cluster secret'),
   })
   .refine((value) => value.secret !== undefined || value.secretFile !== undefined, {
     message: 'needs secretFile (or secret)',
@@ -65,7 +87,7 @@ const listener = (defaultPort: number) =>
 
 const common = {
   node,
-  dataDir: z.string().default('/var/lib/nearcast').describe('All state of this node goes below it'),
+  dataDir: filePath.default('/var/lib/nearcast').describe('All state of this node goes below it'),
   log,
   admin,
 }
@@ -76,9 +98,9 @@ export const edgeConfigSchema = z.strictObject({
   cluster,
   publicUrls: z
     .strictObject({
-      https: z.url().optional(),
-      http: z.url().optional(),
-      rtmps: z.string().optional(),
+      https: httpUrl.optional(),
+      http: httpUrl.optional(),
+      rtmps: rtmpUrl.optional(),
     })
     .prefault({})
     .describe(
@@ -87,14 +109,14 @@ export const edgeConfigSchema = z.strictObject({
   tls: listener(443)
     .extend({
       certificates: z
-        .array(z.strictObject({ certFile: z.string(), keyFile: z.string() }))
+        .array(z.strictObject({ certFile: filePath, keyFile: filePath }))
         .default([])
         .describe('PEM files, chosen by server name; the first one is the default'),
       localCa: z
         .strictObject({
           enabled: z.boolean().default(true),
           names: z.array(z.string()).default(['localhost', '127.0.0.1', '::1']),
-          dir: z.string().optional().describe('Folder of the CA; default ca below dataDir'),
+          dir: filePath.optional().describe('Folder of the CA; default ca below dataDir'),
         })
         .prefault({})
         .describe('Without certificate files a local CA makes one for these names'),
@@ -156,7 +178,7 @@ export const gatewayConfigSchema = z.strictObject({
   role: z.literal('gateway'),
   ...common,
   cluster,
-  publicUrl: z.url().optional().describe('URL by which edges reach this gateway'),
+  publicUrl: httpUrl.optional().describe('URL by which edges reach this gateway'),
   listen: listener(80).prefault({}).describe('One port for RTMP and HTTP from edges'),
   trustedNetworks: cidrs
     .default(privateNetworks)
@@ -188,8 +210,8 @@ export const transcoderConfigSchema = z.strictObject({
   role: z.literal('transcoder'),
   ...common,
   cluster,
-  publicUrl: z.url().optional().describe('URL by which gateways fetch from this transcoder'),
-  publicRtmp: z.string().optional().describe('rtmp:// URL by which gateways publish to it'),
+  publicUrl: httpUrl.optional().describe('URL by which gateways fetch from this transcoder'),
+  publicRtmp: rtmpUrl.optional().describe('rtmp:// URL by which gateways publish to it'),
   http: listener(8101).prefault({}).describe('Segments and manifests for gateways'),
   rtmp: listener(1936)
     .prefault({})
@@ -233,7 +255,7 @@ export const coordinatorConfigSchema = z.strictObject({
   cluster: z
     .strictObject({
       secret: z.string().min(secretMinimum).optional(),
-      secretFile: z.string().optional(),
+      secretFile: filePath.optional(),
     })
     .refine((value) => value.secret !== undefined || value.secretFile !== undefined, {
       message: 'needs secretFile (or secret)',
@@ -242,14 +264,13 @@ export const coordinatorConfigSchema = z.strictObject({
     .strictObject({ host: host.default('127.0.0.1'), port: port.default(7000) })
     .prefault({})
     .describe('API, console and the nodes of the cluster'),
-  publicUrl: z.url().optional(),
+  publicUrl: httpUrl.optional(),
   adminToken: z.string().min(16).optional().describe('Bearer of the API; prefer adminTokenFile'),
-  adminTokenFile: z
-    .string()
+  adminTokenFile: filePath
     .optional()
     .describe('File that holds the bearer; default admin-token below dataDir, made at first start'),
   database: z
-    .strictObject({ file: z.string().optional().describe('default coordinator.db below dataDir') })
+    .strictObject({ file: filePath.optional().describe('Default coordinator.db below dataDir') })
     .prefault({}),
   keys: z
     .strictObject({
