@@ -3,7 +3,7 @@
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterSnapshot, NodeInfo } from '../../common/contract/membership.ts'
 import { isPublicAddress } from '../../common/net/allowed-networks.ts'
-import { HashRing } from '../../common/ring.ts'
+import { Ring } from '../../common/ring.ts'
 
 export interface Gateway {
   id: string
@@ -21,7 +21,7 @@ export class GatewayPicker {
   readonly #failedAt = new Map<string, number>()
   #gateways: { gateway: Gateway; load: number }[] = []
   #refusedPlain: string[] = []
-  #ring: HashRing | undefined
+  #ring: Ring | undefined
 
   constructor(options: { clock: Clock; allowPlain: boolean }) {
     this.#clock = options.clock
@@ -34,7 +34,7 @@ export class GatewayPicker {
     this.#gateways = nodes
       .filter((node) => !node.draining)
       .flatMap((node) => this.#toGateway(node) ?? [])
-    this.#ring = new HashRing(
+    this.#ring = new Ring(
       this.#gateways.map(({ gateway }) => ({ id: gateway.id, weight: 1 })),
     )
   }
