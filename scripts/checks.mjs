@@ -7,6 +7,8 @@ import { modulesDir, readJson, SetupError } from './project.mjs'
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Tally */
 
+const tsc = join(modulesDir, 'typescript', 'bin', 'tsc')
+
 export const nothing = { passed: 0, failed: 0, skipped: 0 }
 
 export function add(a, b) {
@@ -31,12 +33,9 @@ export async function runStaticChecks(node) {
     'check',
     '--colors=off',
   ])
-  const types = await runOne('Types (tsc)', node, [
-    join(modulesDir, 'typescript', 'bin', 'tsc'),
-    '-p',
-    '.',
-  ])
-  return add(biome, types)
+  const types = await runOne('Types (tsc)', node, [tsc, '-p', '.'])
+  const webTypes = await runOne('Types of the web pages (tsc)', node, [tsc, '-p', 'web'])
+  return [biome, types, webTypes].reduce(add)
 }
 
 async function runOne(title, node, args) {

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCaptured } from './captured.mjs'
+import { hasPackagedNode, linkPackagedNode } from './node-runtime.mjs'
 import { step } from './progress.mjs'
-import { childEnv, findNode, hashOf, modulesDir, readJson, root, SetupError } from './project.mjs'
+import { childEnv, hashOf, modulesDir, readJson, root, SetupError } from './project.mjs'
 
 const lockFile = join(root, 'package-lock.json')
 const stampFile = join(modulesDir, '.nearcast-lock-hash')
@@ -25,7 +26,7 @@ export async function installPackages() {
     try {
       const first = await npmCi()
       // npm goes on in silence when the download of an optional package fails, and Node is one of those.
-      return first.code === 0 && !findNode() ? await npmCi() : first
+      return first.code === 0 && !hasPackagedNode() ? await npmCi() : first
     } finally {
       clearInterval(ticker)
     }
@@ -36,6 +37,7 @@ export async function installPackages() {
         `when that is mended, run the command again (or: npm ci).`,
     )
   }
+  linkPackagedNode()
   writeFileSync(stampFile, lockHash())
 }
 

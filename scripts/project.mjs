@@ -1,5 +1,4 @@
-// Where things are in this checkout, which Node runs it, and the hash that tells whether something changed.
-import { spawnSync } from 'node:child_process'
+// Where things are in this checkout, what its children get as environment, and the hash that tells changes.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
@@ -20,32 +19,6 @@ export function hashOf(parts) {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part).update('\0')
   return hash.digest('hex')
-}
-
-const minimumNode = /\d+\.\d+/.exec(readJson(join(root, 'package.json')).engines.node)[0]
-
-function isNewEnough(version) {
-  const [major, minor] = version.replace(/^v/, '').split('.').map(Number)
-  const [needMajor, needMinor] = minimumNode.split('.').map(Number)
-  return major > needMajor || (major === needMajor && minor >= needMinor)
-}
-
-/** The Node that runs the TypeScript sources: the one among the packages, else the one that runs this. */
-export function findNode() {
-  for (const candidate of [join(modulesDir, '.bin', 'node'), process.execPath]) {
-    const { stdout, status } = spawnSync(candidate, ['--version'], { encoding: 'utf8' })
-    if (status === 0 && isNewEnough(stdout)) return candidate
-  }
-  return undefined
-}
-
-export function requireNode() {
-  const node = findNode()
-  if (node) return node
-  throw new SetupError(
-    `Node ${minimumNode} or newer is needed, this is ${process.version}, and no package of Node fits ` +
-      `${process.platform} on ${process.arch}.\nInstall Node ${minimumNode} or newer, then run the command again.`,
-  )
 }
 
 /**

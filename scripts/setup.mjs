@@ -6,8 +6,9 @@
 // Asks nothing. NEARCAST_NO_INSTALL=1 keeps it from changing the system; it then names what to install.
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { makeNodeReady, nodeIsReady, requireNode } from './node-runtime.mjs'
 import { installPackages, packagesAreFresh } from './npm-packages.mjs'
-import { requireNode, SetupError } from './project.mjs'
+import { SetupError } from './project.mjs'
 import { withSetupLock } from './setup-lock.mjs'
 import { installTools, missingTools, tools } from './system-tools.mjs'
 import { buildWeb, webIsFresh } from './web-build.mjs'
@@ -15,7 +16,7 @@ import { buildWeb, webIsFresh } from './web-build.mjs'
 // In this order: each step may need the ones before it.
 const steps = {
   packages: { isReady: packagesAreFresh, make: installPackages },
-  node: { isReady: () => requireNode() !== undefined, make: async () => {} },
+  node: { isReady: nodeIsReady, make: makeNodeReady },
   web: { isReady: webIsFresh, make: buildWeb },
 }
 

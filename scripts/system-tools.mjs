@@ -13,6 +13,9 @@ export const tools = {
     debian: ['chromium', 'chromium-browser'],
   },
   nginx: { commands: [['nginx']], debian: ['nginx'] },
+  // Libraries, which only the loader can miss.
+  libatomic1: { commands: [], debian: ['libatomic1'] },
+  'libstdc++6': { commands: [], debian: ['libstdc++6'] },
 }
 
 /** Full path of the first of these commands that is installed. */
@@ -89,7 +92,10 @@ async function aptInstall(names) {
         ],
         {
           env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
-          onStatus: (line) => update(progressOf(line)),
+          onStatus: (line) => {
+            const text = progressOf(line)
+            if (text) update(text)
+          },
         },
       ),
     ),
@@ -109,7 +115,7 @@ function progressOf(line) {
   const [kind, , percent] = line.split(':')
   if (kind === 'dlstatus') return `downloading ${Math.round(Number(percent))} %`
   if (kind === 'pmstatus') return `installing ${Math.round(Number(percent))} %`
-  return ''
+  return undefined
 }
 
 /** Debian starts a server as soon as it is installed, and nginx would then hold port 80; its policy file says no. */

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { runCaptured } from './captured.mjs'
+import { requireNode } from './node-runtime.mjs'
 import { step } from './progress.mjs'
-import { childEnv, hashOf, modulesDir, requireNode, root, SetupError } from './project.mjs'
+import { childEnv, hashOf, modulesDir, root, SetupError } from './project.mjs'
 
 const webDir = join(root, 'web')
 const distDir = join(webDir, 'dist')
