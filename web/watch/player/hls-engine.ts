@@ -1,0 +1,83 @@
+// HLS by hls.js over Media Source Extensions.
+import Hls, { type ErrorData, type HlsConfig, type Level } from 'hls.js'
+// A worker of our own origin needs no blob: in the content security policy.
+import workerUrl from 'hls.js/dist/hls.worker.js?url'
+import { type Choice, latencyFromDate, nameOf, type StartEngine, sortChoices } from './engine.ts'
+
+export function isHlsEngineSupported(): boolean {
+  return Hls.isSupported()
+}
+
+// hls.js asks to be rescued this often before we call it fatal.
+const mediaRescues = 2
+
+export const startHlsEngine: StartEngine = (source, events) => {
+  const { video, url, isLive, preferred } = source
+  const config: Partial<HlsConfig> = {
+    workerPath: workerUrl,
+    // A live page keeps little behind it; a replay may be scrubbed.
+    backBufferLength: isLive ? 30 : 120,
+    capLevelToPlayerSize: preferred === 'auto',
+    // The page shows itself; a start in the middle of the ladder is a picture soonest.
+    startLevel: -1,
+    abrEwmaDefaultEstimate: 3_000_000,
+    liveDurationInfinity: isLive,
+  }
+  const hls = new Hls(config)
+  let rescues = 0
+  let isDisposed = false
+
+  const toChoice = (level: Level, index: number): Choice => ({
+    id: String(index),
+    height: level.height,
+    framesPerSecond: level.frameRate || null,
+    bitsPerSecond: level.averageBitrate || level.bitrate,
+  })
+  const choices = () => sortChoices(hls.levels.filter(({ height }) => height > 0).map(toChoice))
+
+  hls.on(Hls.Events.MANIFEST_PARSED, () => {
+    const wish = choices().find((choice) => nameOf(choice) === preferred)
+    if (wish) hls.nextLevel = Number(wish.id)
+    events.onChange()
+  })
+  hls.on(Hls.Events.LEVELS_UPDATED, events.onChange)
+  hls.on(Hls.Events.LEVEL_SWITCHED, events.onChange)
+  hls.on(Hls.Events.ERROR, (_event, data: ErrorData) => {
+    if (!data.fatal || isDisposed) return
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && rescues < mediaRescues) {
+      rescues++
+      hls.recoverMediaError()
+      return
+    }
+    events.onFatal(data.details)
+  })
+  hls.loadSource(url)
+  hls.attachMedia(video)
+
+  return {
+    protocol: 'hls',
+    choices,
+    current() {
+      const level = hls.levels[hls.currentLevel]
+      return level ? toChoice(level, hls.currentLevel) : null
+    },
+    choose(id) {
+      hls.config.capLevelToPlayerSize = id === 'auto'
+      hls.capLevelToPlayerSize = id === 'auto'
+      // nextLevel swaps at the next fragment: no hole in the picture.
+      hls.nextLevel = id === 'auto' ? -1 : Number(id)
+    },
+    latencySeconds() {
+      if (!isLive) return null
+      const playing = hls.playingDate
+      const byDate =
+        playing && latencyFromDate(playing.getTime(), Date.now(), source.clockOffsetMs())
+      return byDate || (hls.latency > 0 ? hls.latency : null)
+    },
+    livePosition: () => (isLive ? hls.liveSyncPosition : null),
+    dispose() {
+      isDisposed = true
+      hls.destroy()
+    },
+  }
+}

@@ -1,0 +1,145 @@
+// How the show is played: protocol, clarity, and the instruments that tell how well it goes.
+import { formatBitrate, formatDuration, formatSeconds } from '../common/format.ts'
+import { useStore } from '../common/use-store.ts'
+import { nameOf } from './player/engine.ts'
+import { canPlayDash } from './player/load-engine.ts'
+import { useSpeech } from './speech.ts'
+import type { Theatre } from './theatre.ts'
+
+export function SettingsPanel({ theatre }: { theatre: Theatre }) {
+  const { t } = useSpeech()
+  return (
+    <section class="panel" aria-labelledby="settings-title">
+      <h2 id="settings-title">{t('settings.title')}</h2>
+      <div class="settings">
+        <ProtocolChoice theatre={theatre} />
+        <ClarityChoice theatre={theatre} />
+      </div>
+      <Instruments theatre={theatre} />
+    </section>
+  )
+}
+
+function ProtocolChoice({ theatre }: { theatre: Theatre }) {
+  const { t } = useSpeech()
+  const { protocol } = useStore(theatre.view)
+  return (
+    <div class="setting">
+      <span id="protocol-label">{t('settings.protocol')}</span>
+      <div role="radiogroup" aria-labelledby="protocol-label" class="segmented">
+        {(['hls', 'dash'] as const).map((name) => (
+          <label key={name}>
+            <input
+              type="radio"
+              name="protocol"
+              value={name}
+              checked={protocol === name}
+              disabled={name === 'dash' && !canPlayDash()}
+              onChange={() => theatre.setProtocol(name)}
+            />
+            <span>{name.toUpperCase()}</span>
+          </label>
+        ))}
+      </div>
+    </div>
+  )
+}
+
+function ClarityChoice({ theatre }: { theatre: Theatre }) {
+  const { t, language } = useSpeech()
+  const { choices, clarity } = useStore(theatre.view)
+  const { rendition } = useStore(theatre.readout)
+  const isKnown = clarity === 'auto' || choices.some((choice) => nameOf(choice) === clarity)
+  return (
+    <div class="setting">
+      <label for="clarity">{t('settings.clarity')}</label>
+      <select
+        id="clarity"
+        value={clarity}
+        disabled={choices.length === 0}
+        onChange={(event) => theatre.setClarity(event.currentTarget.value)}
+      >
+        <option value="auto">
+          {clarity === 'auto' && rendition
+            ? t('settings.auto-now', { rendition })
+            : t('settings.auto')}
+        </option>
+        {!isKnown && <option value={clarity}>{clarity}</option>}
+        {choices.map((choice) => (
+          <option key={choice.id} value={nameOf(choice)}>
+            {nameOf(choice)} · {formatBitrate(choice.bitsPerSecond, language)}
+          </option>
+        ))}
+      </select>
+    </div>
+  )
+}
+
+function Instruments({ theatre }: { theatre: Theatre }) {
+  const { t, language } = useSpeech()
+  const readout = useStore(theatre.readout)
+  const { programme } = useStore(theatre.view)
+  const none = t('readout.none')
+  const seconds = (value: number | null) => (value === null ? none : formatSeconds(value, language))
+  const { timeToFirstPictureMs: first, rendition, renditionBitsPerSecond: rate } = readout
+  return (
+    <dl class="instruments">
+      {programme.kind === 'live' ? (
+        <Instrument
+          name="latency"
+          label={t('readout.latency')}
+          hint={t('readout.latency-hint')}
+          value={seconds(readout.latencySeconds)}
+        />
+      ) : (
+        <Instrument
+          name="position"
+          label={t('readout.position')}
+          value={formatDuration(readout.currentTime * 1000)}
+        />
+      )}
+      <Instrument
+        name="buffer"
+        label={t('readout.buffer')}
+        hint={t('readout.buffer-hint')}
+        value={seconds(readout.bufferedSeconds)}
+      />
+      <Instrument
+        name="first-picture"
+        label={t('readout.first-picture')}
+        hint={t('readout.first-picture-hint')}
+        value={seconds(first === null ? null : first / 1000)}
+      />
+      <Instrument
+        name="stalls"
+        label={t('readout.stalls')}
+        hint={t('readout.stalls-hint')}
+        value={String(readout.stalls)}
+      />
+      <Instrument
+        name="clarity"
+        label={t('readout.clarity')}
+        value={rendition ?? none}
+        detail={rate === null ? undefined : formatBitrate(rate, language)}
+      />
+    </dl>
+  )
+}
+
+function Instrument(props: {
+  name: string
+  label: string
+  value: string
+  hint?: string
+  detail?: string | undefined
+}) {
+  return (
+    <div class={`instrument instrument-${props.name}`} title={props.hint}>
+      <dt>{props.label}</dt>
+      <dd>
+        {props.value}
+        {props.detail && <small>{props.detail}</small>}
+      </dd>
+    </div>
+  )
+}
