@@ -1,0 +1,87 @@
+// What a cache counts.
+import type { Metrics } from '../metrics.ts'
+import type { CacheOutcome } from './cache-status.ts'
+import type { FillEnd } from './fill.ts'
+import type { ObjectKind } from './media-path.ts'
+
+export type RequestResult = 'hit' | 'miss' | 'collapsed' | 'stale' | 'error'
+
+/** Read on each scrape. */
+export interface CacheGauges {
+  bytes: number
+  objects: number
+  fills: number
+  readers: number
+}
+
+export class CacheMetrics {
+  readonly #requests
+  readonly #fills
+  readonly #fillSeconds
+  readonly #upstreamBytes
+  readonly #downstreamBytes
+  readonly #evictions
+  readonly #requestCounters = new Map<string, { inc(): void }>()
+
+  constructor(metrics: Metrics, gauges: () => CacheGauges) {
+    this.#requests = metrics.counter({
+      name: 'cache_requests_total',
+      help: 'Requests for media objects by what the cache did.',
+      labels: ['result', 'kind'] as const,
+    })
+    this.#fills = metrics.counter({
+      name: 'cache_fills_total',
+      help: 'Objects asked of upstream, by how that ended.',
+      labels: ['result', 'kind'] as const,
+    })
+    this.#fillSeconds = metrics.histogram({
+      name: 'cache_fill_seconds',
+      help: 'From the first question to the last byte of complete fills; playlists include held reloads.',
+      labels: ['kind'] as const,
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 12],
+    })
+    this.#upstreamBytes = metrics.counter({
+      name: 'cache_upstream_bytes_total',
+      help: 'Body bytes received from upstream.',
+    })
+    this.#downstreamBytes = metrics.counter({
+      name: 'cache_downstream_bytes_total',
+      help: 'Body bytes handed to downstream connections.',
+    })
+    this.#evictions = metrics.counter({
+      name: 'cache_evictions_total',
+      help: 'Objects that left memory to make room.',
+    })
+    const gauge = (name: string, help: string, read: (now: CacheGauges) => number) =>
+      metrics.gauge({ name, help }, (made) => made.set(read(gauges())))
+    gauge('cache_bytes', 'Memory taken by complete objects.', (now) => now.bytes)
+    gauge('cache_objects', 'Complete objects in memory.', (now) => now.objects)
+    gauge('cache_fills', 'Fills under way.', (now) => now.fills)
+    gauge('cache_fill_readers', 'Requests that follow a fill under way.', (now) => now.readers)
+  }
+
+  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
+    const result: RequestResult = status >= 500 ? 'error' : outcome === 'expired' ? 'miss' : outcome
+    const key = `${result} ${kind}`
+    let counter = this.#requestCounters.get(key)
+    if (!counter) {
+      counter = this.#requests.labels({ result, kind })
+      this.#requestCounters.set(key, counter)
+    }
+    counter.inc()
+  }
+
+  filled(end: FillEnd, kind: ObjectKind, facts: { seconds: number; bytes: number }): void {
+    this.#fills.inc({ result: end, kind })
+    this.#upstreamBytes.inc(facts.bytes)
+    if (end === 'complete') this.#fillSeconds.observe({ kind }, facts.seconds)
+  }
+
+  sent(bytes: number): void {
+    this.#downstreamBytes.inc(bytes)
+  }
+
+  evicted(): void {
+    this.#evictions.inc()
+  }
+}

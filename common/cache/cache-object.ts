@@ -1,0 +1,126 @@
+// One answer of upstream, growing or complete: what a fill writes and any number of readers follow.
+//
+// - All bytes are in one buffer. A reader is an offset into it, so that a late reader starts at 0 and a slow
+//   one costs nothing but its place; no reader can hold up the fill or another reader.
+// - The buffer is allocated by us, at the announced length or by doubling: the pieces that the HTTP client
+//   hands over are slices of much larger socket buffers and are let go at once.
+// - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
+//   still waiting ends as another, stale one.
+import type { AnswerHead } from './answer-head.ts'
+import type { ObjectTarget } from './cache-key.ts'
+import type { ObjectPolicy } from './freshness.ts'
+
+export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
+
+const firstBytes = 32 * 1024
+
+export class CacheObject {
+  readonly target: ObjectTarget
+  readonly policy: ObjectPolicy
+  /** Called when the last reader has left. */
+  onDeserted: (() => void) | undefined
+  #state: ObjectState = 'waiting'
+  #head: AnswerHead | undefined
+  #substitute: CacheObject | undefined
+  #substituteStatus: number | undefined
+  #receivedAt = 0
+  #buffer = Buffer.alloc(0)
+  #size = 0
+  readonly #readers = new Set<() => void>()
+
+  constructor(target: ObjectTarget, policy: ObjectPolicy) {
+    this.target = target
+    this.policy = policy
+  }
+
+  get state(): ObjectState {
+    return this.#state
+  }
+
+  get head(): AnswerHead | undefined {
+    return this.#head
+  }
+
+  /** The stale object that answers instead, and the status that upstream failed with. */
+  get substitute(): { object: CacheObject; failedStatus: number | undefined } | undefined {
+    return this.#substitute && { object: this.#substitute, failedStatus: this.#substituteStatus }
+  }
+
+  /** Bytes here so far. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Length of the whole body, as soon as it is known. */
+  get length(): number | undefined {
+    return this.#state === 'complete' ? this.#size : this.#head?.length
+  }
+
+  get readers(): number {
+    return this.#readers.size
+  }
+
+  /** Age in seconds at that moment of the clock (RFC 9111 §4.2.3). The time upstream took to answer is left
+   * out: it holds blocking reloads back on purpose, and players correct the live edge by this number. */
+  ageSeconds(now: number): number {
+    return (this.#head?.ageSeconds ?? 0) + Math.floor((now - this.#receivedAt) / 1000)
+  }
+
+  begin(head: AnswerHead, now: number): void {
+    this.#state = 'growing'
+    this.#head = head
+    this.#receivedAt = now
+    if (head.length !== undefined) this.#buffer = Buffer.allocUnsafeSlow(head.length)
+    this.#wake()
+  }
+
+  append(piece: Uint8Array): void {
+    const needed = this.#size + piece.length
+    if (needed > this.#buffer.length) this.#reallocate(Math.max(needed, 2 * this.#size, firstBytes))
+    this.#buffer.set(piece, this.#size)
+    this.#size = needed
+    this.#wake()
+  }
+
+  complete(): void {
+    if (this.#buffer.length !== this.#size) this.#reallocate(this.#size)
+    this.#state = 'complete'
+    this.#wake()
+  }
+
+  /** The rest of the body will never come. */
+  break(): void {
+    this.#state = 'broken'
+    this.#wake()
+  }
+
+  substituteWith(object: CacheObject, failedStatus: number | undefined): void {
+    this.#substitute = object
+    this.#substituteStatus = failedStatus
+    this.#state = 'broken'
+    this.#wake()
+  }
+
+  /** A view, never a copy. Bytes once here never change, also when the buffer moves. */
+  slice(start: number, end: number): Buffer {
+    return this.#buffer.subarray(start, Math.min(end, this.#size))
+  }
+
+  /** Calls back on every change of state or size until the returned function is called. */
+  follow(wake: () => void): () => void {
+    this.#readers.add(wake)
+    return () => {
+      if (this.#readers.delete(wake) && this.#readers.size === 0) this.onDeserted?.()
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#readers) wake()
+  }
+
+  #reallocate(bytes: number): void {
+    const buffer = Buffer.allocUnsafeSlow(bytes)
+    this.#buffer.copy(buffer, 0, 0, this.#size)
+    this.#buffer = buffer
+  }
+}

@@ -1,0 +1,228 @@
+// The cache of live and replayed media, the same in edge and gateway.
+//
+// The life of a request, in order:
+// 1. method and path are checked (media-path.ts), the target reduced to its key (cache-key.ts);
+// 2. open(): a fresh stored object is a hit; else a fill under way is joined; else a fill begins (fill.ts);
+// 3. the responder waits for the head, answers conditions and ranges, and follows the object at the pace of
+//    its own connection (responder.ts);
+// 4. when the fill ends, lifetimeOf() decides whether and for how long the object is stored (freshness.ts).
+// Rules: at most one fill per key at any time. Nothing of a request but its key reaches upstream. A stored
+// object is never changed, only replaced.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { type ObjectTarget, targetOf } from './cache-key.ts'
+import { CacheMetrics } from './cache-metrics.ts'
+import type { CacheObject } from './cache-object.ts'
+import type { CacheOutcome } from './cache-status.ts'
+import { errorAnswer, type LocalAnswer } from './error-answer.ts'
+import { Fill, type FillEnd, type Resolve } from './fill.ts'
+import { failureTtlMs, lifetimeOf } from './freshness.ts'
+import { classify, isMalformed, type MediaObject } from './media-path.ts'
+import { ObjectStore, type StoredObject } from './object-store.ts'
+import { Responder } from './responder.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface FillCacheOptions {
+  /** Name of this cache in Cache-Status: the node's id. */
+  name: string
+  maxBytes: number
+  maxObjectBytes: number
+  /** Longest wait for an answer of upstream to begin, and then for more of it. */
+  waitMs: number
+  clock: Clock
+  log: Logger
+  metrics: Metrics
+  resolve: Resolve
+  upstream: Upstream
+  maxFills?: number
+}
+
+/** What open() found: the object, growing or complete, and how it came to be had. */
+export interface Opened {
+  object: CacheObject
+  outcome: CacheOutcome
+  /** For a stored object: how long it stays fresh. */
+  freshMs?: number
+}
+
+export interface Answered {
+  media: MediaObject
+  status: number
+}
+
+export type CacheRequest = IncomingMessage | Http2ServerRequest
+export type CacheResponse = ServerResponse | Http2ServerResponse
+
+const defaultMaxFills = 4_096
+const overloaded = errorAnswer(503, 'overloaded', 'Too much is being fetched at the moment.')
+
+export class FillCache implements AsyncDisposable {
+  readonly #options: FillCacheOptions
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #metrics: CacheMetrics
+  readonly #store: ObjectStore
+  readonly #fills = new Map<string, Fill>()
+  readonly #responder: Responder
+
+  constructor(options: FillCacheOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#metrics = new CacheMetrics(options.metrics, () => ({
+      bytes: this.#store.bytes,
+      objects: this.#store.count,
+      fills: this.#fills.size,
+      readers: this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0),
+    }))
+    this.#store = new ObjectStore({
+      maxBytes: options.maxBytes,
+      onEvicted: () => this.#metrics.evicted(),
+    })
+    this.#responder = new Responder({
+      name: options.name,
+      clock: options.clock,
+      metrics: this.#metrics,
+    })
+  }
+
+  /** Answers a request for a media object, whatever its method and path. */
+  handle(req: CacheRequest, res: CacheResponse, answered?: (answer: Answered) => void): void {
+    if (req.method === 'OPTIONS') {
+      this.#responder.preflight(res)
+      return
+    }
+    const target = checkRequest(req)
+    if ('refused' in target) {
+      this.#responder.refuse(req, res, target.refused, target.headers)
+      return
+    }
+    const opened = this.open(target)
+    if (opened) this.#responder.serve(req, res, opened, answered)
+    else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
+  }
+
+  /** Undefined when too many fills are under way. */
+  open(target: ObjectTarget): Opened | undefined {
+    const { key } = target
+    const now = this.#clock.monotonic()
+    const stored = this.#store.get(key)
+    if (stored) {
+      const freshMs = stored.freshUntil - now
+      if (freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
+      if (now < stored.retryAt && now < stored.staleUntil) {
+        return { object: stored.object, outcome: 'stale', freshMs }
+      }
+    }
+    const running = this.#fills.get(key)
+    if (running) return { object: running.object, outcome: 'collapsed' }
+    if (this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)) return undefined
+    return {
+      object: this.#fill(target, stored).object,
+      outcome: stored ? 'expired' : 'miss',
+    }
+  }
+
+  /** Forgets every object whose path starts so, also those that are just arriving; answers how many. */
+  purge(prefix: string): number {
+    let arriving = 0
+    for (const [key, fill] of this.#fills) {
+      if (!key.startsWith(prefix)) continue
+      fill.storable = false
+      this.#fills.delete(key)
+      arriving++
+    }
+    return this.#store.purge(prefix) + arriving
+  }
+
+  /** Ends what is under way; whoever disposes has drained before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const fill of [...this.#fills.values()]) fill.abandon()
+    this.#store.clear()
+  }
+
+  #fill(target: ObjectTarget, stored: StoredObject | undefined): Fill {
+    const { resolve, upstream, waitMs, maxObjectBytes } = this.#options
+    const fill: Fill = new Fill({
+      target,
+      stored,
+      resolve,
+      upstream,
+      clock: this.#clock,
+      waitMs,
+      maxObjectBytes,
+      onEnd: (end, failure) => {
+        if (failure) {
+          const facts = { key: target.key, end, reason: failure.reason, detail: failure.detail }
+          this.#log.warn(facts, 'a fill failed')
+        }
+        this.#ended(fill, stored, end)
+      },
+    })
+    this.#fills.set(target.key, fill)
+    fill.start()
+    return fill
+  }
+
+  #ended(fill: Fill, stored: StoredObject | undefined, end: FillEnd): void {
+    const { object } = fill
+    const { key, media } = object.target
+    const now = this.#clock.monotonic()
+    // A purge has already taken it out, and its place may be taken.
+    if (this.#fills.get(key) === fill) this.#fills.delete(key)
+    this.#metrics.filled(end, media.kind, {
+      seconds: (now - fill.startedAt) / 1000,
+      bytes: object.size,
+    })
+    if (end === 'substituted' && stored) stored.retryAt = now + failureTtlMs
+    const { head } = object
+    // The end of a body that nothing delimits cannot be told from a lost connection.
+    if (end !== 'complete' || !head?.isDelimited || !fill.storable) return
+    const { freshMs, staleMs } = lifetimeOf(object.policy, head)
+    if (freshMs === 0 && staleMs === 0) return
+    if (object.size > this.#options.maxBytes) return
+    this.#store.set(key, {
+      object,
+      freshUntil: now + freshMs,
+      staleUntil: now + staleMs,
+      retryAt: now,
+    })
+  }
+}
+
+interface Refused {
+  refused: LocalAnswer
+  headers?: string[]
+}
+
+/** Everything that is wrong with a request before the cache is asked. */
+function checkRequest(req: CacheRequest): ObjectTarget | Refused {
+  const { method, url = '', headers } = req
+  if (method !== 'GET' && method !== 'HEAD') {
+    const refused = errorAnswer(405, 'method-not-allowed', 'Use GET, HEAD or OPTIONS.')
+    return { refused, headers: ['allow', 'GET, HEAD, OPTIONS'] }
+  }
+  // A body could be taken for the next request by somebody on the way.
+  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') {
+    const refused = errorAnswer(400, 'body-not-allowed', 'This request may not have a body.')
+    return { refused, headers: ['connection', 'close'] }
+  }
+  const mark = url.indexOf('?')
+  const path = mark < 0 ? url : url.slice(0, mark)
+  const media = classify(path)
+  if (!media) {
+    return {
+      refused: isMalformed(path)
+        ? errorAnswer(400, 'path-malformed', 'No URL of this server is written like this.')
+        : errorAnswer(404, 'path-unknown', 'There is nothing under this path.'),
+    }
+  }
+  const target = targetOf(media, path, mark < 0 ? '' : url.slice(mark + 1))
+  if ('problem' in target) {
+    return { refused: errorAnswer(400, 'directive-malformed', target.problem) }
+  }
+  return target
+}

@@ -1,0 +1,57 @@
+// Complete objects in memory, the least recently used ones leaving first; sized in bytes.
+import { LRUCache } from 'lru-cache'
+import type { CacheObject } from './cache-object.ts'
+
+/** Times are monotonic milliseconds. */
+export interface StoredObject {
+  object: CacheObject
+  freshUntil: number
+  /** Until then it may stand in for a failing upstream. */
+  staleUntil: number
+  /** While stale: upstream has just failed and is not asked again before. */
+  retryAt: number
+}
+
+// Key, headers and bookkeeping; measured with keys of 60 characters.
+const overheadBytes = 1_024
+
+export class ObjectStore {
+  readonly #objects: LRUCache<string, StoredObject>
+
+  constructor(options: { maxBytes: number; onEvicted: () => void }) {
+    this.#objects = new LRUCache({
+      maxSize: options.maxBytes,
+      sizeCalculation: (stored) => stored.object.size + overheadBytes,
+      dispose: (_stored, _key, reason) => {
+        if (reason === 'evict') options.onEvicted()
+      },
+    })
+  }
+
+  get bytes(): number {
+    return this.#objects.calculatedSize
+  }
+
+  get count(): number {
+    return this.#objects.size
+  }
+
+  get(key: string): StoredObject | undefined {
+    return this.#objects.get(key)
+  }
+
+  set(key: string, stored: StoredObject): void {
+    this.#objects.set(key, stored)
+  }
+
+  /** Forgets every object whose path starts so; answers how many. */
+  purge(prefix: string): number {
+    const doomed = [...this.#objects.keys()].filter((key) => key.startsWith(prefix))
+    for (const key of doomed) this.#objects.delete(key)
+    return doomed.length
+  }
+
+  clear(): void {
+    this.#objects.clear()
+  }
+}

@@ -1,0 +1,193 @@
+// Asks upstream over kept-alive HTTP/1.1 and hands the answer on piece by piece. Tries the next origin as long
+// as not a byte of an answer has come; deadlines are the fill's.
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Clock } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import { type Dispatcher, HttpClient } from '../http-client.ts'
+import type { Logger } from '../log.ts'
+import { version } from '../version.ts'
+import type { UpstreamFailure } from './error-answer.ts'
+
+export interface UpstreamRequest {
+  /** Base URLs without a trailing slash, to be tried in this order. */
+  origins: readonly string[]
+  /** Path and query. */
+  path: string
+  headers: Record<string, string>
+}
+
+/** `head`, any number of `data`, then `end`; or `fail` at any point. Nothing after `end` or `fail`. */
+export interface UpstreamSink {
+  head(status: number, headers: IncomingHttpHeaders): void
+  data(piece: Uint8Array): void
+  end(): void
+  fail(failure: UpstreamFailure, detail: string): void
+}
+
+export interface Upstream {
+  fetch(request: UpstreamRequest, sink: UpstreamSink): { cancel(): void }
+}
+
+// A blocking reload occupies its connection while it waits, one per rendition of every stream.
+const connectionsPerOrigin = 1_024
+const failureMemoryMs = 2_000
+
+export interface UpstreamClientOptions {
+  clock: Clock
+  log: Logger
+  connectTimeoutMs: number
+  /** PEM of a certificate authority to trust besides the system's. */
+  ca?: string
+}
+
+export class UpstreamClient implements Upstream, AsyncDisposable {
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #http: HttpClient
+  /** Origin → monotonic time until which it is tried last. */
+  readonly #avoidUntil = new Map<string, number>()
+
+  constructor(options: UpstreamClientOptions) {
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#http = new HttpClient({
+      connectTimeoutMs: options.connectTimeoutMs,
+      headersTimeoutMs: 0,
+      bodyTimeoutMs: 0,
+      connections: connectionsPerOrigin,
+      ...(options.ca !== undefined && { ca: options.ca }),
+    })
+  }
+
+  fetch(request: UpstreamRequest, sink: UpstreamSink): { cancel(): void } {
+    const attempt = new Attempts(this.#http.dispatcher, this.#ordered(request.origins), request, {
+      ...sinkOf(sink),
+      failed: (origin, err) => {
+        this.#log.warn({ origin, path: request.path, error: messageOf(err) }, 'upstream failed')
+        this.#avoidUntil.set(origin, this.#clock.monotonic() + failureMemoryMs)
+      },
+      reached: (origin) => this.#avoidUntil.delete(origin),
+    })
+    attempt.next()
+    return attempt
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  /** Those that have just failed come last; a lone origin is tried twice, in case its idle connection was
+   * closed by the other end in the moment of its use. */
+  #ordered(origins: readonly string[]): string[] {
+    const now = this.#clock.monotonic()
+    for (const [origin, until] of this.#avoidUntil) {
+      if (until <= now) this.#avoidUntil.delete(origin)
+    }
+    const ordered = origins.toSorted(
+      (a, b) => Number(this.#avoidUntil.has(a)) - Number(this.#avoidUntil.has(b)),
+    )
+    return ordered.length === 1 ? [ordered[0]!, ordered[0]!] : ordered
+  }
+}
+
+interface AttemptEvents extends UpstreamSink {
+  failed(origin: string, err: Error): void
+  reached(origin: string): void
+}
+
+function sinkOf(sink: UpstreamSink): UpstreamSink {
+  return {
+    head: (status, headers) => sink.head(status, headers),
+    data: (piece) => sink.data(piece),
+    end: () => sink.end(),
+    fail: (failure, detail) => sink.fail(failure, detail),
+  }
+}
+
+/** One request, at one origin after the other. */
+class Attempts implements Dispatcher.DispatchHandler {
+  readonly #dispatcher: Dispatcher
+  readonly #origins: string[]
+  readonly #request: UpstreamRequest
+  readonly #events: AttemptEvents
+  #origin = ''
+  #controller: Dispatcher.DispatchController | undefined
+  #answered = false
+  #cancelled = false
+
+  constructor(
+    dispatcher: Dispatcher,
+    origins: string[],
+    request: UpstreamRequest,
+    events: AttemptEvents,
+  ) {
+    this.#dispatcher = dispatcher
+    this.#origins = origins
+    this.#request = request
+    this.#events = events
+  }
+
+  next(): void {
+    const origin = this.#origins.shift()
+    if (origin === undefined) {
+      this.#events.fail('no-upstream', 'no origin is known')
+      return
+    }
+    this.#origin = origin
+    try {
+      this.#dispatcher.dispatch(
+        {
+          origin,
+          path: this.#request.path,
+          method: 'GET',
+          headers: {
+            'accept-encoding': 'identity',
+            'user-agent': `nearcast/${version}`,
+            ...this.#request.headers,
+          },
+        },
+        this,
+      )
+    } catch (err) {
+      // A base URL that is none, or a client that has been disposed of.
+      this.#events.fail('unreachable', messageOf(err))
+    }
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+    this.#controller?.abort(new Error('cancelled'))
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#cancelled) controller.abort(new Error('cancelled'))
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    if (status < 200 || this.#cancelled) return
+    this.#answered = true
+    this.#events.reached(this.#origin)
+    this.#events.head(status, headers)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, piece: Buffer): void {
+    if (!this.#cancelled) this.#events.data(piece)
+  }
+
+  onResponseEnd(): void {
+    if (!this.#cancelled) this.#events.end()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, err: Error): void {
+    if (this.#cancelled) return
+    this.#controller = undefined
+    this.#events.failed(this.#origin, err)
+    if (!this.#answered && this.#origins.length > 0) this.next()
+    else this.#events.fail(this.#answered ? 'broken' : 'unreachable', messageOf(err))
+  }
+}
