@@ -113,6 +113,7 @@ class Loader {
     const tree = settingTree(role)
     this.#interpolate(tree)
     const settings = { ...(this.#value() as Record<string, unknown>), role }
+    dropEmptySections(settings, tree)
     this.#override(settings, role, tree)
     const parsed = roleSchemas[role].safeParse(settings)
     if (parsed.success) {
@@ -256,7 +257,9 @@ class Loader {
   /** Paths from the folder of the file, URLs without a slash at the end. */
   #absolute(value: unknown, schema: SettingSchema | undefined): unknown {
     if (typeof value === 'string') {
-      if (schema?.format === 'path') return path.resolve(path.dirname(this.#file), value)
+      const isPath =
+        schema?.format === 'path' || (schema?.format === 'name-or-path' && value.includes('/'))
+      if (isPath) return path.resolve(path.dirname(this.#file), value)
       return schema?.format === 'uri' ? value.replace(/\/+$/, '') : value
     }
     if (Array.isArray(value)) return value.map((entry) => this.#absolute(entry, schema?.items))
@@ -315,6 +318,16 @@ class Loader {
         `got ${one.port}, expected another port: ${other.section}.port has it already`,
       )
     }
+  }
+}
+
+/** `http:` with nothing but comments below it is null in YAML; people mean a section with its defaults. */
+function dropEmptySections(settings: Record<string, unknown>, tree: SettingSchema): void {
+  for (const [key, value] of Object.entries(settings)) {
+    const schema = tree.properties?.[key]
+    if (schema?.type !== 'object') continue
+    if (value === null) delete settings[key]
+    else if (typeof value === 'object') dropEmptySections(value as Record<string, unknown>, schema)
   }
 }
 

@@ -10,6 +10,8 @@ const httpUrl = z.url({ protocol: /^https?$/ }).meta({ examples: ['https://host:
 const rtmpUrl = z.url({ protocol: /^rtmps?$/ }).meta({ examples: ['rtmps://host:443/live'] })
 /** Relative paths are taken from the folder of the config file: the loader finds them by this mark. */
 const filePath = z.string().min(1).meta({ format: 'path' })
+/** A name, or a path where it has a slash in it. */
+const nameOrPath = z.string().min(1).meta({ format: 'name-or-path' })
 const cidrs = z.array(
   z.string().refine(isNetwork, { message: 'a network such as 10.0.0.0/8 or fc00::/7' }),
 )
@@ -44,7 +46,10 @@ const node = z
 
 const log = z
   .strictObject({
-    level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info')
+      .describe('Least severe line that is written'),
     format: z
       .enum(['auto', 'json', 'pretty'])
       .default('auto')
@@ -55,7 +60,7 @@ const log = z
 
 const admin = z
   .strictObject({
-    host: host.default('127.0.0.1'),
+    host: host.default('127.0.0.1').describe('Address to listen on'),
     port: port.default(9101),
     token: z
       .string()
@@ -93,14 +98,14 @@ const common = {
 }
 
 export const edgeConfigSchema = z.strictObject({
-  role: z.literal('edge'),
+  role: z.literal('edge').describe('What this node does'),
   ...common,
   cluster,
   publicUrls: z
     .strictObject({
-      https: httpUrl.optional(),
-      http: httpUrl.optional(),
-      rtmps: rtmpUrl.optional(),
+      https: httpUrl.optional().describe('Base URL for viewers'),
+      http: httpUrl.optional().describe('Base URL for viewers without TLS'),
+      rtmps: rtmpUrl.optional().describe('Server URL for publishers, with the application /live'),
     })
     .prefault({})
     .describe(
@@ -109,13 +114,21 @@ export const edgeConfigSchema = z.strictObject({
   tls: listener(443)
     .extend({
       certificates: z
-        .array(z.strictObject({ certFile: filePath, keyFile: filePath }))
+        .array(
+          z.strictObject({
+            certFile: filePath.describe('Certificate chain, leaf first'),
+            keyFile: filePath.describe('Private key of the leaf'),
+          }),
+        )
         .default([])
         .describe('PEM files, chosen by server name; the first one is the default'),
       localCa: z
         .strictObject({
-          enabled: z.boolean().default(true),
-          names: z.array(z.string()).default(['localhost', '127.0.0.1', '::1']),
+          enabled: z.boolean().default(true).describe('Off: certificate files are required'),
+          names: z
+            .array(z.string())
+            .default(['localhost', '127.0.0.1', '::1'])
+            .describe('Host names and addresses in its certificate'),
           dir: filePath.optional().describe('Folder of the CA; default ca below dataDir'),
         })
         .prefault({})
@@ -124,11 +137,11 @@ export const edgeConfigSchema = z.strictObject({
     .prefault({})
     .describe('The one TLS port: RTMPS, HTTPS and HTTP/2'),
   http: listener(80)
-    .extend({ enabled: z.boolean().default(true) })
+    .extend({ enabled: z.boolean().default(true).describe('Listen at all') })
     .prefault({})
     .describe('Plain HTTP for viewers'),
   rtmp: listener(1935)
-    .extend({ enabled: z.boolean().default(false) })
+    .extend({ enabled: z.boolean().default(false).describe('Listen at all') })
     .prefault({})
     .describe('Plain RTMP for publishers; keys travel in the clear'),
   upstream: z
@@ -137,7 +150,7 @@ export const edgeConfigSchema = z.strictObject({
         .boolean()
         .default(false)
         .describe('Allow plain connections to gateways at public addresses'),
-      connectTimeoutMs: z.int().positive().default(3_000),
+      connectTimeoutMs: z.int().positive().default(3_000).describe('For a connection upstream'),
       waitTargetDurations: z
         .number()
         .positive()
@@ -148,34 +161,46 @@ export const edgeConfigSchema = z.strictObject({
     .describe('Connections to gateways'),
   ingest: z
     .strictObject({
-      firstByteTimeoutMs: z.int().positive().default(10_000),
+      firstByteTimeoutMs: z
+        .int()
+        .positive()
+        .default(10_000)
+        .describe('From accept to the first byte'),
       publishTimeoutMs: z.int().positive().default(10_000).describe('From connect to publish'),
       idleTimeoutMs: z
         .int()
         .positive()
         .default(8_000)
         .describe('Publisher silent for so long is gone'),
-      refusalMemoryMs: z.int().nonnegative().default(15_000),
-      maxConnections: z.int().positive().default(10_000),
+      refusalMemoryMs: z
+        .int()
+        .nonnegative()
+        .default(15_000)
+        .describe('A refused key hears the same reason for so long'),
+      maxConnections: z.int().positive().default(10_000).describe('Publisher connections at once'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Limits for publishers'),
   cache: z
     .strictObject({
       memoryBytes: z
         .int()
         .positive()
-        .default(512 * 1024 * 1024),
+        .default(512 * 1024 * 1024)
+        .describe('Finished objects kept in memory'),
       maxObjectBytes: z
         .int()
         .positive()
-        .default(64 * 1024 * 1024),
+        .default(64 * 1024 * 1024)
+        .describe('A larger object is passed on and not kept'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Cache of playlists and segments'),
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
 
 export const gatewayConfigSchema = z.strictObject({
-  role: z.literal('gateway'),
+  role: z.literal('gateway').describe('What this node does'),
   ...common,
   cluster,
   publicUrl: httpUrl.optional().describe('URL by which edges reach this gateway'),
@@ -185,29 +210,41 @@ export const gatewayConfigSchema = z.strictObject({
     .describe('Peers from here are let in; others need the cluster credential'),
   ingest: z
     .strictObject({
-      firstByteTimeoutMs: z.int().positive().default(10_000),
-      publishTimeoutMs: z.int().positive().default(10_000),
-      connectTimeoutMs: z.int().positive().default(3_000),
-      idleTimeoutMs: z.int().positive().default(10_000),
+      firstByteTimeoutMs: z
+        .int()
+        .positive()
+        .default(10_000)
+        .describe('From accept to the first byte'),
+      publishTimeoutMs: z.int().positive().default(10_000).describe('From connect to publish'),
+      connectTimeoutMs: z.int().positive().default(3_000).describe('For a connection upstream'),
+      idleTimeoutMs: z
+        .int()
+        .positive()
+        .default(10_000)
+        .describe('An edge silent for so long is gone'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Limits for publishers'),
   cache: z
     .strictObject({
       memoryBytes: z
         .int()
         .positive()
-        .default(512 * 1024 * 1024),
+        .default(512 * 1024 * 1024)
+        .describe('Finished objects kept in memory'),
       maxObjectBytes: z
         .int()
         .positive()
-        .default(64 * 1024 * 1024),
+        .default(64 * 1024 * 1024)
+        .describe('A larger object is passed on and not kept'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Cache of playlists and segments'),
 })
 export type GatewayConfig = z.infer<typeof gatewayConfigSchema>
 
 export const transcoderConfigSchema = z.strictObject({
-  role: z.literal('transcoder'),
+  role: z.literal('transcoder').describe('What this node does'),
   ...common,
   cluster,
   publicUrl: httpUrl.optional().describe('URL by which gateways fetch from this transcoder'),
@@ -216,28 +253,41 @@ export const transcoderConfigSchema = z.strictObject({
   rtmp: listener(1936)
     .prefault({})
     .describe('RTMP receiver for gateways; never face a client with it'),
-  trustedNetworks: cidrs.default(privateNetworks),
-  ffmpeg: z.string().default('ffmpeg').describe('Path of ffmpeg'),
-  ffprobe: z.string().default('ffprobe').describe('Path of ffprobe'),
-  ladder: z
-    .string()
+  trustedNetworks: cidrs
+    .default(privateNetworks)
+    .describe('Peers from here are let in; others need the cluster credential'),
+  ffmpeg: nameOrPath.default('ffmpeg').describe('Command or path'),
+  ffprobe: nameOrPath.default('ffprobe').describe('Command or path'),
+  ladder: nameOrPath
     .default('default')
     .describe('Name of a ladder in config/ladders, or the path of a ladder file'),
   input: z
     .strictObject({
-      maxWidth: z.int().positive().default(3840),
-      maxHeight: z.int().positive().default(2160),
-      maxFramesPerSecond: z.number().positive().default(120),
-      maxBitsPerSecond: z.number().positive().default(50_000_000),
-      maxKeyframeIntervalSeconds: z.number().positive().default(10),
-      minSampleRate: z.int().positive().default(8_000),
-      maxSampleRate: z.int().positive().default(96_000),
-      maxChannels: z.int().positive().default(8),
+      maxWidth: z.int().positive().default(3840).describe('Pixels'),
+      maxHeight: z.int().positive().default(2160).describe('Pixels'),
+      maxFramesPerSecond: z.number().positive().default(120).describe('Frames per second'),
+      maxBitsPerSecond: z
+        .number()
+        .positive()
+        .default(50_000_000)
+        .describe('Audio and video together'),
+      maxKeyframeIntervalSeconds: z
+        .number()
+        .positive()
+        .default(10)
+        .describe('From one keyframe to the next'),
+      minSampleRate: z.int().positive().default(8_000).describe('Hz'),
+      maxSampleRate: z.int().positive().default(96_000).describe('Hz'),
+      maxChannels: z.int().positive().default(8).describe('Audio channels'),
       trackWaitMs: z.int().positive().default(1_500).describe('Wait for the second track so long'),
     })
     .prefault({})
     .describe('What a publisher may send'),
-  segmentSeconds: z.number().positive().default(2),
+  segmentSeconds: z
+    .number()
+    .positive()
+    .default(2)
+    .describe('Length of a segment, cut at the next keyframe'),
   windowSegments: z.int().min(3).default(6).describe('Segments that a live playlist lists'),
   holdMs: z.int().nonnegative().default(60_000).describe('Wait for a publisher to come back'),
   stallMs: z
@@ -245,33 +295,42 @@ export const transcoderConfigSchema = z.strictObject({
     .positive()
     .default(10_000)
     .describe('ffmpeg without progress so long is restarted'),
-  maxStreams: z.int().positive().default(32),
+  maxStreams: z.int().positive().default(32).describe('Streams at once'),
 })
 export type TranscoderConfig = z.infer<typeof transcoderConfigSchema>
 
 export const coordinatorConfigSchema = z.strictObject({
-  role: z.literal('coordinator'),
+  role: z.literal('coordinator').describe('What this node does'),
   ...common,
   cluster: z
     .strictObject({
-      secret: z.string().min(secretMinimum).optional(),
-      secretFile: filePath.optional(),
+      secret: z
+        .string()
+        .min(secretMinimum)
+        .optional()
+        .describe('Cluster secret; prefer secretFile'),
+      secretFile: filePath.optional().describe('File that holds the cluster secret'),
     })
     .refine((value) => value.secret !== undefined || value.secretFile !== undefined, {
       message: 'needs secretFile (or secret)',
-    }),
+    })
+    .describe('What the nodes of the cluster share'),
   listen: z
-    .strictObject({ host: host.default('127.0.0.1'), port: port.default(7000) })
+    .strictObject({
+      host: host.default('127.0.0.1').describe('Address to listen on'),
+      port: port.default(7000),
+    })
     .prefault({})
     .describe('API, console and the nodes of the cluster'),
-  publicUrl: httpUrl.optional(),
+  publicUrl: httpUrl.optional().describe('URL that people and nodes use'),
   adminToken: z.string().min(16).optional().describe('Bearer of the API; prefer adminTokenFile'),
   adminTokenFile: filePath
     .optional()
     .describe('File that holds the bearer; default admin-token below dataDir, made at first start'),
   database: z
     .strictObject({ file: filePath.optional().describe('Default coordinator.db below dataDir') })
-    .prefault({}),
+    .prefault({})
+    .describe('SQLite'),
   keys: z
     .strictObject({
       sealed: z
@@ -281,21 +340,36 @@ export const coordinatorConfigSchema = z.strictObject({
           'Also keep keys encrypted under the cluster secret, so that an owner can read one again',
         ),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Stream keys'),
   placement: z
     .strictObject({
-      leaseTtlMs: z.int().positive().default(6_000),
-      holdMs: z.int().nonnegative().default(60_000),
+      leaseTtlMs: z
+        .int()
+        .positive()
+        .default(6_000)
+        .describe('A lease that is not renewed ends after so long'),
+      holdMs: z
+        .int()
+        .nonnegative()
+        .default(60_000)
+        .describe('A channel keeps its transcoder so long after its publisher left'),
       loadFactor: z.number().min(1).default(1.25).describe('Bounded load: cap over the mean'),
-      vnodes: z.int().positive().default(128),
+      vnodes: z
+        .int()
+        .positive()
+        .default(128)
+        .describe('Points of a transcoder of weight 1 on the ring'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Which transcoder a channel gets'),
   heartbeat: z
     .strictObject({
-      intervalMs: z.int().positive().default(2_000),
+      intervalMs: z.int().positive().default(2_000).describe('Nodes report so often'),
       missed: z.int().positive().default(3).describe('A node is gone after so many missed beats'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('How nodes tell that they are there'),
 })
 export type CoordinatorConfig = z.infer<typeof coordinatorConfigSchema>
 

@@ -136,6 +136,7 @@ export function expectation(schema: SettingSchema): string {
 
 function text(schema: SettingSchema): string {
   if (schema.format === 'path') return 'the path of a file or folder'
+  if (schema.format === 'name-or-path') return 'a name or a path'
   if (schema.format === 'uri') return `a URL such as ${schema.examples?.[0]}`
   if (schema.pattern) return `text that matches ${schema.pattern}`
   if (schema.minLength === 1) return 'text that is not empty'

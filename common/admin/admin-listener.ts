@@ -13,9 +13,10 @@ import { BlockList, isIP } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { type Context, Hono, type Next } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { messageOf, ServiceError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { listen } from '../net/listen.ts'
 
 /** One line of `/readyz?verbose`. */
 export interface Check {
@@ -59,16 +60,7 @@ export async function startAdminListener(options: AdminListenerOptions): Promise
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 5_000, requestTimeout: 10_000 },
   }) as Server
-  server.listen({ host: options.host, port: options.port })
-  try {
-    await once(server, 'listening')
-  } catch (err) {
-    throw new ServiceError(
-      `admin listener: cannot listen on ${options.host} port ${options.port}: ${messageOf(err)}`,
-      { code: 'listen-failed', source: 'internal', cause: err },
-    )
-  }
-  const { port } = server.address() as { port: number }
+  const { port } = await listen(server, { host: options.host, port: options.port })
   const url = `http://${urlHost(options.host)}:${port}`
   if (!isLoopback(options.host)) {
     options.log.warn(

@@ -47,7 +47,7 @@ describe('admin listener', () => {
     await new Promise((resolve) => taken.once('listening', resolve))
     const { port } = taken.address() as { port: number }
     await expect(startAdminListener(options({ port }))).rejects.toThrow(
-      `cannot listen on 127.0.0.1 port ${port}`,
+      `Port ${port} on 127.0.0.1 is already in use`,
     )
     await new Promise((resolve) => taken.close(resolve))
   })
