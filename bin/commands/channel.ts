@@ -1,0 +1,71 @@
+// `nearcast channel create|list|delete`
+import type { Command } from 'commander'
+import { type CoordinatorOptions, coordinatorApi, withCoordinator } from '../coordinator-access.ts'
+import { printJson, printLine, printNote, tableText } from '../output.ts'
+
+interface Channel {
+  liveId: string
+  name: string
+  topic?: string | null
+  record?: boolean
+  live?: boolean
+}
+
+interface CreateOptions extends CoordinatorOptions {
+  name?: string
+  record: boolean
+  json?: boolean
+}
+
+export function register(program: Command): void {
+  const channel = program.command('channel').description('channels of the coordinator')
+
+  withCoordinator(channel.command('create'))
+    .description('create a channel and print its stream key, which is shown only now')
+    .argument('[live-id]', 'public name in playback URLs; made where absent')
+    .option('--name <name>', 'name for people')
+    .option('--no-record', 'keep nothing after a show')
+    .option('--json', 'as JSON')
+    .action(async (liveId: string | undefined, options: CreateOptions) => {
+      const created = await coordinatorApi(options).post<Channel & { streamKey: string }>(
+        '/api/v1/channels',
+        {
+          ...(liveId !== undefined && { liveId }),
+          ...(options.name !== undefined && { name: options.name }),
+          ...(!options.record && { record: false }),
+        },
+      )
+      if (options.json) return printJson(created)
+      printLine(`live id     ${created.liveId}\nstream key  ${created.streamKey}`)
+      return printNote('The stream key is not shown again; nearcast key create makes another one.')
+    })
+
+  withCoordinator(channel.command('list'))
+    .description('list channels')
+    .option('--json', 'as JSON')
+    .action(async (options: CoordinatorOptions & { json?: boolean }) => {
+      const { channels } = await coordinatorApi(options).get<{ channels: Channel[] }>(
+        '/api/v1/channels',
+      )
+      if (options.json) return printJson(channels)
+      return printLine(
+        tableText(
+          ['LIVE ID', 'NAME', 'TOPIC', 'RECORD'],
+          channels.map(({ liveId, name, topic, record }) => [
+            liveId,
+            name,
+            topic,
+            record ? 'on' : 'off',
+          ]),
+        ),
+      )
+    })
+
+  withCoordinator(channel.command('delete'))
+    .description('delete a channel with its keys')
+    .argument('<live-id>')
+    .action(async (liveId: string, options: CoordinatorOptions) => {
+      await coordinatorApi(options).delete(`/api/v1/channels/${encodeURIComponent(liveId)}`)
+      printNote(`${liveId} deleted`)
+    })
+}
