@@ -1,6 +1,7 @@
 // Runs one long-lived child in the foreground: it gets our signals exactly once, it goes when we go, and its
 // exit code becomes ours.
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { childEnv, root } from './project.mjs'
 
 // The terminal sends Ctrl-C to the whole process group and npm passes it on as well: that is one keystroke.
@@ -28,10 +29,9 @@ export function runForeground(command, args, { ownGroup = false } = {}) {
     }
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
     for (const signal of signals) process.on(signal, forward)
-    // npm passes TERM on to its shell only, which dies of it without a word to us: we get another parent.
-    const parent = process.ppid
+    const starters = npmProcesses()
     const watch = setInterval(() => {
-      if (process.ppid !== parent && forwardedAt === undefined) forward('SIGTERM')
+      if (npmProcesses() !== starters && forwardedAt === undefined) forward('SIGTERM')
     }, parentCheckMs)
     const finish = (code) => {
       clearInterval(watch)
@@ -45,4 +45,25 @@ export function runForeground(command, args, { ownGroup = false } = {}) {
     })
     child.once('exit', (code, signal) => finish(code ?? (signal === 'SIGINT' ? 130 : 143)))
   })
+}
+
+/**
+ * The shell and the npm above us, where there are such: when they change, they are gone. npm passes TERM on to
+ * its shell only, which dies of it without a word to us, and KILL says nothing to anybody.
+ */
+function npmProcesses() {
+  if (process.env.npm_lifecycle_event === undefined) return ''
+  const shell = readProcess(process.ppid)
+  return `${process.ppid} ${shell?.isShell ? shell.parent : ''}`
+}
+
+/** From /proc, where the system has it. */
+function readProcess(pid) {
+  try {
+    const [, name, parent] =
+      /\((.*)\) . (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+    return { isShell: /^(ba|da|z)?sh$/.test(name), parent }
+  } catch {
+    return undefined
+  }
 }
