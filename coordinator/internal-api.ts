@@ -1,0 +1,206 @@
+// What nodes ask of the coordinator, under `/internal/v1`: every call proves by a node token who is asking.
+import { Hono, type MiddlewareHandler } from 'hono'
+import { z } from 'zod'
+import type { Clock } from '../common/clock.ts'
+import type { ClusterAuth, NodeIdentity } from '../common/cluster/cluster-auth.ts'
+import { liveIdSchema } from '../common/contract/channel.ts'
+import { type HeartbeatAnswer, heartbeatSchema } from '../common/contract/membership.ts'
+import {
+  type LeaseAnswer,
+  leaseReleaseSchema,
+  leaseRenewalSchema,
+  publishRequestSchema,
+  type RecordingLocation,
+  recordingReportSchema,
+} from '../common/contract/placement.ts'
+import { isRetryable } from '../common/contract/refusal.ts'
+import type { Logger } from '../common/log.ts'
+import { bodySizeLimit } from './body-size.ts'
+import type { ChangeFeed } from './change-feed.ts'
+import type { ChannelStatuses } from './channel-status.ts'
+import type { SnapshotRenderer } from './cluster-snapshot.ts'
+import { eventResponse } from './event-response.ts'
+import type { LeaseStore } from './lease-store.ts'
+import type { Membership } from './membership.ts'
+import { invalidRequest, Problem } from './problem.ts'
+import type { PublishService } from './publish-service.ts'
+import type { RecordingStore } from './recording-store.ts'
+import type { ViewerCounts } from './viewer-counts.ts'
+
+const maxBodyBytes = 4 * 1024 * 1024
+
+export interface InternalApiParts {
+  auth: ClusterAuth
+  clock: Clock
+  log: Logger
+  closing: AbortSignal
+  membership: Membership
+  leases: LeaseStore
+  publishes: PublishService
+  recordings: RecordingStore
+  viewers: ViewerCounts
+  statuses: ChannelStatuses
+  snapshot: SnapshotRenderer
+  snapshotFeed: ChangeFeed
+  onChange: () => void
+}
+
+type Env = { Variables: { node: NodeIdentity } }
+
+export function internalApi(parts: InternalApiParts): Hono<Env> {
+  const { membership, leases, publishes, recordings, log } = parts
+  const app = new Hono<Env>()
+  app.use(nodeTokenRequired(parts.auth))
+  app.use(bodySizeLimit(maxBodyBytes))
+
+  app.put('/nodes/:id', async (c) => {
+    const { nodeId, role } = c.get('node')
+    const beat = await bodyOf(c.req, heartbeatSchema)
+    if (c.req.param('id') !== nodeId || beat.role !== role) throw notYours()
+    if ((await membership.beat(nodeId, beat)) === 'id-taken') {
+      log.error({ node: nodeId, instance: beat.instance }, 'two processes use one node id')
+      throw new Problem(409, 'node-id-taken', `Another process runs as node "${nodeId}".`)
+    }
+    parts.viewers.heard(nodeId)
+    return c.json<HeartbeatAnswer>({
+      generation: parts.snapshot.generation,
+      now: parts.clock.now(),
+      recordingsToDelete: role === 'transcoder' ? await recordings.toDelete(nodeId) : [],
+    })
+  })
+
+  app.delete('/nodes/:id', async (c) => {
+    const { nodeId } = c.get('node')
+    if (c.req.param('id') !== nodeId) throw notYours()
+    await membership.leave(nodeId)
+    return c.body(null, 204)
+  })
+
+  app.get('/events', () =>
+    eventResponse({
+      feed: parts.snapshotFeed,
+      event: 'snapshot',
+      clock: parts.clock,
+      closing: parts.closing,
+    }),
+  )
+
+  app.post('/publishes', async (c) => {
+    const { nodeId, role } = c.get('node')
+    const request = await bodyOf(c.req, publishRequestSchema)
+    if (role !== 'gateway' || request.gateway !== nodeId) throw notYours()
+    const outcome = await publishes.publish(request)
+    if ('granted' in outcome) return c.json(outcome.granted)
+    return c.json(outcome.refused, isRetryable(outcome.refused.code) ? 503 : 403)
+  })
+
+  app.post('/leases/:liveId/renew', async (c) => {
+    const liveId = c.req.param('liveId')
+    if (c.get('node').role !== 'transcoder') throw notYours()
+    const renewal = await bodyOf(c.req, leaseRenewalSchema)
+    const renewed = await leases.renew(liveId, renewal)
+    if (!renewed) return c.json(await lost(liveId), 409)
+    if (renewed.isNews) parts.onChange()
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop: renewed.stop })
+  })
+
+  app.post('/leases/:liveId/release', async (c) => {
+    const liveId = c.req.param('liveId')
+    if (c.get('node').role !== 'transcoder') throw notYours()
+    const { reason, ...holder } = await bodyOf(c.req, leaseReleaseSchema)
+    const goesOn = reason === 'transcoder-stopping' || reason === 'transcoder-failed'
+    const isDone = goesOn
+      ? await leases.unbind(liveId, holder)
+      : await leases.release(liveId, holder, reason)
+    if (!isDone) return c.json(await lost(liveId), 409)
+    log.info({ liveId, epoch: holder.epoch, reason }, 'lease released')
+    parts.onChange()
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: holder.epoch, stop: false })
+  })
+
+  async function lost(liveId: string): Promise<LeaseAnswer> {
+    return { outcome: 'lost', epoch: await leases.epochOf(liveId), stop: false }
+  }
+
+  app.get('/channels/:liveId/status', async (c) => {
+    const liveId = liveIdSchema.safeParse(c.req.param('liveId'))
+    const status = liveId.success ? await parts.statuses.find(liveId.data) : undefined
+    if (!status) throw new Problem(404, 'channel-unknown', 'There is no such channel.')
+    return c.json(status)
+  })
+
+  app.put('/recordings/:id', async (c) => {
+    const { nodeId } = c.get('node')
+    const id = uuidOf(c.req.param('id'))
+    const report = await bodyOf(c.req, recordingReportSchema)
+    if (report.transcoder !== nodeId) throw notYours()
+    const outcome = await recordings.report(id, report)
+    if (outcome === 'taken') {
+      throw new Problem(409, 'recording-taken', 'Another transcoder has a recording by that id.')
+    }
+    if (outcome === 'gone') throw new Problem(410, 'recording-gone', 'The recording was deleted.')
+    parts.onChange()
+    return c.body(null, 204)
+  })
+
+  app.get('/recordings/:id', async (c) => {
+    const recording = await recordings.find(uuidOf(c.req.param('id')))
+    if (!recording) throw new Problem(404, 'recording-unknown', 'There is no such recording.')
+    const url = membership.member(recording.transcoder)?.info.urls.http ?? null
+    return c.json<RecordingLocation>({
+      id: recording.id,
+      transcoder: { id: recording.transcoder, url },
+    })
+  })
+
+  app.delete('/recordings/:id', async (c) => {
+    const isGone = await recordings.remove(uuidOf(c.req.param('id')), c.get('node').nodeId)
+    if (!isGone) throw new Problem(404, 'recording-unknown', 'There is no such recording of yours.')
+    parts.onChange()
+    return c.body(null, 204)
+  })
+
+  return app
+}
+
+function nodeTokenRequired(auth: ClusterAuth): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const token = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+    const node = token === undefined ? undefined : await auth.verifyNodeToken(token)
+    if (!node) {
+      throw new Problem(
+        401,
+        'node-token-invalid',
+        'Nodes of the cluster only: the node token is missing, expired or under another secret.',
+      )
+    }
+    c.set('node', node)
+    await next()
+  }
+}
+
+function notYours(): Problem {
+  return new Problem(403, 'not-yours', 'A node may only speak for itself and its role.')
+}
+
+function uuidOf(text: string): string {
+  const id = z.uuid().safeParse(text)
+  if (!id.success) throw new Problem(404, 'recording-unknown', 'There is no such recording.')
+  return id.data
+}
+
+async function bodyOf<Schema extends z.ZodType>(
+  request: { json(): Promise<unknown> },
+  schema: Schema,
+): Promise<z.infer<Schema>> {
+  let value: unknown
+  try {
+    value = await request.json()
+  } catch (err) {
+    if (err instanceof Problem) throw err
+    throw new Problem(400, 'invalid-json', 'The body is not JSON.')
+  }
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw invalidRequest('body', parsed.error)
+  return parsed.data
+}

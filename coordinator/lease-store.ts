@@ -1,0 +1,395 @@
+// Leases: which transcoder has a live id, and under which epoch.
+//
+// - One row per live id, never deleted. The epoch only grows, by one with every assignment.
+// - Every change is one statement that names the epoch and instance it expects, judged by the database's clock:
+//   0 rows means that somebody else was faster, never an error.
+// - A lease is active while it has a broadcast. Expiry does not end it: the broadcast waits `holdMs` for
+//   its publisher, on the same transcoder while that process lives.
+import type { Transaction } from 'kysely'
+import type {
+  AudioFacts,
+  LeaseRenewal,
+  Rendition,
+  VideoFacts,
+} from '../common/contract/placement.ts'
+import type { Database, Queries } from './database/database.ts'
+import type { LeaseTable, Tables } from './database/tables.ts'
+
+export type EndReason =
+  | 'publisher-left'
+  | 'refused'
+  | 'stopped'
+  | 'transcoder-lost'
+  | 'never-started'
+  | 'superseded'
+
+export interface StreamFacts {
+  video: VideoFacts | null
+  audio: AudioFacts | null
+  renditions: Rendition[]
+}
+
+/** A lease that has a broadcast, with what the broadcast and its channel say. */
+export interface ActiveLease {
+  liveId: string
+  channelId: string
+  epoch: number
+  broadcastId: string
+  broadcastTag: string
+  transcoder: string | null
+  instance: string | null
+  nonce: string | null
+  gateway: string | null
+  pop: string | null
+  clientAddress: string | null
+  state: LeaseTable['state']
+  cost: number
+  stop: boolean
+  expiresAt: number
+  facts: StreamFacts
+  title: string
+  topic: string | null
+  startedAt: number
+  takes: number
+  viewers: number
+  peakViewers: number
+  totalViewers: number
+}
+
+export interface Connection {
+  nonce: string
+  gateway: string
+  pop: string | null
+  clientAddress: string
+}
+
+export interface Assignment extends Connection {
+  liveId: string
+  channelId: string
+  broadcastId: string
+  /** Epoch that the row must still have; 0 for none. */
+  expectedEpoch: number
+  transcoder: string
+  instance: string
+  cost: number
+}
+
+const noFacts: StreamFacts = { video: null, audio: null, renditions: [] }
+
+export class LeaseStore {
+  readonly #database: Database
+  readonly #ttlMs: number
+  readonly #holdMs: number
+
+  constructor(database: Database, times: { leaseTtlMs: number; holdMs: number }) {
+    this.#database = database
+    this.#ttlMs = times.leaseTtlMs
+    this.#holdMs = times.holdMs
+  }
+
+  async active(queries: Queries = this.#database.db): Promise<ActiveLease[]> {
+    return (await selectActive(queries).execute()).map(toActiveLease)
+  }
+
+  async find(
+    liveId: string,
+    queries: Queries = this.#database.db,
+  ): Promise<ActiveLease | undefined> {
+    const row = await selectActive(queries).where('leases.live_id', '=', liveId).executeTakeFirst()
+    return row && toActiveLease(row)
+  }
+
+  /** 0 for a live id that never had a lease. */
+  async epochOf(liveId: string, queries: Queries = this.#database.db): Promise<number> {
+    const row = await queries
+      .selectFrom('leases')
+      .select('epoch')
+      .where('live_id', '=', liveId)
+      .executeTakeFirst()
+    return row?.epoch ?? 0
+  }
+
+  /** Binds a new connection to a lease that stands. False: it does not stand any more. */
+  async rejoin(lease: ActiveLease, connection: Connection, queries: Queries): Promise<boolean> {
+    const row = await queries
+      .updateTable('leases')
+      .set((set) => ({
+        ...toColumns(connection),
+        expires_at: set(this.#database.now, '+', set.val(this.#ttlMs)),
+      }))
+      .where('live_id', '=', lease.liveId)
+      .where('epoch', '=', lease.epoch)
+      .where('instance', '=', lease.instance)
+      .where('broadcast_id', '=', lease.broadcastId)
+      .returning('epoch')
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
+  /** Gives the live id to a transcoder under the next epoch. `undefined`: the epoch was not the expected one. */
+  async assign(
+    assignment: Assignment,
+    transaction: Transaction<Tables>,
+  ): Promise<{ epoch: number } | undefined> {
+    const { liveId, expectedEpoch } = assignment
+    const now = this.#database.now
+    return transaction
+      .insertInto('leases')
+      .values((value) => ({
+        live_id: liveId,
+        epoch: 1,
+        ...newLeaseColumns(assignment),
+        expires_at: value(now, '+', value.val(this.#ttlMs)),
+      }))
+      .onConflict((conflict) =>
+        conflict
+          .column('live_id')
+          .doUpdateSet((set) => ({
+            epoch: set('leases.epoch', '+', set.val(1)),
+            ...newLeaseColumns(assignment),
+            expires_at: set(now, '+', set.val(this.#ttlMs)),
+          }))
+          .where('leases.epoch', '=', expectedEpoch),
+      )
+      .returning('epoch')
+      .executeTakeFirst()
+  }
+
+  /** `undefined` is an answer: the lease is lost. */
+  async renew(
+    liveId: string,
+    renewal: LeaseRenewal,
+  ): Promise<{ stop: boolean; isNews: boolean } | undefined> {
+    const facts = JSON.stringify({
+      video: renewal.video,
+      audio: renewal.audio,
+      renditions: renewal.renditions,
+    } satisfies StreamFacts)
+    const before = await this.#database.db
+      .selectFrom('leases')
+      .leftJoin('broadcasts', 'broadcasts.id', 'leases.broadcast_id')
+      .select(['leases.state', 'leases.facts', 'leases.cost', 'broadcasts.takes'])
+      .where('leases.live_id', '=', liveId)
+      .executeTakeFirst()
+    // A transcoder that has not measured yet says 0; the estimate stays until it has.
+    const measured = renewal.cost > 0 ? renewal.cost : undefined
+    const row = await this.#database.db
+      .updateTable('leases')
+      .set((set) => ({
+        state: renewal.state,
+        facts,
+        ...(measured !== undefined && { cost: measured }),
+        expires_at: set(this.#database.now, '+', set.val(this.#ttlMs)),
+      }))
+      .where('live_id', '=', liveId)
+      .where('epoch', '=', renewal.epoch)
+      .where('instance', '=', renewal.instance)
+      .where('broadcast_id', 'is not', null)
+      .returning(['stop', 'broadcast_id', 'channel_id'])
+      .executeTakeFirst()
+    if (!row) return undefined
+    if (renewal.takes > (before?.takes ?? 0)) {
+      await this.#database.db
+        .updateTable('broadcasts')
+        .set({ takes: renewal.takes })
+        .where('id', '=', row.broadcast_id)
+        .where('takes', '<', renewal.takes)
+        .execute()
+    }
+    if (measured !== undefined && before?.cost !== measured) {
+      await this.#database.db
+        .updateTable('channels')
+        .set({ last_cost: measured })
+        .where('id', '=', row.channel_id)
+        .execute()
+    }
+    return {
+      stop: row.stop === 1,
+      isNews:
+        before?.state !== renewal.state ||
+        before.facts !== facts ||
+        (before.takes ?? 0) < renewal.takes,
+    }
+  }
+
+  /** Ends the broadcast of a lease that its transcoder gives back. */
+  async release(
+    liveId: string,
+    holder: { epoch: number; instance: string },
+    reason: EndReason,
+  ): Promise<boolean> {
+    return this.#database.db.transaction().execute(async (transaction) => {
+      const lease = await this.find(liveId, transaction)
+      if (lease?.epoch !== holder.epoch || lease.instance !== holder.instance) return false
+      return this.end(lease, reason, transaction)
+    })
+  }
+
+  /** The transcoder gives the stream up, but the show goes on: whoever publishes next is placed anew. */
+  async unbind(liveId: string, holder: { epoch: number; instance: string }): Promise<boolean> {
+    const row = await this.#database.db
+      .updateTable('leases')
+      .set({ transcoder: null, instance: null, state: 'held', expires_at: this.#database.now })
+      .where('live_id', '=', liveId)
+      .where('epoch', '=', holder.epoch)
+      .where('instance', '=', holder.instance)
+      .where('broadcast_id', 'is not', null)
+      .returning('epoch')
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
+  /** Asks the transcoder, by its next renewal, to end the broadcast. */
+  async requestStop(liveId: string): Promise<boolean> {
+    const row = await this.#database.db
+      .updateTable('leases')
+      .set({ stop: 1 })
+      .where('live_id', '=', liveId)
+      .where('broadcast_id', 'is not', null)
+      .returning('epoch')
+      .executeTakeFirst()
+    return row !== undefined
+  }
+
+  async end(lease: ActiveLease, reason: EndReason, transaction: Transaction<Tables>) {
+    const row = await transaction
+      .updateTable('leases')
+      .set({
+        broadcast_id: null,
+        transcoder: null,
+        instance: null,
+        nonce: null,
+        gateway: null,
+        pop: null,
+        client_address: null,
+        facts: null,
+        stop: 0,
+      })
+      .where('live_id', '=', lease.liveId)
+      .where('epoch', '=', lease.epoch)
+      .where('broadcast_id', '=', lease.broadcastId)
+      .returning('epoch')
+      .executeTakeFirst()
+    if (!row) return false
+    await transaction
+      .updateTable('broadcasts')
+      .set({ ended_at: this.#database.now, end_reason: reason, current_viewers: 0 })
+      .where('id', '=', lease.broadcastId)
+      .execute()
+    // An encoder that is refused tries again and again: attempts without any media are no broadcasts.
+    await transaction
+      .deleteFrom('broadcasts')
+      .where('id', '=', lease.broadcastId)
+      .where('takes', '=', 0)
+      .execute()
+    return true
+  }
+
+  /** Ends the broadcasts whose time to come back is over; answers their live ids. */
+  async endExpired(): Promise<{ liveId: string; reason: EndReason }[]> {
+    return this.#database.db.transaction().execute(async (transaction) => {
+      const { now } = this.#database
+      const rows = await selectActive(transaction)
+        .where((where) =>
+          where.or([
+            where(where('leases.expires_at', '+', where.val(this.#holdMs)), '<', now),
+            where.and([
+              where('leases.state', '=', 'starting'),
+              where('broadcasts.takes', '=', 0),
+              where('leases.expires_at', '<', now),
+            ]),
+          ]),
+        )
+        .execute()
+      const ended: { liveId: string; reason: EndReason }[] = []
+      for (const row of rows) {
+        const lease = toActiveLease(row)
+        const reason = lease.takes > 0 ? 'transcoder-lost' : 'never-started'
+        if (await this.end(lease, reason, transaction)) ended.push({ liveId: lease.liveId, reason })
+      }
+      return ended
+    })
+  }
+
+  /** After this process was away nobody could renew: every active lease gets one more lifetime. */
+  async grantGrace(): Promise<void> {
+    await this.#database.db
+      .updateTable('leases')
+      .set((set) => ({ expires_at: set(this.#database.now, '+', set.val(this.#ttlMs)) }))
+      .where('broadcast_id', 'is not', null)
+      .where('expires_at', '<', (value) => value(this.#database.now, '+', value.val(this.#ttlMs)))
+      .execute()
+  }
+}
+
+function newLeaseColumns(assignment: Assignment) {
+  return {
+    ...toColumns(assignment),
+    channel_id: assignment.channelId,
+    broadcast_id: assignment.broadcastId,
+    transcoder: assignment.transcoder,
+    instance: assignment.instance,
+    state: 'starting' as const,
+    cost: assignment.cost,
+    stop: 0,
+    facts: null,
+  }
+}
+
+function toColumns(connection: Connection) {
+  return {
+    nonce: connection.nonce,
+    gateway: connection.gateway,
+    pop: connection.pop,
+    client_address: connection.clientAddress,
+  }
+}
+
+function selectActive(queries: Queries) {
+  return queries
+    .selectFrom('leases')
+    .innerJoin('broadcasts', 'broadcasts.id', 'leases.broadcast_id')
+    .selectAll('leases')
+    .select([
+      'broadcasts.tag',
+      'broadcasts.channel_id as broadcast_channel_id',
+      'broadcasts.title',
+      'broadcasts.topic',
+      'broadcasts.started_at',
+      'broadcasts.takes',
+      'broadcasts.current_viewers',
+      'broadcasts.peak_viewers',
+      'broadcasts.total_viewers',
+    ])
+    .orderBy('leases.live_id')
+}
+
+type ActiveRow = Awaited<ReturnType<ReturnType<typeof selectActive>['execute']>>[number]
+
+function toActiveLease(row: ActiveRow): ActiveLease {
+  return {
+    liveId: row.live_id,
+    channelId: row.broadcast_channel_id,
+    epoch: row.epoch,
+    broadcastId: row.broadcast_id!,
+    broadcastTag: row.tag,
+    transcoder: row.transcoder,
+    instance: row.instance,
+    nonce: row.nonce,
+    gateway: row.gateway,
+    pop: row.pop,
+    clientAddress: row.client_address,
+    state: row.state,
+    cost: row.cost,
+    stop: row.stop === 1,
+    expiresAt: row.expires_at,
+    facts: row.facts === null ? noFacts : (JSON.parse(row.facts) as StreamFacts),
+    title: row.title,
+    topic: row.topic,
+    startedAt: row.started_at,
+    takes: row.takes,
+    viewers: row.current_viewers,
+    peakViewers: row.peak_viewers,
+    totalViewers: row.total_viewers,
+  }
+}
