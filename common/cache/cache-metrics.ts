@@ -21,6 +21,8 @@ export class CacheMetrics {
   readonly #upstreamBytes
   readonly #downstreamBytes
   readonly #evictions
+  /** Body bytes handed to downstream connections since the start. */
+  bytesOut = 0
   readonly #requestCounters = new Map<string, { inc(): void }>()
 
   constructor(metrics: Metrics, gauges: () => CacheGauges) {
@@ -78,6 +80,7 @@ export class CacheMetrics {
   }
 
   sent(bytes: number): void {
+    this.bytesOut += bytes
     this.#downstreamBytes.inc(bytes)
   }
 

@@ -89,6 +89,11 @@ export class FillCache implements AsyncDisposable {
     })
   }
 
+  /** Body bytes handed to downstream connections since the start. */
+  get bytesOut(): number {
+    return this.#metrics.bytesOut
+  }
+
   /** Answers a request for a media object, whatever its method and path. */
   handle(req: CacheRequest, res: CacheResponse, answered?: (answer: Answered) => void): void {
     if (req.method === 'OPTIONS') {

@@ -1,0 +1,147 @@
+// The origin shield: one cache in front of all transcoders. It knows from the pushed routes which transcoder
+// has a live id, asks the coordinator for what routes do not tell, and says in a 404 which kind it is.
+
+import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { errorAnswer } from '../../common/cache/error-answer.ts'
+import type { Resolution } from '../../common/cache/fill.ts'
+import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.ts'
+import { FillCache } from '../../common/cache/fill-cache.ts'
+import { UpstreamClient } from '../../common/cache/upstream.ts'
+import type { Clock } from '../../common/clock.ts'
+import type { ClusterSnapshot } from '../../common/contract/membership.ts'
+import type { RecordingLocation } from '../../common/contract/placement.ts'
+import type { Logger } from '../../common/log.ts'
+import type { Metrics } from '../../common/metrics.ts'
+import { AnswerMemo } from './shield-memo.ts'
+
+/** What the shield asks of the coordinator; answers are values, also when it is away. */
+export interface ShieldCoordinator {
+  /** Status and JSON body of the answer for `status.json`; 404 for a live id that no channel has. */
+  channelStatus(liveId: string): Promise<{ status: number; body: string }>
+  recordingLocation(
+    id: string,
+  ): Promise<{ location: RecordingLocation } | { missing: true } | { error: string }>
+}
+
+export interface ShieldOptions {
+  /** Name in Cache-Status: the node's id. */
+  name: string
+  cache: { memoryBytes: number; maxObjectBytes: number }
+  snapshot: () => ClusterSnapshot
+  coordinator: ShieldCoordinator
+  /** A node token for transcoders. */
+  authorize: () => Promise<string>
+  clock: Clock
+  log: Logger
+  metrics: Metrics
+}
+
+// Three target durations of 4 s: a blocking reload may have to wait that long.
+const waitMs = 12_000
+const connectTimeoutMs = 2_000
+const memoMs = 500
+const maxMemos = 10_000
+
+export class Shield implements AsyncDisposable {
+  readonly #options: ShieldOptions
+  readonly #upstream: UpstreamClient
+  readonly #cache: FillCache
+  readonly #statuses: AnswerMemo<{ status: number; body: string }>
+  readonly #locations: AnswerMemo<Awaited<ReturnType<ShieldCoordinator['recordingLocation']>>>
+  #routes: { of: ClusterSnapshot; urls: Map<string, string> } | undefined
+
+  constructor(options: ShieldOptions) {
+    this.#options = options
+    const { clock, log, metrics, coordinator } = options
+    this.#upstream = new UpstreamClient({ clock, log, connectTimeoutMs })
+    this.#cache = new FillCache({
+      name: options.name,
+      maxBytes: options.cache.memoryBytes,
+      maxObjectBytes: options.cache.maxObjectBytes,
+      waitMs,
+      clock,
+      log,
+      metrics,
+      resolve: (target) => this.#resolve(target),
+      upstream: this.#upstream,
+    })
+    const memo = { clock, ttlMs: memoMs, maxEntries: maxMemos }
+    this.#statuses = new AnswerMemo({ ...memo, ask: (id) => coordinator.channelStatus(id) })
+    this.#locations = new AnswerMemo({ ...memo, ask: (id) => coordinator.recordingLocation(id) })
+  }
+
+  /** Body bytes sent to edges since the start. */
+  get bytesOut(): number {
+    return this.#cache.bytesOut
+  }
+
+  /** For the `request` event of an HTTP server whose clients have been let in. */
+  handle(req: CacheRequest, res: CacheResponse): void {
+    this.#cache.handle(req, res)
+  }
+
+  purge(prefix: string): number {
+    return this.#cache.purge(prefix)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cache[Symbol.asyncDispose]()
+    await this.#upstream[Symbol.asyncDispose]()
+  }
+
+  async #resolve({ media }: ObjectTarget): Promise<Resolution> {
+    if (media.scope === 'replay') return this.#resolveReplay(media.id)
+    if (media.kind === 'status') return this.#resolveStatus(media.id)
+    const url = this.#transcoderOf(media.id)
+    return url === undefined ? this.#explainAbsence(media.id) : this.#at(url)
+  }
+
+  async #at(url: string): Promise<Resolution> {
+    const token = await this.#options.authorize()
+    return { origins: [url], headers: { authorization: `Bearer ${token}` } }
+  }
+
+  async #resolveStatus(liveId: string): Promise<Resolution> {
+    const { status, body } = await this.#statuses.get(liveId)
+    if (status === 404) return unknownLiveId
+    return { answer: { status, body, cacheControl: 'public, max-age=1' } }
+  }
+
+  /** Why a live id has no route. */
+  async #explainAbsence(liveId: string): Promise<Resolution> {
+    const { status, body } = await this.#statuses.get(liveId)
+    if (status === 404) return unknownLiveId
+    return status === 200 ? offline : { answer: { status, body } }
+  }
+
+  async #resolveReplay(id: string): Promise<Resolution> {
+    const found = await this.#locations.get(id)
+    if ('missing' in found) return unknownRecording
+    if ('error' in found) return { answer: errorAnswer(503, 'coordinator-away', awayMessage) }
+    const { url } = found.location.transcoder
+    return url === null ? recordingAway : this.#at(url)
+  }
+
+  #transcoderOf(liveId: string): string | undefined {
+    const snapshot = this.#options.snapshot()
+    if (this.#routes?.of !== snapshot) {
+      const urls = snapshot.routes.map((route) => [route.liveId, route.transcoder.url] as const)
+      this.#routes = { of: snapshot, urls: new Map(urls) }
+    }
+    return this.#routes.urls.get(liveId)
+  }
+}
+
+const awayMessage = 'Where this recording is cannot be found out at the moment.'
+const unknownLiveId: Resolution = {
+  answer: errorAnswer(404, 'live-id-unknown', 'Unknown live id: no channel has this name.'),
+}
+const offline: Resolution = {
+  answer: errorAnswer(404, 'offline', 'This channel is offline now.'),
+}
+const unknownRecording: Resolution = {
+  answer: errorAnswer(404, 'recording-unknown', 'Unknown recording: it never was, or is deleted.'),
+}
+const recordingAway: Resolution = {
+  answer: errorAnswer(503, 'recording-away', 'The server that has this recording is away.'),
+}
