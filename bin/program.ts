@@ -7,6 +7,7 @@ import { ConfigError, configExitCode } from '../config/config-error.ts'
 import { register as registerChannel } from './commands/channel.ts'
 import { register as registerCheck } from './commands/check.ts'
 import { register as registerConfig } from './commands/config.ts'
+import { register as registerDoctor } from './commands/doctor.ts'
 import { register as registerKey } from './commands/key.ts'
 import { register as registerRoles } from './commands/roles.ts'
 import { register as registerUp } from './commands/up.ts'
@@ -25,6 +26,7 @@ export function buildProgram(): Command {
   registerUp(program)
   registerRoles(program)
   registerCheck(program)
+  registerDoctor(program)
   registerConfig(program)
   registerChannel(program)
   registerKey(program)

@@ -1,8 +1,8 @@
 // Every setting of every role: one zod schema feeds the parser, the error messages, the JSON Schema for
 // editors and the settings page of the docs. Durations and sizes carry their unit in the name.
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
+import { isNetwork } from '../common/net/allowed-networks.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
@@ -24,15 +24,6 @@ const privateNetworks = [
   'fc00::/7',
   'fe80::/10',
 ]
-
-function isNetwork(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  const version = isIP(address)
-  if (version === 0 || rest.length > 0) return false
-  return (
-    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
-  )
-}
 
 const node = z
   .strictObject({
