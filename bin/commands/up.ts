@@ -78,7 +78,9 @@ async function up(args: UpArguments): Promise<number> {
       logLevel: args.logLevel,
       say,
     })
-    say(`starting coordinator, ${args.transcoders} transcoder(s), ${args.gateways} gateway(s), ${args.pops} POP(s)`)
+    say(
+      `starting coordinator, ${args.transcoders} transcoder(s), ${args.gateways} gateway(s), ${args.pops} POP(s)`,
+    )
     const running = cluster
     const facts = await Promise.race([running.start(), stop.promise])
     if (facts) {

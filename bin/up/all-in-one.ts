@@ -63,7 +63,9 @@ export class AllInOne implements AsyncDisposable {
       url: coordinatorUrl,
       token: this.#dataDir.readSecret('admin-token') ?? '',
     })
-    this.#roles.transcoders = this.#plan.transcoders(coordinatorUrl).map((node) => this.#child(node))
+    this.#roles.transcoders = this.#plan
+      .transcoders(coordinatorUrl)
+      .map((node) => this.#child(node))
     this.#roles.gateways = this.#plan.gateways(coordinatorUrl).map((node) => this.#child(node))
     this.#roles.edges = this.#plan
       .edges(coordinatorUrl, this.#options.edgePorts)
@@ -125,7 +127,8 @@ export class AllInOne implements AsyncDisposable {
   /** A role that comes back takes the ports that the others know it by. */
   #pinPorts(node: PlannedNode, endpoints: Endpoints): void {
     if (!this.#options.autoPorts) return
-    const portOf = (url: unknown) => (typeof url === 'string' ? Number(new URL(url).port) : undefined)
+    const portOf = (url: unknown) =>
+      typeof url === 'string' ? Number(new URL(url).port) : undefined
     const pin = (section: string, url: unknown) => {
       const settings = node.config[section] as { port?: number } | undefined
       const port = portOf(url)
@@ -147,7 +150,9 @@ export class AllInOne implements AsyncDisposable {
     const exists = await api.exists(`/api/v1/channels/${demoLiveId}`)
     if (exists && known) return known
     const { streamKey } = exists
-      ? await api.post<{ streamKey: string }>(`/api/v1/channels/${demoLiveId}/keys`, { label: 'up' })
+      ? await api.post<{ streamKey: string }>(`/api/v1/channels/${demoLiveId}/keys`, {
+          label: 'up',
+        })
       : await api.post<{ streamKey: string }>('/api/v1/channels', {
           liveId: demoLiveId,
           name: 'Demo',
@@ -180,7 +185,12 @@ export class AllInOne implements AsyncDisposable {
       id: 'publisher',
       args: [
         ...['publish', 'test', '--to', String(edge?.endpoints?.rtmps), '--reconnect'],
-        ...['--key-file', this.#dataDir.file('demo-key'), '--ca', this.#dataDir.file('ca', 'ca.pem')],
+        ...[
+          '--key-file',
+          this.#dataDir.file('demo-key'),
+          '--ca',
+          this.#dataDir.file('ca', 'ca.pem'),
+        ],
       ],
       logFile: this.#dataDir.file('logs', 'publisher.log'),
       onGone: (message) => this.#options.say(message),

@@ -85,9 +85,13 @@ export class ClusterPlan {
     const dir = join(this.#options.dataDir, 'config')
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     const file = join(dir, `${node.id}.yaml`)
-    writeFileSync(file, `# Written by \`nearcast up\`; made anew at each start.\n${stringify(node.config)}`, {
-      mode: 0o600,
-    })
+    writeFileSync(
+      file,
+      `# Written by \`nearcast up\`; made anew at each start.\n${stringify(node.config)}`,
+      {
+        mode: 0o600,
+      },
+    )
     return file
   }
 

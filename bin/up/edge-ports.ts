@@ -12,8 +12,13 @@ export async function chooseEdgePorts(pops: number, autoPorts: boolean): Promise
   if (autoPorts) {
     return { ports: Array.from({ length: pops }, () => ({ https: 0, http: 0 })), notes: [] }
   }
-  const ports = Array.from({ length: pops }, (_, i) => ({ https: 8443 + 10 * i, http: 8080 + 10 * i }))
-  const problems = (await Promise.all([443, 80].map(problemOf))).filter((text) => text !== undefined)
+  const ports = Array.from({ length: pops }, (_, i) => ({
+    https: 8443 + 10 * i,
+    http: 8080 + 10 * i,
+  }))
+  const problems = (await Promise.all([443, 80].map(problemOf))).filter(
+    (text) => text !== undefined,
+  )
   if (problems.length > 0) {
     const [first] = ports
     return {

@@ -78,8 +78,15 @@ export class RoleChild {
         const wasReady = this.#endpoints !== undefined
         const how = signal ? `was killed by ${signal}` : `left with exit code ${code}`
         const words = failure ?? lastLine(this.#options.logFile)
-        reject(new Error(`${this.id} ${how}${words ? `: ${words}` : ''} (log: ${this.#options.logFile})`))
-        if (wasReady && !this.#stopping) this.#scheduleRestart(how, startedAt)
+        reject(
+          new Error(
+            `${this.id} ${how}${words ? `: ${words}` : ''} (log: ${this.#options.logFile})`,
+          ),
+        )
+        if (wasReady && !this.#stopping) {
+          if (code === 0) this.#options.onGone?.(`${this.id} was stopped and stays down`)
+          else this.#scheduleRestart(how, startedAt)
+        }
         exited()
       })
     })

@@ -186,7 +186,8 @@ export class PublishRelay {
     // A paused socket is our own doing: the next hop is slow, not the publisher silent.
     if (silentMs >= idleTimeoutMs && !this.#socket.isPaused()) {
       this.#upstream?.unpublish()
-      return this.#end(`publisher was silent for ${Math.round(silentMs)} ms`)
+      this.#end(`publisher was silent for ${Math.round(silentMs)} ms`)
+      return
     }
     this.#after(Math.max(100, idleTimeoutMs - silentMs), () => {
       if (this.#state === 'live') this.#watchSilence(idleTimeoutMs)

@@ -1,7 +1,7 @@
 // Remembers for some seconds why a publisher was refused after its publish had started. OBS reads no status
 // while it sends; its retry is refused before the start with the same reason, and that one it shows.
 import type { Clock } from '../clock.ts'
-import { type Refusal, isInputVerdict } from '../contract/refusal.ts'
+import { isInputVerdict, type Refusal } from '../contract/refusal.ts'
 
 const maxEntries = 10_000
 

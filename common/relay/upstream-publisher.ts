@@ -1,5 +1,5 @@
 // A publish towards the next hop: dials, publishes by RTMP, then takes media with back-pressure.
-import { type Socket, connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { RtmpClientSession } from '../../media/rtmp/client-session.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import type { Clock, Timer } from '../clock.ts'

@@ -34,9 +34,7 @@ export class GatewayPicker {
     this.#gateways = nodes
       .filter((node) => !node.draining)
       .flatMap((node) => this.#toGateway(node) ?? [])
-    this.#ring = new Ring(
-      this.#gateways.map(({ gateway }) => ({ id: gateway.id, weight: 1 })),
-    )
+    this.#ring = new Ring(this.#gateways.map(({ gateway }) => ({ id: gateway.id, weight: 1 })))
   }
 
   /** Gateways to try in this order. */

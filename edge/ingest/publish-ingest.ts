@@ -6,8 +6,8 @@ import { refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import type { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
-import { type PublishIntent, PublishRelay } from '../../common/relay/publish-relay.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
+import { type PublishIntent, PublishRelay } from '../../common/relay/publish-relay.ts'
 import { RefusalMemory } from '../../common/relay/refusal-memory.ts'
 import { digestOfKey, fingerprintOf } from '../../common/relay/stream-key.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
@@ -134,7 +134,9 @@ export class PublishIngest implements AsyncDisposable {
       source: { address: info.remoteAddress, port: info.remotePort },
       destination: { address: info.localAddress || gateway.host, port: info.localPort },
       tlvs: [
-        ...(info.serverName ? [{ type: proxyTlv.serverName, value: Buffer.from(info.serverName) }] : []),
+        ...(info.serverName
+          ? [{ type: proxyTlv.serverName, value: Buffer.from(info.serverName) }]
+          : []),
         { type: proxyTlv.popId, value: Buffer.from(this.#options.popId) },
         { type: proxyTlv.nodeToken, value: Buffer.from(token) },
       ],

@@ -1,6 +1,6 @@
 // The gateway's one port: an optional PROXY header, then RTMP or HTTP by the first byte. In come peers from the
-// configured networks and whoever shows the cluster credential; nobody else is even answered.
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+// configured networks and whoever shows the cluster credential; nobody else is served.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
@@ -8,7 +8,9 @@ import type { Logger } from '../../common/log.ts'
 import { plainAddress } from '../../common/net/addresses.ts'
 import type { NetworkList } from '../../common/net/allowed-networks.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
-import { type ListenTarget, listen } from '../../common/net/listen.ts'
+import { HttpConnections } from '../../common/net/http-connections.ts'
+import type { ListenTarget } from '../../common/net/listen.ts'
+import { Listener } from '../../common/net/listener.ts'
 import { type ProxyHeader, tlvText } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { RelayedPublisher } from './publish-ingest.ts'
@@ -23,44 +25,34 @@ export interface GatewayDoorOptions {
   onRequest(req: IncomingMessage, res: ServerResponse): void
 }
 
-const headersTimeoutMs = 10_000
-const maxHeaderBytes = 16 * 1024
+const maxConnections = 10_000
 const drainLimitMs = 2_000
 
 export class GatewayDoor implements AsyncDisposable {
   readonly #options: GatewayDoorOptions
-  readonly #server = createServer({ noDelay: true })
-  readonly #http: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #listener: Listener
+  readonly #http: HttpConnections
   /** Connections that may ask without a credential. */
   readonly #trustedSockets = new WeakSet<Socket>()
 
   constructor(options: GatewayDoorOptions) {
+    const { clock, log } = options
     this.#options = options
-    this.#http = createHttpServer(
-      {
-        headersTimeout: headersTimeoutMs,
-        requestTimeout: headersTimeoutMs,
-        connectionsCheckingInterval: 1_000,
-        maxHeaderSize: maxHeaderBytes,
-      },
-      (req, res) => void this.#request(req, res),
-    )
-    this.#server.on('connection', (socket) => void this.#accept(socket))
+    this.#http = new HttpConnections({
+      handlers: { onRequest: (req, res) => this.#request(req, res) },
+      log,
+    })
+    const server = createServer({ noDelay: true }, (socket) => void this.#accept(socket))
+    this.#listener = new Listener({ server, maxConnections, drainLimitMs, clock, log })
   }
 
   /** Resolves with the port. */
   async start(target: ListenTarget): Promise<number> {
-    const { port } = await listen(this.#server, target)
-    // A server that never listened checks no timeouts until it has seen this event.
-    this.#http.emit('listening')
-    return port
+    return (await this.#listener.start(target)).port
   }
 
   async #accept(socket: Socket): Promise<void> {
     const { clock, firstByteTimeoutMs, log, trusted } = this.#options
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
     const peer = plainAddress(socket.remoteAddress ?? '')
     const accepted = await acceptConnection(socket, {
       clock,
@@ -76,7 +68,7 @@ export class GatewayDoor implements AsyncDisposable {
     const isTrusted = trusted.includes(peer)
     if (accepted.protocol === 'http') {
       if (isTrusted) this.#trustedSockets.add(socket)
-      this.#http.emit('connection', socket)
+      this.#http.acceptHttp1(socket)
       return
     }
     if (!isTrusted && !(await this.#showsCredential(accepted.proxy))) {
@@ -106,14 +98,10 @@ export class GatewayDoor implements AsyncDisposable {
 
   /** Stops accepting, lets answers finish for 2 s. Publishers are the ingest's to end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#http.close()
-    this.#http.closeIdleConnections()
-    const limit = this.#options.clock.setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy()
-    }, drainLimitMs)
-    await closed
-    limit.cancel()
+    this.#listener.stopAccepting()
+    this.#http.drain()
+    await this.#listener[Symbol.asyncDispose]()
+    this.#http[Symbol.dispose]()
   }
 }
 

@@ -1,7 +1,8 @@
 // The publishes that edges relay to this gateway: the coordinator authorises and places each one, then its
 // media goes to the transcoder that holds the lease.
-import type { Socket } from 'node:net'
+
 import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import type { PublishGrant } from '../../common/contract/placement.ts'
@@ -79,7 +80,10 @@ export class GatewayIngest implements AsyncDisposable {
         log = log.child({ liveId: placed.granted.liveId, epoch: placed.granted.epoch })
         const outcome = await this.#dial(placed.granted, nonce)
         if ('failed' in outcome) {
-          log.warn({ transcoder: placed.granted.transcoder.id, detail: outcome.failed }, 'transcoder away')
+          log.warn(
+            { transcoder: placed.granted.transcoder.id, detail: outcome.failed },
+            'transcoder away',
+          )
           return { refused: refusal('no-transcoder') }
         }
         if ('started' in outcome) this.#live.set(nonce, placed.granted.liveId)

@@ -30,7 +30,10 @@ describe('a stream published at POP 1 and watched at POP 2', () => {
     })
     watchBase = edges[1]!.http
     browser = await launchBrowser()
-    await until('a playable playlist', async () => (await fetch(`${watchBase}/live/demo/index.m3u8`)).ok)
+    await until(
+      'a playable playlist',
+      async () => (await fetch(`${watchBase}/live/demo/index.m3u8`)).ok,
+    )
   })
 
   afterAll(async () => {
@@ -119,7 +122,10 @@ describe('a stream published at POP 1 and watched at POP 2', () => {
 })
 
 async function untilAdvancing(page: Page): Promise<void> {
-  await until('a picture that moves', async () => ((await playerState(page))?.currentTime ?? 0) > 0.5)
+  await until(
+    'a picture that moves',
+    async () => ((await playerState(page))?.currentTime ?? 0) > 0.5,
+  )
 }
 
 async function variantUris(multivariant: string): Promise<string[]> {

@@ -1,10 +1,10 @@
 // An encoder that vanishes and comes back: same broadcast, same transcoder, and the page plays on by itself.
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { HashRingPair } from '../support/ring-pair.ts'
 import { launchBrowser, playerState } from '../support/browser.ts'
 import { Cluster } from '../support/cluster.ts'
 import { Encoder } from '../support/encoder.ts'
+import { HashRingPair } from '../support/ring-pair.ts'
 import { until } from '../support/until.ts'
 
 interface StreamFacts {

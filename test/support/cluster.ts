@@ -120,7 +120,9 @@ export class Cluster implements AsyncDisposable {
     rmSync(this.dir, { recursive: true, force: true })
     if (left.length > 0) {
       for (const { pid } of left) process.kill(pid, 'SIGKILL')
-      throw new Error(`left behind:\n${left.map(({ pid, command }) => `${pid} ${command}`).join('\n')}`)
+      throw new Error(
+        `left behind:\n${left.map(({ pid, command }) => `${pid} ${command}`).join('\n')}`,
+      )
     }
   }
 

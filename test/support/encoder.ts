@@ -27,7 +27,13 @@ export class Encoder implements AsyncDisposable {
     const gop = Math.round(fps * (options.keyframeSeconds ?? 2))
     const args = ['-hide_banner', '-nostdin', '-loglevel', 'info']
     if (options.video !== false) {
-      args.push('-re', '-f', 'lavfi', '-i', `testsrc2=size=${options.size ?? '640x360'}:rate=${fps}`)
+      args.push(
+        '-re',
+        '-f',
+        'lavfi',
+        '-i',
+        `testsrc2=size=${options.size ?? '640x360'}:rate=${fps}`,
+      )
     }
     if (options.audio !== false) {
       args.push('-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000')
@@ -35,7 +41,16 @@ export class Encoder implements AsyncDisposable {
     if (options.video !== false) {
       args.push(
         ...(options.videoArgs ?? [
-          ...['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p'],
+          ...[
+            '-c:v',
+            'libx264',
+            '-preset',
+            'ultrafast',
+            '-tune',
+            'zerolatency',
+            '-pix_fmt',
+            'yuv420p',
+          ],
           ...['-g', String(gop), '-sc_threshold', '0', '-b:v', options.bitrate ?? '800k'],
         ]),
       )

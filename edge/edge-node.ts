@@ -1,0 +1,154 @@
+// Composition root of an edge, the POP that publishers and viewers meet; start order is reading order, disposal
+// the reverse.
+import { fileURLToPath } from 'node:url'
+import { startAdminListener } from '../common/admin/admin-listener.ts'
+import { systemClock } from '../common/clock.ts'
+import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
+import { CoordinatorClient } from '../common/cluster/coordinator-client.ts'
+import { MembershipAgent } from '../common/cluster/membership-agent.ts'
+import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
+import type { NodeUrls } from '../common/contract/membership.ts'
+import type { Logger } from '../common/log.ts'
+import { Metrics } from '../common/metrics.ts'
+import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
+import type { RunningRole } from '../common/role-process.ts'
+import { version } from '../common/version.ts'
+import type { ResolvedEdgeConfig } from '../config/load.ts'
+import { DeliveryHandler } from './delivery/delivery-handler.ts'
+import { StaticPages } from './delivery/static-pages.ts'
+import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
+import { GatewayPicker } from './ingest/gateway-picker.ts'
+import { PublishIngest } from './ingest/publish-ingest.ts'
+
+const watchPages = fileURLToPath(new URL('../web/dist/watch', import.meta.url))
+
+export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promise<RunningRole> {
+  await using stack = new AsyncDisposableStack()
+  const clock = systemClock
+  const { id } = config.node
+  const metrics = new Metrics('edge', id, version)
+  const auth = createClusterAuth(config.cluster.secret, clock)
+  const nodeToken = () => auth.issueNodeToken(id, 'edge')
+  const gateways = new GatewayPicker({ clock, allowPlain: config.upstream.allowPlain })
+  const ingest = new PublishIngest({
+    popId: id,
+    config,
+    gateways,
+    nodeToken,
+    clock,
+    log,
+    metrics: new IngestMetrics(metrics),
+  })
+  const delivery = stack.use(
+    new DeliveryHandler({
+      name: id,
+      cache: config.cache,
+      upstream: config.upstream,
+      pickGateways: (liveId) => gateways.forPlayback(liveId),
+      authorize: nodeToken,
+      isReady: () => !draining && gateways.problem === undefined,
+      pages: await StaticPages.load(watchPages),
+      clock,
+      log,
+      metrics,
+    }),
+  )
+  const door = stack.use(
+    new FrontDoor({
+      config,
+      handlers: {
+        onRequest: (req, res) => delivery.handle(req, res),
+        onRtmp: (socket, info) => ingest.handle(socket, info),
+      },
+      clock,
+      log,
+      metrics,
+    }),
+  )
+  const urls: NodeUrls = publicUrls(config, await door.start())
+  stack.use(ingest)
+
+  const self = new NodeHeartbeat('edge', config.node, clock)
+  const coordinator = stack.use(
+    new CoordinatorClient({
+      url: config.cluster.coordinator,
+      auth,
+      nodeId: id,
+      role: 'edge',
+      log,
+      clock,
+    }),
+  )
+  const membership = new MembershipAgent({
+    client: coordinator,
+    clock,
+    log,
+    dataDir: config.dataDir,
+    heartbeat: () =>
+      self.beat({
+        urls,
+        draining,
+        streams: ingest.streams,
+        bytesIn: ingest.bytesIn,
+        bytesOut: delivery.bytesOut,
+        viewers: delivery.viewerCounts(),
+      }),
+  })
+  membership.onSnapshot((snapshot) => gateways.update(snapshot))
+  let draining = false
+  const drain = () => {
+    draining = true
+    return membership.beat()
+  }
+  const admin = stack.use(
+    await startAdminListener({
+      ...config.admin,
+      metrics,
+      log,
+      readiness: () => [
+        {
+          name: 'cluster',
+          ok: membership.known,
+          detail: membership.connected ? 'connected' : 'coordinator away',
+        },
+        {
+          name: 'gateways',
+          ok: gateways.problem === undefined,
+          detail: gateways.problem ?? 'reachable',
+        },
+      ],
+      reload: () => door.reload(),
+      drain,
+      draining: () => draining,
+      purge: (prefix) => delivery.purge(prefix),
+    }),
+  )
+  urls.admin = admin.url
+  stack.use(membership)
+  await membership.start()
+
+  const owned = stack.move()
+  return {
+    endpoints: { id, ...urls },
+    reload: () => door.reload(),
+    async [Symbol.asyncDispose]() {
+      await drain()
+      await owned.disposeAsync()
+    },
+  }
+}
+
+/** What the outside world is told; ports that are the scheme's own are left out. */
+function publicUrls(config: ResolvedEdgeConfig, address: FrontDoorAddress): NodeUrls {
+  const name = config.tls.localCa.names.at(0) ?? 'localhost'
+  const port = (number: number, usual: number) => (number === usual ? '' : `:${number}`)
+  const https = config.publicUrls.https ?? `https://${name}${port(address.tlsPort, 443)}`
+  return {
+    https,
+    rtmps: config.publicUrls.rtmps ?? `rtmps://${new URL(https).hostname}:${address.tlsPort}/live`,
+    ...(address.httpPort !== undefined && {
+      http: config.publicUrls.http ?? `http://${name}${port(address.httpPort, 80)}`,
+    }),
+    ...(address.rtmpPort !== undefined && { rtmp: `rtmp://${name}:${address.rtmpPort}/live` }),
+  }
+}

@@ -1,0 +1,125 @@
+// Composition root of a gateway; start order is reading order, disposal the reverse.
+import { startAdminListener } from '../../common/admin/admin-listener.ts'
+import { systemClock } from '../../common/clock.ts'
+import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import { MembershipAgent } from '../../common/cluster/membership-agent.ts'
+import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
+import type { Logger } from '../../common/log.ts'
+import { Metrics } from '../../common/metrics.ts'
+import { createNetworkList } from '../../common/net/allowed-networks.ts'
+import { reachableHost } from '../../common/net/reachable-host.ts'
+import { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
+import type { RunningRole } from '../../common/role-process.ts'
+import { version } from '../../common/version.ts'
+import type { ResolvedGatewayConfig } from '../../config/load.ts'
+import { GatewayDoor } from './gateway-door.ts'
+import { GatewayIngest } from './publish-ingest.ts'
+import { Shield } from './shield.ts'
+
+export async function startGateway(
+  config: ResolvedGatewayConfig,
+  log: Logger,
+): Promise<RunningRole> {
+  await using stack = new AsyncDisposableStack()
+  const clock = systemClock
+  const { id } = config.node
+  const metrics = new Metrics('gateway', id, version)
+  const auth = createClusterAuth(config.cluster.secret, clock)
+  const coordinator = stack.use(
+    new CoordinatorClient({
+      url: config.cluster.coordinator,
+      auth,
+      nodeId: id,
+      role: 'gateway',
+      log,
+      clock,
+    }),
+  )
+  let draining = false
+  let url = ''
+  const self = new NodeHeartbeat('gateway', config.node, clock)
+  const membership: MembershipAgent = new MembershipAgent({
+    client: coordinator,
+    clock,
+    log,
+    dataDir: config.dataDir,
+    heartbeat: () =>
+      self.beat({
+        urls: { http: url, rtmp: `${url.replace(/^http/, 'rtmp')}/live`, admin: admin.url },
+        draining,
+        streams: ingest.streams,
+        bytesIn: ingest.bytesIn,
+        bytesOut: shield.bytesOut,
+        relayed: ingest.relayed,
+      }),
+  })
+  const shield = stack.use(
+    new Shield({
+      name: id,
+      cache: config.cache,
+      snapshot: () => membership.snapshot,
+      coordinator,
+      authorize: () => auth.issueNodeToken(id, 'gateway'),
+      clock,
+      log,
+      metrics,
+    }),
+  )
+  const ingest = new GatewayIngest({
+    gatewayId: id,
+    config,
+    coordinator,
+    clock,
+    log,
+    metrics: new IngestMetrics(metrics),
+  })
+  const door = stack.use(
+    new GatewayDoor({
+      trusted: createNetworkList(config.trustedNetworks),
+      auth,
+      firstByteTimeoutMs: config.ingest.firstByteTimeoutMs,
+      clock,
+      log,
+      onRtmp: (socket, publisher) => ingest.handle(socket, publisher),
+      onRequest: (req, res) => shield.handle(req, res),
+    }),
+  )
+  const port = await door.start(config.listen)
+  url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
+  stack.use(ingest)
+  const admin = stack.use(
+    await startAdminListener({
+      ...config.admin,
+      metrics,
+      log,
+      readiness: () => [
+        {
+          name: 'cluster',
+          ok: membership.known,
+          detail: membership.connected ? 'connected' : 'coordinator away',
+        },
+      ],
+      reload: async () => {},
+      drain: () => {
+        draining = true
+        return membership.beat()
+      },
+      draining: () => draining,
+      purge: (prefix) => shield.purge(prefix),
+    }),
+  )
+  stack.use(membership)
+  await membership.start()
+
+  const owned = stack.move()
+  return {
+    endpoints: { id, url, rtmp: `${url.replace(/^http/, 'rtmp')}/live`, admin: admin.url },
+    reload: async () => {},
+    async [Symbol.asyncDispose]() {
+      draining = true
+      await membership.beat()
+      await owned.disposeAsync()
+    },
+  }
+}
