@@ -1,0 +1,232 @@
+// HTTP/1.1 and HTTP/2 on connections that somebody else has accepted, so that one port can speak more than HTTP.
+//
+// Both servers never listen: connections are put into them by emit('connection'). Node checks the time limits
+// of HTTP/1.1 headers only after it has seen 'listening', so that event is emitted by hand as well.
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
+import { createServer as createHttp2Server, type Http2Server, type Http2Session } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Logger } from '../log.ts'
+import {
+  allowedMethods,
+  isHttp2,
+  type RequestFault,
+  requestFault,
+  targetPath,
+} from './request-guard.ts'
+
+export interface HttpHandlers {
+  /**
+   * HTTP/2 requests come through Node's compatibility classes, which offer what is used of these types.
+   * `url` is a path here, whatever form the client sent.
+   */
+  onRequest(req: IncomingMessage, res: ServerResponse): unknown
+  /** WebSocket upgrades, HTTP/1.1 only; without it they are answered 404. */
+  onUpgrade?(req: IncomingMessage, socket: Duplex, head: Buffer): void
+}
+
+export interface HttpLimits {
+  /** From the first byte of a request to the end of its headers; also for the whole request. */
+  headersTimeoutMs: number
+  /** How long an idle connection is kept for the next request. */
+  keepAliveTimeoutMs: number
+  /** A connection on which no byte moves either way is gone: also one whose reader has stopped reading. */
+  idleTimeoutMs: number
+  maxHeaderBytes: number
+  /** Requests at the same time on one HTTP/2 connection. */
+  maxStreams: number
+}
+
+export const defaultHttpLimits: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  keepAliveTimeoutMs: 65_000,
+  idleTimeoutMs: 90_000,
+  maxHeaderBytes: 16 * 1024,
+  maxStreams: 100,
+}
+
+export interface HttpConnectionsOptions {
+  handlers: HttpHandlers
+  limits?: Partial<HttpLimits>
+  log: Logger
+}
+
+const maxHeaderPairs = 100
+// HTTP/2 rapid reset (CVE-2023-44487): a burst of so many, then so many a second, then GOAWAY.
+const streamResetBurst = 100
+const streamResetRatePerSecond = 10
+
+export class HttpConnections implements Disposable {
+  readonly #handlers: HttpHandlers
+  readonly #log: Logger
+  readonly #http1: Server
+  readonly #http2: Http2Server
+  readonly #sessions = new Set<Http2Session>()
+  #isStarted = false
+  #isDraining = false
+
+  constructor(options: HttpConnectionsOptions) {
+    this.#handlers = options.handlers
+    this.#log = options.log
+    const limits = { ...defaultHttpLimits, ...options.limits }
+    this.#http1 = this.#createHttp1(limits)
+    this.#http2 = this.#createHttp2(limits)
+  }
+
+  acceptHttp1(socket: Socket): void {
+    if (!this.#isStarted) this.#http1.emit('listening')
+    this.#isStarted = true
+    this.#prepare(socket)
+    this.#http1.emit('connection', socket)
+  }
+
+  acceptHttp2(socket: Socket): void {
+    this.#prepare(socket)
+    this.#http2.emit('connection', socket)
+  }
+
+  /** Idle connections end now, the others with their answer. */
+  drain(): void {
+    this.#isDraining = true
+    this.#http1.closeIdleConnections()
+    for (const session of this.#sessions) session.close()
+  }
+
+  /** Stops the timers; connections belong to whoever accepted them. */
+  [Symbol.dispose](): void {
+    this.drain()
+    // Closing a server that never listened answers with an error that says just that.
+    this.#http1.close(() => {})
+    this.#http2.close(() => {})
+  }
+
+  #createHttp1(limits: HttpLimits): Server {
+    const server = createServer({
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.ceil(Math.min(1_000, limits.headersTimeoutMs / 4)),
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      maxHeaderSize: limits.maxHeaderBytes,
+      // Anything else, such as curl's h2c, is an ordinary request that happens to offer an upgrade.
+      shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
+    })
+    server.timeout = limits.idleTimeoutMs
+    this.#serve(server)
+    server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#upgrade(req, socket, head),
+    )
+    return server
+  }
+
+  #createHttp2(limits: HttpLimits): Http2Server {
+    const server = createHttp2Server({
+      settings: {
+        maxConcurrentStreams: limits.maxStreams,
+        maxHeaderListSize: limits.maxHeaderBytes,
+        enablePush: false,
+      },
+      maxHeaderListPairs: maxHeaderPairs,
+      maxSessionInvalidFrames: 100,
+      maxSessionRejectedStreams: 100,
+      streamResetBurst,
+      streamResetRate: streamResetRatePerSecond,
+    })
+    this.#serve(server)
+    server.on('session', (session) => {
+      this.#sessions.add(session)
+      session.once('close', () => this.#sessions.delete(session))
+      session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
+      if (this.#isDraining) session.close()
+    })
+    server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
+    return server
+  }
+
+  #serve(server: Server | Http2Server): void {
+    const listener = (req: unknown, res: unknown) =>
+      this.#request(req as IncomingMessage, res as ServerResponse)
+    // Without these two Node answers `100 Continue` by itself to anything that contains those words.
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, listener)
+  }
+
+  #prepare(socket: Socket): void {
+    socket.setNoDelay(true)
+    // Both servers listen for errors, but an upgrade takes their listener away again.
+    socket.on('error', () => {})
+  }
+
+  #request(req: IncomingMessage, res: ServerResponse): void {
+    const isHttp1 = !isHttp2(req)
+    if (isHttp1 && this.#isDraining) res.setHeader('connection', 'close')
+    if (isHttp1) {
+      res.once('close', () => {
+        if (this.#isDraining) setImmediate(() => this.#http1.closeIdleConnections())
+      })
+    }
+    const fault = requestFault(req)
+    if (fault) answerFault(req, res, fault)
+    else this.#handle(req, res)
+  }
+
+  #handle(req: IncomingMessage, res: ServerResponse): void {
+    req.url = targetPath(req)!
+    const fail = (err: unknown) => {
+      this.#log.error({ err, url: req.url }, 'request failed')
+      if (res.headersSent) res.destroy()
+      else answerFault(req, res, { status: 500, reason: 'internal error' })
+    }
+    try {
+      const outcome = this.#handlers.onRequest(req, res)
+      if (outcome instanceof Promise) outcome.catch(fail)
+    } catch (err) {
+      fail(err)
+    }
+  }
+
+  #upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const fault =
+      requestFault(req) ??
+      (this.#handlers.onUpgrade ? undefined : { status: 404, reason: 'no WebSocket here' })
+    if (fault) {
+      refuseUpgrade(socket, fault.status, fault.reason)
+      return
+    }
+    req.url = targetPath(req)!
+    try {
+      this.#handlers.onUpgrade?.(req, socket, head)
+    } catch (err) {
+      this.#log.error({ err, url: req.url }, 'upgrade failed')
+      socket.destroy()
+    }
+  }
+}
+
+function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFault): void {
+  const body = `${fault.status} ${fault.reason}\n`
+  res.writeHead(fault.status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+    'cache-control': 'no-store',
+    ...(fault.status === 405 && { allow: allowedMethods.join(', ') }),
+    // What follows on such a connection cannot be trusted to start where we think it does.
+    ...(!isHttp2(req) && { connection: 'close' }),
+  })
+  res.end(req.method === 'HEAD' ? undefined : body)
+}
+
+/** Answers an upgrade with a plain HTTP status and ends the connection. */
+export function refuseUpgrade(socket: Duplex, status: number, reason: string): void {
+  const body = `${status} ${reason}\n`
+  socket.on('error', () => {})
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  )
+}

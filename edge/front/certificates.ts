@@ -1,0 +1,218 @@
+// The certificates of the TLS port: PEM files chosen by server name, or one from the local CA. They are loaded
+// again when the files change; what cannot be loaded leaves its predecessor in place.
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { createSecureContext, type SecureContext } from 'node:tls'
+import type { Clock, Timer } from '../../common/clock.ts'
+import { messageOf, ServiceError } from '../../common/errors.ts'
+import { LocalCa } from '../../common/local-ca/local-ca.ts'
+import type { Logger } from '../../common/log.ts'
+import { plainAddress } from '../../common/net/addresses.ts'
+import { watchFiles } from './file-watch.ts'
+
+export interface CertificateOptions {
+  /** The first one is for clients that name no server, or one that nobody knows. */
+  files: readonly { certFile: string; keyFile: string }[]
+  /** Used where there are no files. */
+  localCa: { dir: string; names: readonly string[] } | undefined
+  clock: Clock
+  log: Logger
+}
+
+export interface CertificatePair {
+  cert: string
+  key: string
+}
+
+interface Certificate extends CertificatePair {
+  digest: string
+  names: readonly string[]
+  context: SecureContext
+  expiresAt: number
+}
+
+const dayMs = 24 * 60 * 60 * 1000
+const renewalCheckMs = dayMs / 2
+const expiryWarningMs = 14 * dayMs
+
+export class CertificateStore implements AsyncDisposable {
+  readonly #options: CertificateOptions
+  readonly #listeners = new Set<() => void>()
+  /** One slot per pair of files, or a single one for the local CA. */
+  #slots: Certificate[] = []
+  #byName = new Map<string, Certificate>()
+  #reloading: Promise<void> = Promise.resolve()
+  #watch: Disposable | undefined
+  #renewal: Timer | undefined
+
+  constructor(options: CertificateOptions) {
+    this.#options = options
+  }
+
+  /** Rejects with a `ServiceError` that names the file when something cannot be loaded. */
+  async start(): Promise<void> {
+    const { files, clock, log } = this.#options
+    const onChange = () =>
+      this.reload().catch((err) =>
+        log.error({ detail: messageOf(err) }, 'new certificate refused; the old one stays'),
+      )
+    // Watched before they are read, so that no change falls between.
+    this.#watch = await watchFiles({
+      files: files.flatMap(({ certFile, keyFile }) => [certFile, keyFile]),
+      clock,
+      log,
+      onChange,
+    })
+    const failures = await this.#load()
+    if (failures.length > 0) {
+      await this[Symbol.asyncDispose]()
+      throw new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
+    }
+    this.#renewal = clock.setInterval(onChange, renewalCheckMs)
+  }
+
+  /** What clients get that name no server. */
+  get default(): CertificatePair {
+    return this.#slots[0]!
+  }
+
+  /** When the certificate that expires first does so; wall time in ms. */
+  get expiresAt(): number {
+    return Math.min(...this.#slots.map((slot) => slot.expiresAt))
+  }
+
+  /** The certificate for a server name: exact, then wildcard; undefined for the default. Never throws. */
+  select(serverName: string): SecureContext | undefined {
+    const name = serverName.toLowerCase().replace(/\.$/, '')
+    const parent = name.indexOf('.')
+    const found =
+      this.#byName.get(name) ??
+      (parent > 0 ? this.#byName.get(`*${name.slice(parent)}`) : undefined)
+    return found?.context
+  }
+
+  /** Calls back after each change. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener)
+  }
+
+  /** Rejects when a certificate cannot be loaded: that one stays as it was, the others are taken. */
+  reload(): Promise<void> {
+    const next = this.#reloading.then(async () => {
+      const before = this.#slots.map((slot) => slot.digest)
+      const failures = await this.#load()
+      if (this.#slots.some((slot, i) => slot.digest !== before[i])) {
+        this.#options.log.info(
+          { names: this.#slots.flatMap((slot) => slot.names) },
+          'certificates loaded',
+        )
+        for (const listener of this.#listeners) listener()
+      }
+      if (failures.length > 0) {
+        throw new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
+      }
+    })
+    this.#reloading = next.catch(() => {})
+    return next
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch?.[Symbol.dispose]()
+    this.#renewal?.cancel()
+    await this.#reloading
+  }
+
+  /** Fills every slot that can be filled and answers what went wrong with the others. */
+  async #load(): Promise<string[]> {
+    const failures: string[] = []
+    const loaded = await Promise.all(
+      this.#sources().map(async (source, i) => {
+        try {
+          return certificateOf(await source())
+        } catch (err) {
+          failures.push(messageOf(err))
+          return this.#slots[i]
+        }
+      }),
+    )
+    const slots = loaded.filter((slot) => slot !== undefined)
+    if (slots.length < loaded.length) return failures
+    this.#slots = slots
+    this.#byName = new Map()
+    // The first pair that has a name keeps it.
+    for (const slot of [...slots].reverse()) {
+      for (const name of slot.names) this.#byName.set(name, slot)
+      this.#warnOfExpiry(slot)
+    }
+    return failures
+  }
+
+  #sources(): (() => Promise<CertificatePair & { origin: string }>)[] {
+    const { files, localCa, clock } = this.#options
+    if (files.length > 0) {
+      return files.map(({ certFile, keyFile }) => async () => ({
+        cert: await readPem(certFile),
+        key: await readPem(keyFile),
+        origin: `${certFile} and ${keyFile}`,
+      }))
+    }
+    if (!localCa) {
+      throw new ServiceError('tls.certificates is empty and tls.localCa is off: one is needed', {
+        code: 'certificate-missing',
+        source: 'internal',
+      })
+    }
+    return [
+      async () => {
+        const issued = await (await LocalCa.open({ dir: localCa.dir, clock })).issue(localCa.names)
+        return { cert: issued.certificatePem, key: issued.keyPem, origin: localCa.dir }
+      },
+    ]
+  }
+
+  #warnOfExpiry(slot: Certificate): void {
+    const leftMs = slot.expiresAt - this.#options.clock.now()
+    if (leftMs > expiryWarningMs) return
+    const expires = new Date(slot.expiresAt).toISOString()
+    this.#options.log.warn(
+      { names: slot.names, expires },
+      leftMs < 0 ? 'certificate has expired' : 'certificate expires soon',
+    )
+  }
+}
+
+async function readPem(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (err) {
+    throw new Error(`${file} cannot be read: ${messageOf(err)}`)
+  }
+}
+
+function certificateOf({ cert, key, origin }: CertificatePair & { origin: string }): Certificate {
+  try {
+    const parsed = new X509Certificate(cert)
+    if (!parsed.checkPrivateKey(createPrivateKey(key))) {
+      throw new Error('certificate and key do not belong together')
+    }
+    return {
+      cert,
+      key,
+      digest: createHash('sha256').update(cert).update(key).digest('hex'),
+      names: namesOf(parsed),
+      context: createSecureContext({ cert, key }),
+      expiresAt: parsed.validToDate.getTime(),
+    }
+  } catch (err) {
+    throw new Error(`${origin}: ${messageOf(err)}`)
+  }
+}
+
+/** DNS names (wildcards too) and addresses of the subject alternative names. */
+function namesOf(certificate: X509Certificate): string[] {
+  return (certificate.subjectAltName ?? '').split(', ').flatMap((entry) => {
+    if (entry.startsWith('DNS:')) return [entry.slice(4).toLowerCase()]
+    if (entry.startsWith('IP Address:')) return [plainAddress(entry.slice(11))]
+    return []
+  })
+}

@@ -1,0 +1,197 @@
+// Every public port of a POP, opened together and closed together.
+import { join } from 'node:path'
+import type { Clock } from '../../common/clock.ts'
+import type { Logger } from '../../common/log.ts'
+import type { Metrics } from '../../common/metrics.ts'
+import {
+  HttpConnections,
+  type HttpHandlers,
+  type HttpLimits,
+} from '../../common/net/http-connections.ts'
+import type { ListenTarget } from '../../common/net/listen.ts'
+import { Listener } from '../../common/net/listener.ts'
+import type { EdgeConfig } from '../../config/schema.ts'
+import { CertificateStore } from './certificates.ts'
+import type { RtmpHandler } from './connection-info.ts'
+import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
+import { createTlsServer } from './tls-listener.ts'
+
+export interface FrontDoorHandlers extends HttpHandlers {
+  onRtmp: RtmpHandler
+}
+
+export interface FrontDoorOptions {
+  config: Pick<EdgeConfig, 'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls'>
+  handlers: FrontDoorHandlers
+  limits?: Partial<HttpLimits & FrontDoorLimits>
+  clock: Clock
+  log: Logger
+  metrics?: Metrics
+}
+
+export interface FrontDoorLimits {
+  handshakeTimeoutMs: number
+  /** How long connections may go on when the door closes. */
+  drainLimitMs: number
+}
+
+export interface FrontDoorAddress {
+  tlsPort: number
+  httpPort: number | undefined
+  rtmpPort: number | undefined
+}
+
+const defaultLimits: FrontDoorLimits = { handshakeTimeoutMs: 10_000, drainLimitMs: 5_000 }
+
+export class FrontDoor implements AsyncDisposable {
+  readonly #options: FrontDoorOptions
+  readonly #limits: FrontDoorLimits
+  readonly #certificates: CertificateStore
+  readonly #http: HttpConnections
+  readonly #listeners = new Map<'tls' | 'http' | 'rtmp', Listener>()
+  readonly #counters: ReturnType<typeof counters>
+
+  constructor(options: FrontDoorOptions) {
+    const { config, handlers, clock, log } = options
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#certificates = new CertificateStore({
+      files: config.tls.certificates,
+      localCa: config.tls.localCa.enabled
+        ? { dir: config.tls.localCa.dir ?? join(config.dataDir, 'ca'), names: caNames(config) }
+        : undefined,
+      clock,
+      log,
+    })
+    this.#http = new HttpConnections({
+      handlers,
+      log,
+      ...(options.limits && { limits: options.limits }),
+    })
+    this.#counters = counters(options.metrics)
+    if (options.metrics) this.#gauges(options.metrics)
+  }
+
+  /** Opens all ports or none. */
+  async start(): Promise<FrontDoorAddress> {
+    const { config } = this.#options
+    try {
+      await this.#certificates.start()
+      await this.#open('tls', this.#tlsServer(), config.tls)
+      if (config.http.enabled) {
+        await this.#open('http', createPlainHttpServer(this.#http), config.http)
+      }
+      if (config.rtmp.enabled) await this.#open('rtmp', this.#rtmpServer(), config.rtmp)
+    } catch (err) {
+      await this[Symbol.asyncDispose]()
+      throw err
+    }
+    return this.address
+  }
+
+  get address(): FrontDoorAddress {
+    return {
+      tlsPort: this.#listeners.get('tls')?.address?.port ?? 0,
+      httpPort: this.#listeners.get('http')?.address?.port,
+      rtmpPort: this.#listeners.get('rtmp')?.address?.port,
+    }
+  }
+
+  /** Loads the certificates again; rejects when one is bad, and the old one stays. */
+  reload(): Promise<void> {
+    return this.#certificates.reload()
+  }
+
+  /** No new connections; idle ones end, the others after their answer. Publishers are the ingest's to end. */
+  stopAccepting(): void {
+    for (const listener of this.#listeners.values()) listener.stopAccepting()
+    this.#http.drain()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stopAccepting()
+    await Promise.all(
+      [...this.#listeners.values()].map((listener) => listener[Symbol.asyncDispose]()),
+    )
+    this.#http[Symbol.dispose]()
+    await this.#certificates[Symbol.asyncDispose]()
+  }
+
+  async #open(
+    name: 'tls' | 'http' | 'rtmp',
+    server: ConstructorParameters<typeof Listener>[0]['server'],
+    target: ListenTarget,
+  ): Promise<void> {
+    const { config, clock, log } = this.#options
+    const listener = new Listener({
+      server,
+      maxConnections: config.ingest.maxConnections,
+      drainLimitMs: this.#limits.drainLimitMs,
+      clock,
+      log,
+      onDropped: () => this.#counters.dropped?.inc({ listener: name }),
+    })
+    await listener.start({ host: target.host, port: target.port })
+    this.#listeners.set(name, listener)
+  }
+
+  #tlsServer() {
+    const { config, handlers, clock, log } = this.#options
+    return createTlsServer({
+      certificates: this.#certificates,
+      http: this.#http,
+      onRtmp: handlers.onRtmp,
+      handshakeTimeoutMs: this.#limits.handshakeTimeoutMs,
+      firstByteTimeoutMs: config.ingest.firstByteTimeoutMs,
+      clock,
+      log,
+      onHandshakeError: () => this.#counters.handshakeErrors?.inc(),
+    })
+  }
+
+  #rtmpServer() {
+    const { config, handlers, clock, log } = this.#options
+    const { firstByteTimeoutMs } = config.ingest
+    return createPlainRtmpServer({ onRtmp: handlers.onRtmp, firstByteTimeoutMs, clock, log })
+  }
+
+  #gauges(metrics: Metrics): void {
+    metrics.gauge(
+      { name: 'connections', help: 'Open connections.', labels: ['listener'] as const },
+      (gauge) => {
+        for (const [name, listener] of this.#listeners) {
+          gauge.set({ listener: name }, listener.connections)
+        }
+      },
+    )
+    metrics.gauge(
+      {
+        name: 'certificate_expires_timestamp_seconds',
+        help: 'When the certificate that expires first does so, Unix time.',
+      },
+      (gauge) => gauge.set(this.#certificates.expiresAt / 1_000),
+    )
+  }
+}
+
+function counters(metrics: Metrics | undefined) {
+  return {
+    dropped: metrics?.counter({
+      name: 'connections_dropped_total',
+      help: 'Connections refused because there were too many.',
+      labels: ['listener'] as const,
+    }),
+    handshakeErrors: metrics?.counter({
+      name: 'tls_handshake_errors_total',
+      help: 'TLS handshakes that failed.',
+    }),
+  }
+}
+
+/** The configured names and the hosts of the public URLs, so that those verify too. */
+function caNames(config: FrontDoorOptions['config']): string[] {
+  const hosts = [config.publicUrls.https, config.publicUrls.rtmps].flatMap((url) =>
+    url && URL.canParse(url) ? [new URL(url).hostname.replace(/^\[|\]$/g, '')] : [],
+  )
+  return [...new Set([...config.tls.localCa.names, ...hosts])].filter((name) => name !== '')
+}

@@ -1,0 +1,225 @@
+// Certificates of the TLS port: chosen by server name, exchanged while connections live, kept when the new ones
+// are bad.
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../../common/clock.ts'
+import { type IssuedCertificate, LocalCa, readCaFacts } from '../../../common/local-ca/local-ca.ts'
+import { CertificateStore } from '../../../edge/front/certificates.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+import { captureLog, openDoor, type TestDoor, tlsClient } from './support.ts'
+
+let dir: string
+let authority: LocalCa
+let ca: string
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'nearcast-certificates-'))
+  authority = await LocalCa.open({ dir: join(dir, 'authority'), clock: systemClock })
+  ca = (await readCaFacts(join(dir, 'authority')))!.pem
+})
+afterEach(() => rm(dir, { recursive: true }))
+
+const pathsOf = (name: string) => ({
+  certFile: join(dir, `${name}.crt`),
+  keyFile: join(dir, `${name}.key`),
+})
+
+async function write(name: string, issued: IssuedCertificate) {
+  const { certFile, keyFile } = pathsOf(name)
+  await writeFile(certFile, issued.certificatePem)
+  await writeFile(keyFile, issued.keyPem)
+  return { certFile, keyFile }
+}
+
+async function replace(name: string, issued: IssuedCertificate) {
+  const { certFile, keyFile } = await write(`${name}.new`, issued)
+  await rename(certFile, pathsOf(name).certFile)
+  await rename(keyFile, pathsOf(name).keyFile)
+}
+
+async function commonNameAt(door: TestDoor, servername: string): Promise<unknown> {
+  const client = await tlsClient(
+    { port: door.port, ca },
+    {
+      servername,
+      checkServerIdentity: () => undefined,
+    },
+  )
+  const { CN } = client.getPeerCertificate().subject
+  client.destroy()
+  return CN
+}
+
+describe('server names', () => {
+  it.each([
+    ['a.test', 'a.test'],
+    ['A.TEST', 'a.test'],
+    ['b.test', 'b.test'],
+    ['x.wild.test', 'b.test'],
+    ['x.y.wild.test', 'a.test'],
+    ['wild.test', 'a.test'],
+    ['unknown.test', 'a.test'],
+    [`${'x'.repeat(60)}.test`, 'a.test'],
+    ['', 'a.test'],
+  ])('%s gets the certificate of %s', async (servername, expected) => {
+    const files = [
+      await write('a', await authority.issue(['a.test'])),
+      await write('b', await authority.issue(['b.test', '*.wild.test', 'a.test'])),
+    ]
+    await using door = await openDoor({ tls: { certificates: files } })
+    expect(await commonNameAt(door, servername)).toBe(expected)
+  })
+
+  it('choose without throwing, whatever the name', async () => {
+    const { certFile, keyFile } = await write('a', await authority.issue(['a.test']))
+    await using store = new CertificateStore({
+      files: [{ certFile, keyFile }],
+      localCa: undefined,
+      clock: new FakeClock(),
+      log: captureLog().log,
+    })
+    await store.start()
+    for (const name of ['', '.', '..', '\0', '*', '*.test', 'ü.test', 'x'.repeat(4_096)]) {
+      expect(store.select(name)).toBeUndefined()
+    }
+  })
+})
+
+describe('exchange', () => {
+  it('gives new connections the new certificate and leaves the old ones alone', async () => {
+    const files = [await write('a', await authority.issue(['old.test']))]
+    await using door = await openDoor({ tls: { certificates: files } })
+    const before = await tlsClient({ port: door.port, ca }, { servername: 'old.test' })
+    before.write(Buffer.from([3]))
+    await once(before, 'data')
+
+    await replace('a', await authority.issue(['new.test']))
+    await door.logged.until('certificates loaded')
+
+    expect(await commonNameAt(door, 'new.test')).toBe('new.test')
+    expect(await commonNameAt(door, '')).toBe('new.test')
+    before.write('still here')
+    const [echoed] = await once(before, 'data')
+    expect(String(echoed)).toBe('still here')
+    before.destroy()
+  })
+
+  it('sees a symbolic link that is switched', async () => {
+    for (const [folder, name] of [
+      ['1', 'old.test'],
+      ['2', 'new.test'],
+    ] as const) {
+      await mkdir(join(dir, folder))
+      await write(`${folder}/tls`, await authority.issue([name]))
+    }
+    const [certFile, keyFile] = [join(dir, 'live.crt'), join(dir, 'live.key')]
+    await symlink(join(dir, '1/tls.crt'), certFile)
+    await symlink(join(dir, '1/tls.key'), keyFile)
+    await using door = await openDoor({ tls: { certificates: [{ certFile, keyFile }] } })
+    for (const [file, target] of [
+      [certFile, '2/tls.crt'],
+      [keyFile, '2/tls.key'],
+    ] as const) {
+      await symlink(join(dir, target), `${file}.new`)
+      await rename(`${file}.new`, file)
+    }
+    await door.logged.until('certificates loaded')
+    expect(await commonNameAt(door, 'new.test')).toBe('new.test')
+  })
+
+  it('keeps the old certificate when the new key does not fit', async () => {
+    const files = [await write('a', await authority.issue(['old.test']))]
+    await using door = await openDoor({ tls: { certificates: files } })
+    const [one, other] = [await authority.issue(['new.test']), await authority.issue(['x.test'])]
+    await replace('a', { ...one, keyPem: other.keyPem })
+    const line = await door.logged.until('new certificate refused')
+    expect(line.detail).toContain('do not belong together')
+    expect(line.detail).toContain(files[0]!.certFile)
+    expect(await commonNameAt(door, 'new.test')).toBe('old.test')
+    await replace('a', one)
+    await door.logged.until('certificates loaded')
+    expect(await commonNameAt(door, 'new.test')).toBe('new.test')
+  })
+
+  it('takes the good ones when one of several is bad, on request, and says which', async () => {
+    const files = [
+      await write('a', await authority.issue(['a.test'])),
+      await write('b', await authority.issue(['b.test'])),
+    ]
+    await using door = await openDoor({ tls: { certificates: files } })
+    await writeFile(files[0]!.certFile, 'nonsense')
+    await write('b', await authority.issue(['b.test', 'c.test']))
+    await expect(door.door.reload()).rejects.toThrow(files[0]!.certFile)
+    expect(await commonNameAt(door, 'a.test')).toBe('a.test')
+    expect(await commonNameAt(door, 'c.test')).toBe('b.test')
+  })
+
+  it('keeps serving when a file has gone', async () => {
+    const files = [await write('a', await authority.issue(['a.test']))]
+    await using door = await openDoor({ tls: { certificates: files } })
+    await rm(files[0]!.keyFile)
+    await expect(door.door.reload()).rejects.toMatchObject({ code: 'certificate-bad' })
+    expect(await commonNameAt(door, 'a.test')).toBe('a.test')
+  })
+})
+
+describe('start', () => {
+  it('names the file that is missing', async () => {
+    const files = [pathsOf('absent')]
+    const attempt = openDoor({ tls: { certificates: files } })
+    await expect(attempt).rejects.toThrow(`${files[0]!.certFile} cannot be read`)
+  })
+
+  it('says what is needed when there is neither a file nor a local CA', async () => {
+    await expect(openDoor({ tls: { localCa: { enabled: false } } })).rejects.toMatchObject({
+      code: 'certificate-missing',
+    })
+  })
+
+  it('takes the names of the public URLs into the certificate of the local CA', async () => {
+    await using door = await openDoor({
+      config: { publicUrls: { https: 'https://pop.test:8443', rtmps: 'rtmps://in.test/live' } },
+    })
+    for (const servername of ['pop.test', 'in.test', 'localhost']) {
+      const client = await tlsClient(door, { servername })
+      expect(client.authorized).toBe(true)
+      client.destroy()
+    }
+  })
+
+  it('renews the certificate of the local CA in time', async () => {
+    const clock = new FakeClock()
+    const captured = captureLog()
+    await using store = new CertificateStore({
+      files: [],
+      localCa: { dir: join(dir, 'own'), names: ['localhost'] },
+      clock,
+      log: captured.log,
+    })
+    await store.start()
+    const first = store.default.cert
+    const firstExpiry = store.expiresAt
+    clock.stepWall(300 * 24 * 60 * 60 * 1_000)
+    await clock.advance(12 * 60 * 60 * 1_000)
+    await captured.until('certificates loaded')
+    expect(store.default.cert).not.toBe(first)
+    expect(store.expiresAt).toBeGreaterThan(firstExpiry)
+  })
+
+  it('warns when a certificate expires within two weeks', async () => {
+    const clock = new FakeClock(Date.now() + 390 * 24 * 60 * 60 * 1_000)
+    const captured = captureLog()
+    const files = [await write('a', await authority.issue(['a.test']))]
+    await using store = new CertificateStore({
+      files,
+      localCa: undefined,
+      clock,
+      log: captured.log,
+    })
+    await store.start()
+    expect(await captured.until('certificate expires soon')).toMatchObject({ names: ['a.test'] })
+  })
+})
