@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { messageOf } from '../common/errors.ts'
 import { version } from '../common/version.ts'
 import { ConfigError, configExitCode } from '../config/config-error.ts'
+import { register as registerCa } from './commands/ca.ts'
 import { register as registerChannel } from './commands/channel.ts'
 import { register as registerCheck } from './commands/check.ts'
 import { register as registerConfig } from './commands/config.ts'
@@ -30,6 +31,7 @@ export function buildProgram(): Command {
   registerConfig(program)
   registerChannel(program)
   registerKey(program)
+  registerCa(program)
   registerVersion(program)
   return program
 }

@@ -50,15 +50,32 @@ it('looks by itself where no event tells', async () => {
   await changed.promise
 })
 
-it('is quiet where nothing changes, and has nothing to do without files', async () => {
+it('tells nothing of other files, and each change once', async () => {
   const clock = new FakeClock()
   let told = 0
-  const onChange = () => {
-    told++
+  let changed = Promise.withResolvers<void>()
+  using _watch = await watchFiles({
+    files: [file],
+    clock,
+    log: silentLogger,
+    onChange() {
+      told++
+      changed.resolve()
+    },
+  })
+  for (const [i, content] of ['first change', 'second change'].entries()) {
+    await writeFile(join(dir, 'other'), content)
+    await clock.advance(120_000)
+    changed = Promise.withResolvers()
+    await writeFile(file, content)
+    await clock.advance(60_000)
+    await changed.promise
+    expect(told).toBe(i + 1)
   }
-  using _watch = await watchFiles({ files: [file], clock, log: silentLogger, onChange })
-  using _nothing = await watchFiles({ files: [], clock, log: silentLogger, onChange })
-  await writeFile(join(dir, 'other'), 'x')
+})
+
+it('has nothing to do without files', async () => {
+  const clock = new FakeClock()
+  using _watch = await watchFiles({ files: [], clock, log: silentLogger, onChange: expect.fail })
   await clock.advance(300_000)
-  expect(told).toBe(0)
 })
