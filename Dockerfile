@@ -11,6 +11,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 COPY scripts scripts
 RUN npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+COPY tsconfig.json ./
 COPY common common
 COPY web web
 RUN node scripts/setup.mjs packages web
@@ -25,7 +26,7 @@ FROM ${NODE_IMAGE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ffmpeg \
  && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/nearcast --no-create-home nearcast \
+RUN useradd --uid 10001 --user-group --home-dir /var/lib/nearcast --no-create-home --shell /usr/sbin/nologin nearcast \
  && install -d -o nearcast -g nearcast -m 750 /var/lib/nearcast \
  && install -d -o nearcast -g nearcast -m 750 /run/cluster \
  && ln -s /app/bin/nearcast.mjs /usr/local/bin/nearcast
