@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
 import { startAdminListener } from '../common/admin/admin-listener.ts'
 import { type Clock, systemClock } from '../common/clock.ts'
@@ -23,6 +24,7 @@ import { RingMetrics } from './ring-metrics.ts'
 const headersTimeoutMs = 10_000
 const requestTimeoutMs = 30_000
 const drainMs = 2_000
+const consoleDir = fileURLToPath(new URL('../web/dist/console/', import.meta.url))
 
 export async function startCoordinator(
   config: ResolvedCoordinatorConfig,
@@ -43,7 +45,7 @@ export async function startCoordinator(
   coordinator.onPlaced = (reason) => ringMetrics.placed(reason)
   await coordinator.start()
 
-  const app = coordinatorApp(coordinator.parts(adminToken))
+  const app = coordinatorApp(coordinator.parts(adminToken, consoleDir))
   const server = createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,

@@ -1,25 +1,36 @@
 // The coordinator without its sockets: stores, services and feeds wired together, and the beat that keeps them true.
+import type { z } from '@hono/zod-openapi'
 import type { Check } from '../common/admin/admin-listener.ts'
 import type { Clock, Timer } from '../common/clock.ts'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
+import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
+import type { NodeInfo } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import type { ResolvedCoordinatorConfig } from '../config/load.ts'
+import { AccessTokens } from './access-tokens.ts'
+import type { consoleStateSchema } from './api/public-api.ts'
 import type { CoordinatorParts } from './app.ts'
+import { BroadcastStore } from './broadcast-store.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { ChannelStatuses } from './channel-status.ts'
+import { ChannelStore } from './channel-store.ts'
 import { SnapshotRenderer } from './cluster-snapshot.ts'
+import { ClusterView } from './cluster-view.ts'
 import type { Database } from './database/database.ts'
 import { type ActiveLease, LeaseStore } from './lease-store.ts'
 import { Membership } from './membership.ts'
 import { Placement } from './placement.ts'
 import { type PlacementReason, PublishService } from './publish-service.ts'
 import { RecordingStore } from './recording-store.ts'
+import { KeySealer } from './stream-key.ts'
+import { StreamKeyStore } from './stream-key-store.ts'
 import { ViewerCounts } from './viewer-counts.ts'
 
 const tickMs = 1_000
 const snapshotDebounceMs = 20
 // Load figures change with every heartbeat; nodes need them fresh, not at once.
 const loadDebounceMs = 2_000
+const consoleDebounceMs = 200
 
 export type CoordinatorSettings = Pick<
   ResolvedCoordinatorConfig,
@@ -46,6 +57,9 @@ export class Coordinator implements AsyncDisposable {
   readonly #statuses: ChannelStatuses
   readonly #snapshot: SnapshotRenderer
   readonly #snapshotFeed: ChangeFeed
+  readonly #view: ClusterView
+  readonly #consoleFeed: ChangeFeed
+  readonly #heartbeat: NodeHeartbeat
   #leases: ActiveLease[] = []
   #ticker: Timer | undefined
   #ticking: Promise<void> | undefined
@@ -86,6 +100,22 @@ export class Coordinator implements AsyncDisposable {
       debounceMs: snapshotDebounceMs,
       render: () => this.#snapshot.render(),
     })
+    this.#heartbeat = new NodeHeartbeat('coordinator', config.node, clock)
+    this.#view = new ClusterView({
+      clock,
+      membership: this.membership,
+      leases: this.leaseStore,
+      placement: this.placement,
+      viewers: this.#viewers,
+      heartbeatMs: config.heartbeat.intervalMs,
+      self: () => this.#selfInfo(),
+    })
+    this.#consoleFeed = new ChangeFeed({
+      clock,
+      log,
+      debounceMs: consoleDebounceMs,
+      render: () => this.#consoleState(),
+    })
   }
 
   /** Takes up what was there before a restart, then keeps watch. */
@@ -106,8 +136,18 @@ export class Coordinator implements AsyncDisposable {
     return this.#snapshot.generation
   }
 
-  parts(_adminToken: string): CoordinatorParts {
+  parts(adminToken: string, consoleDir: string): CoordinatorParts {
+    const { database, config } = this.#options
+    const channels = new ChannelStore(database, this.leaseStore)
+    const sealer = config.keys.sealed ? new KeySealer(config.cluster.secret) : undefined
     return {
+      channels,
+      keys: new StreamKeyStore(database, sealer),
+      broadcasts: new BroadcastStore(database),
+      tokens: new AccessTokens(database, adminToken),
+      view: this.#view,
+      consoleFeed: this.#consoleFeed,
+      consoleDir,
       auth: this.#options.auth,
       clock: this.#options.clock,
       log: this.#options.log,
@@ -138,12 +178,39 @@ export class Coordinator implements AsyncDisposable {
     this.close()
     this.#ticker?.cancel()
     this.#snapshotFeed[Symbol.dispose]()
+    this.#consoleFeed[Symbol.dispose]()
     await this.#ticking
     await this.#viewers.flush()
   }
 
   #changed(withinMs?: number): void {
     this.#snapshotFeed.touch(withinMs)
+    this.#consoleFeed.touch(withinMs)
+  }
+
+  #selfInfo(): NodeInfo | undefined {
+    if (!this.self) return undefined
+    const { url, admin } = this.self
+    const {
+      viewers: _viewers,
+      relayed: _relayed,
+      ...info
+    } = this.#heartbeat.beat({
+      urls: { [url.startsWith('https') ? 'https' : 'http']: url, admin },
+      draining: this.#closing.signal.aborted,
+      streams: this.#leases.length,
+      bytesIn: 0,
+      bytesOut: 0,
+    })
+    return { ...info, id: this.#options.config.node.id }
+  }
+
+  async #consoleState(): Promise<string> {
+    return JSON.stringify({
+      now: new Date(this.#options.clock.now()).toISOString(),
+      nodes: this.#view.nodes(),
+      streams: await this.#view.streams(),
+    } satisfies z.infer<typeof consoleStateSchema>)
   }
 
   #startTick(): void {

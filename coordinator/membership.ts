@@ -20,6 +20,18 @@ export interface Member {
   formerInstance: string | undefined
 }
 
+/** A node that was here lately, for people who look for it. */
+export interface Departed {
+  info: NodeInfo
+  joinedAt: number
+  /** Wall ms. */
+  goneAt: number
+  how: 'left' | 'gone'
+}
+
+const rememberDepartedMs = 10 * 60_000
+const maxDeparted = 100
+
 export interface MembershipOptions {
   db: Queries
   clock: Clock
@@ -32,6 +44,7 @@ export interface MembershipOptions {
 export class Membership {
   readonly #options: MembershipOptions
   readonly #members = new Map<string, Member>()
+  readonly #departed = new Map<string, Departed>()
   #sweptAt: number
 
   constructor(options: MembershipOptions) {
@@ -69,7 +82,7 @@ export class Membership {
   async leave(id: string): Promise<void> {
     if (!this.#members.has(id)) return
     this.#options.log.info({ node: id }, 'node left')
-    await this.#remove(id)
+    await this.#remove(id, 'left')
   }
 
   /**
@@ -88,8 +101,9 @@ export class Membership {
     for (const [id, member] of this.#members) {
       if (this.#isPresent(member)) continue
       this.#options.log.warn({ node: id, role: member.info.role }, 'node gone: heartbeats missed')
-      await this.#remove(id)
+      await this.#remove(id, 'gone')
     }
+    this.#forgetDeparted()
     return false
   }
 
@@ -108,6 +122,19 @@ export class Membership {
     return member !== undefined && member.heartbeat.instance === instance
   }
 
+  /** Nodes that went in the last minutes. */
+  departed(): Departed[] {
+    return [...this.#departed.values()]
+  }
+
+  #forgetDeparted(): void {
+    const now = this.#options.clock.now()
+    for (const [id, { goneAt }] of this.#departed) {
+      const isOld = now - goneAt > rememberDepartedMs
+      if (isOld || this.#departed.size > maxDeparted) this.#departed.delete(id)
+    }
+  }
+
   #isPresent(member: Member): boolean {
     return this.#options.clock.monotonic() - member.seenAt <= this.#options.goneAfterMs
   }
@@ -116,6 +143,7 @@ export class Membership {
     const before = this.#members.get(id)
     const { viewers: _viewers, relayed: _relayed, ...info } = heartbeat
     const isSame = before?.heartbeat.instance === heartbeat.instance
+    this.#departed.delete(id)
     this.#members.set(id, {
       info: { ...info, id },
       heartbeat,
@@ -125,8 +153,12 @@ export class Membership {
     })
   }
 
-  async #remove(id: string): Promise<void> {
+  async #remove(id: string, how: Departed['how']): Promise<void> {
+    const member = this.#members.get(id)
+    if (!member) return
     this.#members.delete(id)
+    const { info, joinedAt } = member
+    this.#departed.set(id, { info, joinedAt, goneAt: this.#options.clock.now(), how })
     this.#options.onChange('cluster')
     await this.#options.db.deleteFrom('nodes').where('id', '=', id).execute()
   }

@@ -99,6 +99,7 @@ export class PublishService {
         'stream_keys.expires_at',
         'channels.id',
         'channels.live_id',
+        'channels.name',
         'channels.title',
         'channels.topic',
         'channels.record',
@@ -118,7 +119,7 @@ export class PublishService {
     return {
       channelId: row.id,
       liveId: row.live_id,
-      title: row.title,
+      title: row.title || row.name,
       topic: row.topic,
       record: row.record === 1,
       lastCost: row.last_cost,

@@ -1,0 +1,186 @@
+// What runs where: streams, broadcasts, recordings, nodes and the ring.
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { liveIdSchema } from '../../common/contract/channel.ts'
+import type { BroadcastStore } from '../broadcast-store.ts'
+import type { ClusterView } from '../cluster-view.ts'
+import type { LeaseStore } from '../lease-store.ts'
+import { Problem } from '../problem.ts'
+import type { RecordingStore } from '../recording-store.ts'
+import {
+  json,
+  limitOf,
+  liveIdParams,
+  problems,
+  secured,
+  timeText,
+  uuidParams,
+} from './route-parts.ts'
+import {
+  broadcastSchema,
+  nodeSchema,
+  recordingSchema,
+  ringSchema,
+  streamSchema,
+  topicIdSchema,
+} from './schemas.ts'
+
+export interface ClusterRouteParts {
+  view: ClusterView
+  leases: LeaseStore
+  broadcasts: BroadcastStore
+  recordings: RecordingStore
+  onChange: () => void
+}
+
+const listStreams = createRoute({
+  method: 'get',
+  path: '/streams',
+  tags: ['Streams'],
+  security: secured,
+  summary: 'What is live now, or held for its publisher to come back',
+  request: { query: z.object({ topic: topicIdSchema.optional() }) },
+  responses: { 200: json(z.object({ streams: z.array(streamSchema) })), ...problems },
+})
+
+const readStream = createRoute({
+  method: 'get',
+  path: '/streams/{liveId}',
+  tags: ['Streams'],
+  security: secured,
+  summary: 'One live stream and the path it takes',
+  request: { params: liveIdParams },
+  responses: { 200: json(streamSchema), ...problems },
+})
+
+const stopStream = createRoute({
+  method: 'delete',
+  path: '/streams/{liveId}',
+  tags: ['Streams'],
+  security: secured,
+  summary: 'End the broadcast; the publisher is disconnected within 2 s',
+  request: { params: liveIdParams },
+  responses: { 202: { description: 'The transcoder is told' }, ...problems },
+})
+
+const listBroadcasts = createRoute({
+  method: 'get',
+  path: '/broadcasts',
+  tags: ['Broadcasts'],
+  security: secured,
+  summary: 'Shows that run or ran, newest first',
+  request: {
+    query: z.object({
+      liveId: liveIdSchema.optional(),
+      before: z.iso.datetime({ offset: true }).optional(),
+      limit: limitOf(50, 500),
+    }),
+  },
+  responses: { 200: json(z.object({ broadcasts: z.array(broadcastSchema) })), ...problems },
+})
+
+const listRecordings = createRoute({
+  method: 'get',
+  path: '/recordings',
+  tags: ['Recordings'],
+  security: secured,
+  summary: 'Replays, newest first',
+  request: { query: z.object({ liveId: liveIdSchema.optional(), limit: limitOf(50, 500) }) },
+  responses: { 200: json(z.object({ recordings: z.array(recordingSchema) })), ...problems },
+})
+
+const deleteRecording = createRoute({
+  method: 'delete',
+  path: '/recordings/{id}',
+  tags: ['Recordings'],
+  security: secured,
+  summary: 'Delete a replay: at once for viewers, on the disk when its transcoder hears of it',
+  request: { params: uuidParams },
+  responses: { 204: { description: 'Deleted' }, ...problems },
+})
+
+const listNodes = createRoute({
+  method: 'get',
+  path: '/nodes',
+  tags: ['Cluster'],
+  security: secured,
+  summary: 'Nodes with role, health and load, also those that went in the last minutes',
+  responses: { 200: json(z.object({ nodes: z.array(nodeSchema) })), ...problems },
+})
+
+const readRing = createRoute({
+  method: 'get',
+  path: '/ring',
+  tags: ['Cluster'],
+  security: secured,
+  summary: 'Who owns which part of the ring, and where each stream is',
+  request: {
+    query: z.object({
+      liveId: liveIdSchema.optional().openapi({ description: 'Also tell where this one would go' }),
+    }),
+  },
+  responses: { 200: json(ringSchema), ...problems },
+})
+
+export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): void {
+  const { view, leases, broadcasts, recordings, onChange } = parts
+
+  api.openapi(listStreams, async (c) =>
+    c.json({ streams: await view.streams(c.req.valid('query')) }, 200),
+  )
+
+  api.openapi(readStream, async (c) => {
+    const { liveId } = c.req.valid('param')
+    const stream = await view.stream(liveId)
+    if (!stream) throw notLive(liveId)
+    return c.json(stream, 200)
+  })
+
+  api.openapi(stopStream, async (c) => {
+    const { liveId } = c.req.valid('param')
+    if (!(await leases.requestStop(liveId))) throw notLive(liveId)
+    return c.body(null, 202)
+  })
+
+  api.openapi(listBroadcasts, async (c) => {
+    const { before, ...query } = c.req.valid('query')
+    const found = await broadcasts.list({
+      ...query,
+      before: before === undefined ? undefined : Date.parse(before),
+    })
+    const shown = found.map((broadcast) => ({
+      ...broadcast,
+      startedAt: timeText(broadcast.startedAt),
+      endedAt: timeText(broadcast.endedAt),
+    }))
+    return c.json({ broadcasts: shown }, 200)
+  })
+
+  api.openapi(listRecordings, async (c) => {
+    const found = await recordings.list(c.req.valid('query'))
+    const shown = found.map((recording) => ({
+      ...recording,
+      startedAt: timeText(recording.startedAt),
+      path: `/replay/${recording.id}/index.m3u8`,
+    }))
+    return c.json({ recordings: shown }, 200)
+  })
+
+  api.openapi(deleteRecording, async (c) => {
+    if (!(await recordings.markDeleted(c.req.valid('param').id))) {
+      throw new Problem(404, 'recording-unknown', 'There is no such recording.')
+    }
+    onChange()
+    return c.body(null, 204)
+  })
+
+  api.openapi(listNodes, (c) => c.json({ nodes: view.nodes() }, 200))
+
+  api.openapi(readRing, async (c) => {
+    const { liveId } = c.req.valid('query')
+    return c.json(await view.ring(liveId === undefined ? [] : [liveId]), 200)
+  })
+}
+
+function notLive(liveId: string): Problem {
+  return new Problem(404, 'not-live', `"${liveId}" is not live.`)
+}
