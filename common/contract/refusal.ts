@@ -12,6 +12,7 @@ export const refusals = {
   'no-transcoder': 'No transcoder is free at the moment. Try again in a few seconds.',
   'coordinator-away': 'Streams cannot be started at the moment. Try again in a few seconds.',
   'lease-lost': 'The stream has been moved to another node. Connect again.',
+  'broadcast-stopped': 'The broadcast was ended by its operator.',
   maintenance: 'This node is being taken out of service. Connect again.',
   'codec-unsupported': 'Only H.264 video and AAC audio are accepted.',
   'resolution-too-large': 'The picture is larger than this server accepts.',
