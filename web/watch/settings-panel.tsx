@@ -1,7 +1,7 @@
 // How the show is played: protocol, clarity, and the instruments that tell how well it goes.
 import { formatBitrate, formatDuration, formatSeconds } from '../common/format.ts'
 import { useStore } from '../common/use-store.ts'
-import { nameOf } from './player/engine.ts'
+import { nameOf } from './player/choice.ts'
 import { canPlayDash } from './player/load-engine.ts'
 import { useSpeech } from './speech.ts'
 import type { Theatre } from './theatre.ts'

@@ -1,6 +1,7 @@
 // DASH by dash.js; its chunk is loaded only when somebody chooses DASH.
 import { MediaPlayer, type Representation } from 'dashjs'
-import { type Choice, nameOf, type StartEngine, sortChoices } from './engine.ts'
+import { type Choice, nameOf, sortChoices } from './choice.ts'
+import type { StartEngine } from './engine.ts'
 
 export const startDashEngine: StartEngine = (source, events) => {
   const { video, url, isLive, preferred } = source
@@ -34,6 +35,8 @@ export const startDashEngine: StartEngine = (source, events) => {
     },
   })
   player.initialize()
+  // Its own time source is a foreign host; ours is the manifest's UTCTiming, or its Date header.
+  player.clearDefaultUTCTimingSources()
   player.on('streamInitialized', () => {
     const wish = isChosen ? undefined : choices().find((choice) => nameOf(choice) === preferred)
     if (wish) choose(wish.id)

@@ -1,14 +1,7 @@
 // What the page asks of a player, whatever library does the work: one engine per start, thrown away whole.
+import type { Choice } from './choice.ts'
 
 export type Protocol = 'hls' | 'dash'
-
-export interface Choice {
-  /** Stable within one engine. */
-  id: string
-  height: number
-  framesPerSecond: number | null
-  bitsPerSecond: number
-}
 
 export interface Engine {
   readonly protocol: Protocol
@@ -43,25 +36,3 @@ export interface EngineSource {
 }
 
 export type StartEngine = (source: EngineSource, events: EngineEvents) => Engine
-
-/** What stays the same over engines and protocols: the height. */
-export function nameOf(choice: Choice): string {
-  return `${choice.height}p`
-}
-
-/** Names must tell choices apart: the rate joins where two have one height. */
-export function sortChoices(choices: Choice[]): Choice[] {
-  return [...choices].sort((a, b) => b.height - a.height || b.bitsPerSecond - a.bitsPerSecond)
-}
-
-/** The latency that a picture's own time of day gives, unless the clocks plainly disagree. */
-export function latencyFromDate(
-  playingAtMs: number,
-  nowMs: number,
-  clockOffsetMs: number,
-): number | null {
-  // An answer's Date header has whole seconds: a smaller difference than this is its rounding.
-  const offset = Math.abs(clockOffsetMs) > 2_000 ? clockOffsetMs : 0
-  const seconds = (nowMs + offset - playingAtMs) / 1000
-  return seconds >= 0 && seconds < 120 ? seconds : null
-}

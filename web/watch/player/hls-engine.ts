@@ -2,7 +2,8 @@
 import Hls, { type ErrorData, type HlsConfig, type Level } from 'hls.js'
 // A worker of our own origin needs no blob: in the content security policy.
 import workerUrl from 'hls.js/dist/hls.worker.js?url'
-import { type Choice, latencyFromDate, nameOf, type StartEngine, sortChoices } from './engine.ts'
+import { type Choice, latencyFromDate, nameOf, sortChoices } from './choice.ts'
+import type { StartEngine } from './engine.ts'
 
 export function isHlsEngineSupported(): boolean {
   return Hls.isSupported()

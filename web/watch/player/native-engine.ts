@@ -1,5 +1,6 @@
 // HLS by the browser itself, for those without Media Source Extensions: it chooses the rendition alone.
-import { latencyFromDate, type StartEngine } from './engine.ts'
+import { latencyFromDate } from './choice.ts'
+import type { StartEngine } from './engine.ts'
 
 export function isNativeHlsSupported(video: HTMLVideoElement): boolean {
   return video.canPlayType('application/vnd.apple.mpegurl') !== ''
