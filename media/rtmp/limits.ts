@@ -1,0 +1,35 @@
+// What a peer may make us hold. All of it is checked before anything is allocated.
+
+export interface RtmpLimits {
+  chunkStreams: number
+  /** One message, before and after `acceptPublish`. */
+  messageBytesBeforePublish: number
+  messageBytes: number
+  /** Memory for messages that are not complete yet, over all chunk streams of a connection. */
+  partialBytesBeforePublish: number
+  partialBytes: number
+  /** Message streams (`createStream`) open at once. */
+  messageStreams: number
+  /**
+   * Requests that are answered (commands, pings) in a row; each media message gives one back. A peer that
+   * only asks is cut off, so that answers it does not read cannot pile up.
+   */
+  answersInARow: number
+  /** Characters of an application or a stream name with its query. */
+  nameCharacters: number
+}
+
+export const defaultRtmpLimits: RtmpLimits = {
+  chunkStreams: 32,
+  messageBytesBeforePublish: 1024 * 1024,
+  messageBytes: 4 * 1024 * 1024,
+  partialBytesBeforePublish: 1024 * 1024,
+  partialBytes: 8 * 1024 * 1024,
+  messageStreams: 8,
+  answersInARow: 256,
+  nameCharacters: 4096,
+}
+
+/** Chunk sizes that a peer may set; RTMP 1.0 §5.4.1 allows more at both ends. */
+export const minChunkSizeBytes = 128
+export const maxChunkSizeBytes = 65_536
