@@ -3,6 +3,7 @@
 // A complete small body goes out in one call. Everything else is a reader: an offset into the object, one
 // write under way at a time, woken by the object (more bytes) or by the connection (room again). A body that
 // breaks off upstream breaks off here too: the connection or stream is destroyed, never ended cleanly.
+import { ServerResponse } from 'node:http'
 import { constants, Http2ServerResponse } from 'node:http2'
 import type { Clock, Timer } from '../clock.ts'
 import type { AnswerHead } from './answer-head.ts'
@@ -235,7 +236,11 @@ class Reader {
     })
     const { state } = this.#object
     if (state === 'growing') this.#leave = this.#object.follow(() => this.#pump())
+    const begin = this.#offset
     this.#pump()
+    // HTTP/1.1 would hold the head back until the first byte of the body.
+    const nothingSent = this.#offset === begin && !this.#isDone
+    if (nothingSent && this.#res instanceof ServerResponse) this.#res.flushHeaders()
   }
 
   #pump(): void {

@@ -39,10 +39,13 @@ export class ViewerCounter {
     const audience = this.#audienceOf(liveId)
     if (!audience) return
     const viewer = hash('sha1', `${this.#salt} ${address} ${agent}`, 'base64url')
+    const now = this.#clock.monotonic()
+    const seenAt = audience.seen.get(viewer)
+    if (seenAt === undefined && this.#viewers >= this.#maxViewers) return
+    if (seenAt === undefined || seenAt <= now - windowMs) audience.total++
+    // Deleted first, so that the map stays in the order of time.
     if (audience.seen.delete(viewer)) this.#viewers--
-    else if (this.#viewers >= this.#maxViewers) return
-    else audience.total++
-    audience.seen.set(viewer, this.#clock.monotonic())
+    audience.seen.set(viewer, now)
     this.#viewers++
   }
 

@@ -1,0 +1,76 @@
+// An object that grows under its readers.
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { readHead } from '../../../common/cache/answer-head.ts'
+import { type ObjectTarget, targetOf } from '../../../common/cache/cache-key.ts'
+import { CacheObject } from '../../../common/cache/cache-object.ts'
+import { policyOf } from '../../../common/cache/freshness.ts'
+import { classify } from '../../../common/cache/media-path.ts'
+
+const path = '/live/demo/abcdef12-1/720p/1.m4s'
+const media = classify(path)!
+const target = targetOf(media, path, '') as ObjectTarget
+
+function growing(length: number | undefined): CacheObject {
+  const object = new CacheObject(target, policyOf(media))
+  const headers = length === undefined ? {} : { 'content-length': String(length) }
+  object.begin(readHead(target, object.policy, 200, headers), 0)
+  return object
+}
+
+describe('CacheObject', () => {
+  it('gives every reader the same bytes, whenever it joins and however they arrive', () => {
+    const pieces = fc.array(fc.uint8Array({ maxLength: 100_000, size: 'max' }), { maxLength: 8 })
+    fc.assert(
+      fc.property(pieces, fc.boolean(), fc.nat(8), (given, isAnnounced, joinAfter) => {
+        const whole = Buffer.concat(given)
+        const object = growing(isAnnounced ? whole.length : undefined)
+        const received: Buffer[][] = [[], []]
+        const offsets = [0, 0]
+        const read = (reader: number) => {
+          const piece = object.slice(offsets[reader]!, Infinity)
+          offsets[reader]! += piece.length
+          received[reader]!.push(piece)
+        }
+        object.follow(() => read(0))
+        given.forEach((piece, index) => {
+          if (index === joinAfter) object.follow(() => read(1))
+          object.append(piece)
+        })
+        object.complete()
+        read(0)
+        read(1)
+        // Compared at the end: views taken early must not have changed since.
+        for (const views of received) expect(Buffer.concat(views).equals(whole)).toBe(true)
+        expect(object.length).toBe(whole.length)
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('holds exactly its bytes when complete, not the slab of whoever delivered them', () => {
+    const object = growing(undefined)
+    object.append(Buffer.alloc(1_000_000).subarray(0, 77))
+    object.complete()
+    expect(object.slice(0, 77).buffer.byteLength).toBe(77)
+  })
+
+  it('tells when its last reader has left', () => {
+    const object = growing(undefined)
+    let deserted = 0
+    object.onDeserted = () => deserted++
+    const [first, second] = [object.follow(() => {}), object.follow(() => {})]
+    first()
+    first()
+    expect(deserted).toBe(0)
+    second()
+    expect(deserted).toBe(1)
+  })
+
+  it('ages from what upstream said, in whole seconds', () => {
+    const object = new CacheObject(target, policyOf(media))
+    object.begin(readHead(target, object.policy, 200, { age: '3' }), 10_000)
+    expect(object.ageSeconds(10_999)).toBe(3)
+    expect(object.ageSeconds(12_000)).toBe(5)
+  })
+})

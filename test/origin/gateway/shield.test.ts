@@ -1,0 +1,154 @@
+// The gateway's cache in front of the transcoders.
+import { describe, expect, it } from 'vitest'
+import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { Metrics } from '../../../common/metrics.ts'
+import { Shield, type ShieldCoordinator } from '../../../origin/gateway/shield.ts'
+import { Listeners } from '../../support/cache-rig.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+import { ScriptedOrigin } from '../../support/scripted-origin.ts'
+
+const recording = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d10'
+const status = (state: string) => ({ status: 200, body: JSON.stringify({ state }) })
+
+class Coordinator implements ShieldCoordinator {
+  readonly asked: string[] = []
+  statuses: Record<string, { status: number; body: string }> = {}
+  location: Awaited<ReturnType<ShieldCoordinator['recordingLocation']>> = { missing: true }
+
+  async channelStatus(liveId: string): Promise<{ status: number; body: string }> {
+    this.asked.push(liveId)
+    return this.statuses[liveId] ?? { status: 404, body: '{}' }
+  }
+
+  async recordingLocation(id: string): ReturnType<ShieldCoordinator['recordingLocation']> {
+    this.asked.push(id)
+    return this.location
+  }
+}
+
+class Gateway implements AsyncDisposable {
+  readonly clock = new FakeClock()
+  readonly coordinator = new Coordinator()
+  readonly transcoder: ScriptedOrigin
+  snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [] }
+  readonly #shield: Shield
+  readonly #listeners: Listeners
+
+  private constructor(transcoder: ScriptedOrigin, listen: (shield: Shield) => Listeners) {
+    this.transcoder = transcoder
+    this.#shield = new Shield({
+      name: 'gw-1',
+      cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
+      snapshot: () => this.snapshot,
+      coordinator: this.coordinator,
+      authorize: async () => 'node-token',
+      clock: this.clock,
+      log: silentLogger,
+      metrics: new Metrics('gateway', 'gw-1', '0'),
+    })
+    this.#listeners = listen(this.#shield)
+  }
+
+  static async start(): Promise<Gateway> {
+    const transcoder = await ScriptedOrigin.start()
+    transcoder.respond = (exchange) => exchange.head(200).end('media')
+    let shield: Shield | undefined
+    const listeners = await Listeners.start((req, res) => shield?.handle(req, res))
+    return new Gateway(transcoder, (made) => {
+      shield = made
+      return listeners
+    })
+  }
+
+  route(liveId: string): void {
+    const transcoder = { id: 'tc-1', url: this.transcoder.url }
+    const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
+    const routes = [{ liveId, broadcastId, epoch: 1, home: null, transcoder }]
+    this.snapshot = { ...this.snapshot, routes }
+  }
+
+  async get(path: string) {
+    const answer = await this.#listeners.view('h1', path)
+    return { status: answer.status, headers: answer.headers, body: await answer.text() }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shield[Symbol.asyncDispose]()
+    await this.#listeners[Symbol.asyncDispose]()
+    await this.transcoder[Symbol.asyncDispose]()
+  }
+}
+
+describe('Shield', () => {
+  it('asks the transcoder of the route, with a node token, and follows new routes', async () => {
+    await using gateway = await Gateway.start()
+    gateway.coordinator.statuses.demo = status('offline')
+    expect((await gateway.get('/live/demo/index.m3u8')).status).toBe(404)
+    gateway.route('demo')
+    let authorization: string | undefined
+    gateway.transcoder.respond = (exchange) => {
+      authorization = exchange.req.headers.authorization
+      exchange.head(200).end('media')
+    }
+    await gateway.clock.advance(300)
+    const answer = await gateway.get('/live/demo/index.m3u8')
+    expect(answer).toMatchObject({ status: 200, body: 'media' })
+    expect(answer.headers['cache-status']).toBe('gw-1; fwd=stale; stored')
+    expect(authorization).toBe('Bearer node-token')
+  })
+
+  it('tells an unknown live id from one that is offline', async () => {
+    await using gateway = await Gateway.start()
+    gateway.coordinator.statuses.demo = status('offline')
+    const [offline, unknown] = [
+      await gateway.get('/live/demo/index.m3u8'),
+      await gateway.get('/live/nobody/720p.m3u8'),
+    ]
+    expect([offline.status, JSON.parse(offline.body).error]).toEqual([404, 'offline'])
+    expect([unknown.status, JSON.parse(unknown.body).error]).toEqual([404, 'live-id-unknown'])
+    expect(unknown.body).toContain('Unknown live id')
+  })
+
+  it('answers status.json from the coordinator, once for many', async () => {
+    await using gateway = await Gateway.start()
+    gateway.coordinator.statuses.demo = status('live')
+    for (let n = 0; n < 5; n++) {
+      const answer = await gateway.get('/live/demo/status.json')
+      expect(answer).toMatchObject({ status: 200, body: '{"state":"live"}' })
+      expect(answer.headers['cache-control']).toBe('public, max-age=1')
+    }
+    expect(gateway.coordinator.asked).toEqual(['demo'])
+    expect(gateway.transcoder.requests).toEqual([])
+  })
+
+  it('answers a known live id while the coordinator is away', async () => {
+    await using gateway = await Gateway.start()
+    gateway.route('demo')
+    gateway.coordinator.statuses.demo = { status: 503, body: '{"error":"away"}' }
+    expect((await gateway.get('/live/demo/index.m3u8')).status).toBe(200)
+    expect(await gateway.get('/live/demo/status.json')).toMatchObject({
+      status: 503,
+      body: '{"error":"away"}',
+    })
+  })
+
+  it('finds a replay where the coordinator says', async () => {
+    await using gateway = await Gateway.start()
+    const { url } = gateway.transcoder
+    const path = (name: string) => `/replay/${recording}/${name}.m3u8`
+    expect((await gateway.get(path('index'))).status).toBe(404)
+    await gateway.clock.advance(1_000)
+    const transcoder = { id: 'tc-1', url }
+    gateway.coordinator.location = { location: { id: recording, transcoder } }
+    expect(await gateway.get(path('index'))).toMatchObject({ status: 200, body: 'media' })
+    expect((await gateway.get(path('720p'))).status).toBe(200)
+    expect(gateway.coordinator.asked).toHaveLength(2)
+    await gateway.clock.advance(1_000)
+    gateway.coordinator.location = {
+      location: { id: recording, transcoder: { id: 'tc-1', url: null } },
+    }
+    const away = await gateway.get(path('480p'))
+    expect([away.status, JSON.parse(away.body).error]).toEqual([503, 'recording-away'])
+  })
+})
