@@ -6,7 +6,11 @@
 // does not read, so the socket is destroyed half a second later and the verdict remembered by the owner.
 import type { Duplex } from 'node:stream'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
-import { RtmpServerSession, type ServerEvent } from '../../media/rtmp/server-session.ts'
+import {
+  RtmpServerSession,
+  type ServerEvent,
+  type StatusInfo,
+} from '../../media/rtmp/server-session.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { type Refusal, refusal, statusCodeOf, statusDescription } from '../contract/refusal.ts'
 import { messageOf } from '../errors.ts'
@@ -47,12 +51,14 @@ export interface RelayEnd {
 }
 
 const statusLeadMs = 500
+/** `live`, also with the slash or query that some encoders leave at its end. */
+const applicationForm = /^live\/?(\?.*)?$/
 const pendingLimitBytes = 1024 * 1024
 
 export class PublishRelay {
   readonly #options: RelayOptions
   readonly #socket: Duplex
-  readonly #session = new RtmpServerSession()
+  readonly #session = new RtmpServerSession({ checkConnect: ({ app }) => this.#checkApp(app) })
   readonly #aborted = new AbortController()
   readonly #done = Promise.withResolvers<RelayEnd>()
   readonly #timers = new Set<Timer>()
@@ -65,6 +71,8 @@ export class PublishRelay {
   #bytesIn = 0
   #liveSince = 0
   #lastBytesAt = 0
+  /** Why we are letting the publisher go; holds whoever closes first. */
+  #leaving: string | undefined
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -79,7 +87,6 @@ export class PublishRelay {
     })
     this.#lastBytesAt = clock.monotonic()
     this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes))
-    this.#socket.on('drain', () => {})
     this.#socket.on('error', (err: Error) => this.#end(messageOf(err)))
     this.#socket.on('end', () => this.#end('publisher closed the connection'))
     this.#socket.on('close', () => this.#end('publisher closed the connection'))
@@ -113,18 +120,26 @@ export class PublishRelay {
         this.#end('unpublished')
         return true
       case 'error':
-        this.#options.log.warn(
-          { reason: event.error.reason, detail: event.error.message },
-          'publisher sent bytes that are not valid',
-        )
-        if (this.#state === 'live' || this.#state === 'opening') {
-          this.#options.onRefused(refusal('protocol-error'), 'after-start')
+        if (event.error.reason !== 'app-refused') {
+          const { reason, message } = event.error
+          this.#options.log.warn({ reason, detail: message }, 'publisher sent invalid bytes')
+          this.#options.onRefused(
+            refusal('protocol-error'),
+            this.#state === 'live' ? 'after-start' : 'before-start',
+          )
         }
-        this.#end(`protocol error: ${event.error.reason}`)
+        this.#leaveSoon(`protocol error: ${event.error.reason}`)
         return true
       default:
         return true
     }
+  }
+
+  #checkApp(app: string): StatusInfo | undefined {
+    if (applicationForm.test(app)) return undefined
+    const refused = refusal('app-unknown')
+    this.#options.onRefused(refused, 'before-start')
+    return { code: 'NetConnection.Connect.Rejected', description: statusDescription(refused) }
   }
 
   async #open(event: Extract<ServerEvent, { type: 'publish' }>): Promise<void> {
@@ -201,16 +216,22 @@ export class PublishRelay {
     this.#state = 'refused'
     this.#pending = []
     this.#options.onRefused(reason, wasLive ? 'after-start' : 'before-start')
-    this.#upstream?.destroy()
     if (mayBeTold) {
       const status = { code: statusCodeOf(reason.code), description: statusDescription(reason) }
       if (wasLive) this.#session.sendStatus(this.#streamId, { level: 'error', ...status })
       else this.#session.refusePublish(this.#streamId, status)
-      this.#flush()
     }
-    // Reading goes on, so that the status is not lost to a reset while the encoder still sends.
+    this.#leaveSoon(`refused: ${reason.code}`)
+  }
+
+  /** Leaves time for the last answer. Reading goes on, so that it is not lost to a reset meanwhile. */
+  #leaveSoon(reason: string): void {
+    this.#state = 'refused'
+    this.#leaving = reason
+    this.#upstream?.destroy()
+    this.#flush()
     this.#socket.resume()
-    this.#after(mayBeTold ? statusLeadMs : 0, () => this.#end(`refused: ${reason.code}`))
+    this.#after(statusLeadMs, () => this.#end(reason))
   }
 
   #end(reason: string): void {
@@ -225,7 +246,7 @@ export class PublishRelay {
     this.#flush()
     this.#socket.destroy()
     this.#done.resolve({
-      reason,
+      reason: this.#leaving ?? reason,
       wasLive,
       bytesIn: this.#bytesIn,
       liveMs: wasLive ? this.#options.clock.monotonic() - this.#liveSince : 0,

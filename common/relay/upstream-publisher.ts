@@ -1,5 +1,6 @@
 // A publish towards the next hop: dials, publishes by RTMP, then takes media with back-pressure.
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { RtmpClientSession } from '../../media/rtmp/client-session.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import type { Clock, Timer } from '../clock.ts'
@@ -13,6 +14,8 @@ export interface UpstreamTarget {
   streamName: string
   /** Bytes that go before the RTMP handshake: a PROXY header. */
   preface?: Buffer
+  /** RTMPS where present. */
+  tls?: ConnectionOptions
 }
 
 /** A status that the next hop sent after the publish had started. */
@@ -53,10 +56,11 @@ export class UpstreamPublisher {
     target: UpstreamTarget,
     options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
   ): Promise<UpstreamOutcome> {
-    const socket = connect({ host: target.host, port: target.port, noDelay: true })
+    const { host, port, tls } = target
+    const socket = tls ? connectTls({ ...tls, host, port }) : connect({ host, port, noDelay: true })
     const session = new RtmpClientSession({
       app: target.app,
-      tcUrl: `rtmp://${target.host}:${target.port}/${target.app}`,
+      tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
       streamName: target.streamName,
     })
     const publisher = new UpstreamPublisher(socket, session)
@@ -79,14 +83,14 @@ export class UpstreamPublisher {
     let deadline: Timer = clock.setTimeout(expire('accept a connection'), options.connectTimeoutMs)
     let lastError = ''
 
-    this.#socket.once('connect', () => {
+    this.#socket.once(target.tls ? 'secureConnect' : 'connect', () => {
       deadline.cancel()
       deadline = clock.setTimeout(expire('answer the publish'), options.publishTimeoutMs)
       if (target.preface) this.#socket.write(target.preface)
       this.#session.start()
       this.#flush()
     })
-    this.#socket.on('data', (bytes) => {
+    this.#socket.on('data', (bytes: Buffer) => {
       for (const event of this.#session.receive(bytes)) {
         if (event.type === 'started') settle({ started: this })
         else if (event.type === 'status') this.#handleStatus(event, settle)
@@ -110,11 +114,10 @@ export class UpstreamPublisher {
     return promise
   }
 
+  /** An error ends the publish, before the start as its outcome, after it as a status to the owner. */
   #handleStatus(status: UpstreamStatus, settle: (outcome: UpstreamOutcome) => void): void {
-    if (status.level === 'error') {
-      settle({ refused: refusalOf(status) })
-    }
     this.onStatus(status)
+    if (status.level === 'error') settle({ refused: refusalOf(status) })
   }
 
   /** False: the socket's buffer is full; wait for `onDrain` before reading more from the publisher. */

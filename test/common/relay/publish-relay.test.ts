@@ -1,0 +1,222 @@
+// The relay between a real publisher's socket and a real next hop, both on loopback.
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../../common/clock.ts'
+import { refusal, statusCodeOf, statusDescription } from '../../../common/contract/refusal.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { PublishRelay, type RelayEnd } from '../../../common/relay/publish-relay.ts'
+import {
+  type UpstreamOutcome,
+  UpstreamPublisher,
+} from '../../../common/relay/upstream-publisher.ts'
+import type { MediaMessage } from '../../../media/rtmp/message.ts'
+import { RtmpServerSession } from '../../../media/rtmp/server-session.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+
+const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 8_000 }
+const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
+const servers: Server[] = []
+
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
+
+async function listen(onSocket: (socket: Socket) => void): Promise<number> {
+  const server = createServer(onSocket)
+  servers.push(server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as { port: number }).port
+}
+
+/** A next hop that accepts every publish and keeps what it gets. */
+class NextHop {
+  readonly received: MediaMessage[] = []
+  readonly names: string[] = []
+  #socket: Socket | undefined
+  #session = new RtmpServerSession()
+  #streamId = 0
+  #waiting: { count: number; resolve: () => void } | undefined
+  port = 0
+
+  static async start(): Promise<NextHop> {
+    const hop = new NextHop()
+    hop.port = await listen((socket) => hop.#serve(socket))
+    return hop
+  }
+
+  #serve(socket: Socket): void {
+    this.#socket = socket
+    socket.on('error', () => {})
+    socket.on('data', (bytes: Buffer) => {
+      for (const event of this.#session.receive(bytes)) {
+        if (event.type === 'publish') {
+          this.#streamId = event.streamId
+          this.names.push(event.name)
+          this.#session.acceptPublish(event.streamId)
+        } else if (event.type === 'media') {
+          this.received.push(event.message)
+        }
+      }
+      this.#flush()
+      if (this.#waiting && this.received.length >= this.#waiting.count) this.#waiting.resolve()
+    })
+  }
+
+  #flush(): void {
+    for (const bytes of this.#session.takeOutput()) this.#socket?.write(bytes)
+  }
+
+  has(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting = { count, resolve }
+      if (this.received.length >= count) resolve()
+    })
+  }
+
+  refuse(code: 'codec-unsupported'): void {
+    const reason = refusal(code)
+    this.#session.sendStatus(this.#streamId, {
+      level: 'error',
+      code: statusCodeOf(code),
+      description: statusDescription(reason),
+    })
+    this.#flush()
+  }
+
+  die(): void {
+    this.#socket?.resetAndDestroy()
+  }
+}
+
+interface Running {
+  port: number
+  ended: Promise<RelayEnd>
+  refused: { code: string; stage: string }[]
+}
+
+async function relayTo(
+  open: (name: string) => Promise<UpstreamOutcome>,
+  clock = systemClock,
+): Promise<Running> {
+  const ended = Promise.withResolvers<RelayEnd>()
+  const refused: Running['refused'] = []
+  const port = await listen((socket) => {
+    const relay = new PublishRelay({
+      socket,
+      clock,
+      log: silentLogger,
+      limits,
+      openUpstream: ({ name }) => open(name),
+      onRefused: ({ code }, stage) => refused.push({ code, stage }),
+      onLive: () => {},
+    })
+    ended.resolve(relay.run())
+  })
+  return { port, ended: ended.promise, refused }
+}
+
+function publish(port: number, app = 'live'): Promise<UpstreamOutcome> {
+  return UpstreamPublisher.open({ host: '127.0.0.1', port, app, streamName: 'a-key?x=1' }, timeouts)
+}
+
+function started(outcome: UpstreamOutcome): UpstreamPublisher {
+  if (!('started' in outcome)) throw new Error(JSON.stringify(outcome))
+  return outcome.started
+}
+
+function toward(hop: NextHop) {
+  return (name: string) =>
+    UpstreamPublisher.open(
+      { host: '127.0.0.1', port: hop.port, app: 'live', streamName: name },
+      timeouts,
+    )
+}
+
+const messages: MediaMessage[] = [
+  { kind: 'data', timestampMs: 0, payload: Buffer.from('02000a6f6e4d65746144617461', 'hex') },
+  { kind: 'video', timestampMs: 0, payload: Buffer.alloc(70_000, 0x17) },
+  { kind: 'audio', timestampMs: 21, payload: Buffer.from('af01aabb', 'hex') },
+  { kind: 'video', timestampMs: 0xffff_fff0, payload: Buffer.alloc(300, 0x27) },
+]
+
+describe('a publish relay', () => {
+  test('passes every message on, byte for byte and in order', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    for (const message of messages) publisher.send(message)
+    await hop.has(messages.length)
+    expect(hop.received).toEqual(messages)
+    expect(hop.names).toEqual(['a-key'])
+    publisher.unpublish()
+    expect(await relay.ended).toMatchObject({ reason: 'unpublished', wasLive: true })
+  })
+
+  test('passes a refusal before the start on as the answer to the publish', async () => {
+    const relay = await relayTo(async () => ({ refused: refusal('key-unknown') }))
+    expect(await publish(relay.port)).toEqual({ refused: refusal('key-unknown') })
+    expect(relay.refused).toEqual([{ code: 'key-unknown', stage: 'before-start' }])
+    expect(await relay.ended).toMatchObject({ wasLive: false })
+  })
+
+  test('refuses an application that is not "live"', async () => {
+    const relay = await relayTo(async () => ({ refused: refusal('key-unknown') }))
+    expect(await publish(relay.port, 'other')).toEqual({ refused: refusal('app-unknown') })
+    expect(relay.refused).toEqual([{ code: 'app-unknown', stage: 'before-start' }])
+  })
+
+  test('tells a refusal after the start by a status, then closes', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    const told = new Promise((resolve) => {
+      publisher.onStatus = resolve
+    })
+    hop.refuse('codec-unsupported')
+    expect(await told).toMatchObject({ level: 'error', code: 'NetStream.Publish.BadName' })
+    expect(await relay.ended).toMatchObject({ reason: 'refused: codec-unsupported', wasLive: true })
+    expect(relay.refused).toEqual([{ code: 'codec-unsupported', stage: 'after-start' }])
+    await publisher.closed
+  })
+
+  test('lets the publisher go when the next hop dies', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    hop.die()
+    expect(await relay.ended).toMatchObject({ reason: 'refused: transcoder-failed' })
+    await publisher.closed
+  })
+
+  test('ends when the publisher vanishes', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    publisher.destroy()
+    expect(await relay.ended).toMatchObject({ wasLive: true })
+  })
+
+  test('ends a live publisher that has fallen silent', async () => {
+    const clock = new FakeClock()
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop), clock)
+    const publisher = started(await publish(relay.port))
+    await clock.advance(limits.idleTimeoutMs + 200)
+    expect((await relay.ended).reason).toMatch(/silent/)
+    await publisher.closed
+  })
+
+  test('lets a connection go that does not publish in time', async () => {
+    const clock = new FakeClock()
+    const relay = await relayTo(async () => ({ refused: refusal('key-unknown') }), clock)
+    const socket = connect({ host: '127.0.0.1', port: relay.port })
+    socket.on('error', () => {})
+    socket.write(Buffer.of(3))
+    while (relay.refused.length === 0) await clock.advance(1_000)
+    expect(relay.refused[0]?.code).toBe('too-slow')
+    await clock.advance(1_000)
+    expect((await relay.ended).reason).toBe('refused: too-slow')
+  })
+})
