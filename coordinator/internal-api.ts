@@ -136,7 +136,11 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     if (report.transcoder !== nodeId) throw notYours()
     const outcome = await recordings.report(id, report)
     if (outcome === 'taken') {
-      throw new Problem(409, 'recording-taken', 'Another transcoder has a recording by that id.')
+      throw new Problem(
+        409,
+        'recording-taken',
+        'Another transcoder has a longer recording by that id.',
+      )
     }
     if (outcome === 'gone') throw new Problem(410, 'recording-gone', 'The recording was deleted.')
     parts.onChange()

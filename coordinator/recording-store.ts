@@ -22,7 +22,10 @@ export class RecordingStore {
     this.#database = database
   }
 
-  /** `gone`: it was deleted meanwhile. `taken`: another transcoder has a recording by that id. */
+  /**
+   * `gone`: it was deleted meanwhile. `taken`: another transcoder has a longer part of the same broadcast; one
+   * broadcast has one replay.
+   */
   async report(id: string, report: RecordingReport): Promise<'ok' | 'gone' | 'taken'> {
     const { db, now } = this.#database
     const channel = await db
@@ -57,8 +60,13 @@ export class RecordingStore {
       .onConflict((conflict) =>
         conflict
           .column('id')
-          .doUpdateSet(facts)
-          .where('recordings.transcoder', '=', report.transcoder),
+          .doUpdateSet({ ...facts, transcoder: report.transcoder, started_at: report.startedAt })
+          .where((where) =>
+            where.or([
+              where('recordings.transcoder', '=', report.transcoder),
+              where('recordings.duration_ms', '<', report.durationMs),
+            ]),
+          ),
       )
       .returning('deleted_at')
       .executeTakeFirst()

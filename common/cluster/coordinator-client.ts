@@ -103,10 +103,13 @@ export class CoordinatorClient implements AsyncDisposable {
     }
   }
 
-  /** False when the coordinator did not take it: report again later. */
+  /**
+   * False when the coordinator did not hear it: report again later. True also where it has decided against it:
+   * 409, another transcoder has more of the broadcast; 410, it was deleted.
+   */
   async reportRecording(id: string, report: RecordingReport): Promise<boolean> {
     const call = await this.#call('PUT', `/recordings/${encodeURIComponent(id)}`, report)
-    return !('error' in call) && call.status < 300
+    return !('error' in call) && (call.status < 300 || call.status === 409 || call.status === 410)
   }
 
   async recordingLocation(
