@@ -1,0 +1,160 @@
+// The recordings that this transcoder holds: found again after a restart, reported until the coordinator has
+// heard of them, served as replays, deleted on call.
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type RecordingReport, recordingReportSchema } from '../../common/contract/placement.ts'
+import type { Logger } from '../../common/log.ts'
+import { presentationOf } from '../packager/presentation.ts'
+import { rowSeconds, type SegmentLog } from '../packager/segment-log.ts'
+import { BroadcastFolder } from './broadcast-folder.ts'
+
+/** The only thing the store asks of the coordinator. */
+export interface RecordingReporter {
+  /** False when it did not arrive: it is tried again later. */
+  reportRecording(id: string, report: RecordingReport): Promise<boolean>
+}
+
+export interface RecordingStoreOptions {
+  root: string
+  nodeId: string
+  reporter: RecordingReporter
+  log: Logger
+}
+
+const storedSchema = z.object({ report: recordingReportSchema, isReported: z.boolean() })
+
+/** Folders whose journals are kept in memory. */
+const maxLoaded = 16
+
+export class RecordingStore {
+  readonly #root: string
+  readonly #nodeId: string
+  readonly #reporter: RecordingReporter
+  readonly #log: Logger
+  readonly #reports = new Map<string, RecordingReport>()
+  readonly #unreported = new Set<string>()
+  readonly #loaded = new Map<string, BroadcastFolder>()
+
+  constructor({ root, nodeId, reporter, log }: RecordingStoreOptions) {
+    this.#root = root
+    this.#nodeId = nodeId
+    this.#reporter = reporter
+    this.#log = log
+  }
+
+  get count(): number {
+    return this.#reports.size
+  }
+
+  get sizeBytes(): number {
+    return [...this.#reports.values()].reduce((sum, report) => sum + report.sizeBytes, 0)
+  }
+
+  /** Lists what is kept, finishes what a crash left open, deletes what was not to be kept. */
+  async open(): Promise<void> {
+    await mkdir(this.#root, { recursive: true })
+    for (const entry of await readdir(this.#root, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue
+      const path = join(this.#root, entry.name)
+      const folder = await BroadcastFolder.load(path)
+      if (!folder?.log.broadcast.isRecorded || folder.log.rows.length === 0) {
+        await rm(path, { recursive: true, force: true })
+        continue
+      }
+      const stored = storedSchema.safeParse(await folder.readRecording())
+      if (stored.success) this.#list(folder, stored.data.report, stored.data.isReported)
+      else await this.keep(folder)
+    }
+  }
+
+  /** Takes over the folder of a broadcast that has ended. */
+  async keep(folder: BroadcastFolder): Promise<RecordingReport> {
+    folder.log.end()
+    const report = reportOf(folder.log, this.#nodeId)
+    await folder.writeRecording({ report, isReported: false })
+    this.#list(folder, report, false)
+    return report
+  }
+
+  /** Gives the folder of a broadcast back that goes on after all. */
+  async resume(broadcastId: string): Promise<BroadcastFolder | undefined> {
+    const folder = await this.folder(broadcastId)
+    if (!folder) return undefined
+    this.#forget(broadcastId)
+    await folder.withdrawRecording()
+    folder.log.reopen()
+    return folder
+  }
+
+  async folder(id: string): Promise<BroadcastFolder | undefined> {
+    if (!this.#reports.has(id)) return undefined
+    const loaded = this.#loaded.get(id) ?? (await BroadcastFolder.load(join(this.#root, id)))
+    if (!loaded) return undefined
+    loaded.log.end()
+    this.#loaded.delete(id)
+    this.#loaded.set(id, loaded)
+    for (const oldest of this.#loaded.keys()) {
+      if (this.#loaded.size <= maxLoaded) break
+      this.#loaded.delete(oldest)
+    }
+    return loaded
+  }
+
+  async delete(id: string): Promise<boolean> {
+    const folder = await this.folder(id)
+    if (!folder) return false
+    this.#forget(id)
+    await folder.delete()
+    return true
+  }
+
+  /** Tries once for each recording that the coordinator has not taken yet. */
+  async reportPending(): Promise<void> {
+    for (const id of [...this.#unreported]) {
+      const report = this.#reports.get(id)
+      if (!report) continue
+      if (!(await this.#reporter.reportRecording(id, report))) {
+        this.#log.warn({ recordingId: id }, 'recording not reported yet')
+        continue
+      }
+      if (!this.#unreported.delete(id)) continue
+      const folder = await this.folder(id)
+      await folder?.writeRecording({ report, isReported: true })
+    }
+  }
+
+  #list(folder: BroadcastFolder, report: RecordingReport, isReported: boolean): void {
+    const id = folder.log.broadcast.broadcastId
+    this.#reports.set(id, report)
+    this.#loaded.set(id, folder)
+    if (!isReported) this.#unreported.add(id)
+  }
+
+  #forget(id: string): void {
+    this.#reports.delete(id)
+    this.#unreported.delete(id)
+    this.#loaded.delete(id)
+  }
+}
+
+export function reportOf(log: SegmentLog, nodeId: string): RecordingReport {
+  const { video, audio } = presentationOf(log, log.rows, false)
+  return {
+    liveId: log.broadcast.liveId,
+    broadcastId: log.broadcast.broadcastId,
+    transcoder: nodeId,
+    startedAt: log.broadcast.startedAtMs,
+    durationMs: Math.round(log.rows.reduce((sum, row) => sum + rowSeconds(log, row), 0) * 1000),
+    sizeBytes: log.sizeBytes,
+    renditions: [...video, ...(audio ? [audio] : [])].map((it) => ({
+      name: it.name,
+      width: it.width,
+      height: it.height,
+      framesPerSecond: it.framesPerSecond,
+      bitsPerSecond: Math.round(it.averageBitsPerSecond),
+      codecs: it.codecs.join(','),
+      isSource: it.isSource,
+    })),
+  }
+}

@@ -1,0 +1,178 @@
+// One running ffmpeg: FLV bytes go in with back-pressure, progress comes out, a stall or a crash is noticed,
+// and it always ends: by the end of its input, or by a timer's SIGKILL.
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import type { Clock, Timer } from '../../common/clock.ts'
+import type { Logger } from '../../common/log.ts'
+import { progressFd } from './ffmpeg-args.ts'
+import type { ProcessGuard, ResourceLimits } from './process-guard.ts'
+
+export interface FfmpegProcessOptions {
+  command: string
+  args: readonly string[]
+  /** Where it runs, and the only place it writes to. */
+  folder: string
+  guard: ProcessGuard
+  clock: Clock
+  log: Logger
+  /** Fed but without progress for so long, it is killed. */
+  stallMs: number
+  onProgress?: (progress: FfmpegProgress) => void
+}
+
+export interface FfmpegProgress {
+  /** Media time made per wall time; `undefined` before it is known. */
+  speed: number | undefined
+  droppedFrames: number
+  outTimeMs: number
+}
+
+/** `ended`: its input ended and it finished. `killed`: by us, on purpose. */
+export type FfmpegExit = { kind: 'ended' | 'killed' | 'stalled' | 'crashed'; detail: string }
+
+const limits: ResourceLimits = {
+  addressSpaceBytes: 8 * 1024 ** 3,
+  fileSizeBytes: 1024 ** 3,
+  openFiles: 256,
+}
+/** After the end of its input it has so long to finish its last segments. */
+const finishMs = 5_000
+const maxErrorLines = 20
+
+export class FfmpegProcess {
+  readonly #options: FfmpegProcessOptions
+  readonly #child: ChildProcess
+  readonly #exited = Promise.withResolvers<FfmpegExit>()
+  readonly #errorLines: string[] = []
+  #killTimer: Timer | undefined
+  readonly #stallTimer: Timer
+  #reason: 'killed' | 'stalled' | undefined
+  #isInputEnded = false
+  /** Start of the time in which media was fed and nothing came of it. */
+  #fedWithoutProgressSince: number | undefined
+  #progress: FfmpegProgress = { speed: undefined, droppedFrames: 0, outTimeMs: Number.NaN }
+
+  static start(options: FfmpegProcessOptions): FfmpegProcess {
+    const [command, args] = options.guard.wrap(options.command, options.args, limits)
+    const stdio: ('pipe' | 'ignore')[] = ['pipe', 'ignore', 'pipe']
+    stdio[progressFd] = 'pipe'
+    return new FfmpegProcess(options, spawn(command, args, { cwd: options.folder, stdio }))
+  }
+
+  private constructor(options: FfmpegProcessOptions, child: ChildProcess) {
+    this.#options = options
+    this.#child = child
+    this.#child.once('error', (err) => this.#finish({ kind: 'crashed', detail: err.message }))
+    this.#child.once('close', (code, signal) => this.#onClose(code, signal))
+    // A pipe that breaks is reported by the exit; without a listener it would end our process.
+    this.#stdin.on('error', () => {})
+    this.#readLines(this.#child.stderr as Readable, (line) => this.#onErrorLine(line))
+    this.#readLines(this.#child.stdio[progressFd] as Readable, (line) => this.#onProgressLine(line))
+    this.#stallTimer = options.clock.setInterval(() => this.#checkStall(), 500)
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get progress(): FfmpegProgress {
+    return this.#progress
+  }
+
+  /** Resolves once the process is gone and everything it said is read; never rejects. */
+  get exited(): Promise<FfmpegExit> {
+    return this.#exited.promise
+  }
+
+  /** False when the pipe is full: wait for `drained` before writing more. */
+  write(bytes: Buffer): boolean {
+    if (this.#isInputEnded || !this.#stdin.writable) return true
+    this.#fedWithoutProgressSince ??= this.#options.clock.monotonic()
+    return this.#stdin.write(bytes)
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stdin.on('drain', listener)
+  }
+
+  /** Ends the input; the process finishes what it has, or is killed when that takes too long. */
+  finish(): void {
+    if (this.#isInputEnded) return
+    this.#isInputEnded = true
+    this.#stdin.end()
+    this.#killTimer = this.#options.clock.setTimeout(() => this.#kill('killed'), finishMs)
+  }
+
+  kill(): void {
+    this.#isInputEnded = true
+    this.#kill('killed')
+  }
+
+  get #stdin(): Writable {
+    return this.#child.stdin!
+  }
+
+  #kill(reason: 'killed' | 'stalled'): void {
+    this.#reason ??= reason
+    this.#child.kill('SIGKILL')
+  }
+
+  #checkStall(): void {
+    const since = this.#fedWithoutProgressSince
+    if (since === undefined || this.#isInputEnded) return
+    if (this.#options.clock.monotonic() - since >= this.#options.stallMs) this.#kill('stalled')
+  }
+
+  #onProgressLine(line: string): void {
+    const [key, value = ''] = line.split('=', 2)
+    if (key === 'speed') {
+      const speed = Number.parseFloat(value)
+      this.#progress = { ...this.#progress, speed: Number.isFinite(speed) ? speed : undefined }
+    } else if (key === 'drop_frames') {
+      this.#progress = { ...this.#progress, droppedFrames: Number.parseInt(value, 10) || 0 }
+    } else if (key === 'out_time_us') {
+      const outTimeMs = Number.parseInt(value, 10) / 1000
+      if (Number.isFinite(outTimeMs) && outTimeMs !== this.#progress.outTimeMs) {
+        this.#progress = { ...this.#progress, outTimeMs }
+        this.#fedWithoutProgressSince = undefined
+      }
+    } else if (key === 'progress') {
+      this.#options.onProgress?.(this.#progress)
+    }
+  }
+
+  #onErrorLine(line: string): void {
+    // Encoders report rounding of millisecond timestamps on every segment; nobody can act on it.
+    if (/Packet duration: -?\d+|pts has no value/.test(line)) return
+    this.#errorLines.push(line.slice(0, 500))
+    if (this.#errorLines.length > maxErrorLines) this.#errorLines.shift()
+    this.#options.log.debug({ line: line.slice(0, 500) }, 'ffmpeg')
+  }
+
+  #onClose(code: number | null, signal: NodeJS.Signals | null): void {
+    const said = this.#errorLines.slice(-3).join(' | ')
+    const status = signal ? `signal ${signal}` : `exit code ${code}`
+    const detail = said ? `${status}: ${said}` : status
+    if (this.#reason) this.#finish({ kind: this.#reason, detail })
+    else if (this.#isInputEnded && code === 0) this.#finish({ kind: 'ended', detail })
+    else this.#finish({ kind: 'crashed', detail })
+  }
+
+  #finish(exit: FfmpegExit): void {
+    this.#stallTimer.cancel()
+    this.#killTimer?.cancel()
+    this.#isInputEnded = true
+    this.#exited.resolve(exit)
+  }
+
+  #readLines(stream: Readable, onLine: (line: string) => void): void {
+    let rest = ''
+    stream.setEncoding('utf8')
+    stream.on('error', () => {})
+    stream.on('data', (text: string) => {
+      const lines = (rest + text).split('\n')
+      rest = (lines.pop() ?? '').slice(-4_096)
+      for (const line of lines) if (line.trim() !== '') onLine(line.trim())
+    })
+  }
+}

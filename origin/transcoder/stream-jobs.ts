@@ -1,0 +1,247 @@
+// All broadcasts on this transcoder: decides about each publish, hands streams to their jobs, keeps or deletes
+// what a broadcast leaves behind.
+import type { Clock, Timer } from '../../common/clock.ts'
+import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import type { PublishTicket } from '../../common/contract/placement.ts'
+import { type Refusal, refusal } from '../../common/contract/refusal.ts'
+import { messageOf } from '../../common/errors.ts'
+import type { Logger } from '../../common/log.ts'
+import type { TranscoderConfig } from '../../config/schema.ts'
+import { BroadcastFolder } from '../archive/broadcast-folder.ts'
+import type { RecordingStore } from '../archive/recording-store.ts'
+import type { MpdSettings } from '../packager/dash-manifests.ts'
+import { SegmentLog } from '../packager/segment-log.ts'
+import type { Ladder } from './ladder.ts'
+import type { LeaseClient } from './lease-keeper.ts'
+import type { ProcessGuard } from './process-guard.ts'
+import type { PublishAttempt, ReceivedStream } from './rtmp-receiver.ts'
+import { StreamJob } from './stream-job.ts'
+import type { TranscoderMetrics } from './transcoder-metrics.ts'
+
+export interface StreamJobsOptions {
+  nodeId: string
+  /** Changes with every start of the process; a ticket for another one is void. */
+  instance: string
+  config: TranscoderConfig
+  manifest: MpdSettings
+  mediaFolder: string
+  ladder: Ladder
+  guard: ProcessGuard
+  auth: ClusterAuth
+  lease: LeaseClient
+  recordings: RecordingStore
+  clock: Clock
+  log: Logger
+  metrics: TranscoderMetrics
+  isDraining: () => boolean
+}
+
+const application = 'live'
+/** After the end players still fetch the last window, and the end itself. */
+const afterglowMs = 60_000
+/** A publish that was let in and never sent media. */
+const admissionMs = 30_000
+
+interface Admission {
+  ticket: PublishTicket
+  timer: Timer
+}
+
+interface Finished {
+  folder: BroadcastFolder
+  timer: Timer | undefined
+}
+
+export class StreamJobs implements AsyncDisposable {
+  readonly #options: StreamJobsOptions
+  readonly #jobs = new Map<string, StreamJob>()
+  /** Broadcasts that ended a moment ago, by live id. */
+  readonly #finished = new Map<string, Finished>()
+  readonly #admitted = new Map<string, Admission>()
+  readonly #opening = new Map<string, Promise<StreamJob>>()
+  readonly #settling = new Set<Promise<void>>()
+
+  constructor(options: StreamJobsOptions) {
+    this.#options = options
+  }
+
+  get jobs(): Iterable<StreamJob> {
+    return this.#jobs.values()
+  }
+
+  get count(): number {
+    return this.#jobs.size
+  }
+
+  get cost(): number {
+    return [...this.#jobs.values()].reduce((sum, job) => sum + job.cost, 0)
+  }
+
+  job(liveId: string): StreamJob | undefined {
+    return this.#jobs.get(liveId)
+  }
+
+  /** What is played of a live id now. */
+  folder(liveId: string): BroadcastFolder | undefined {
+    return (this.#jobs.get(liveId) ?? this.#finished.get(liveId))?.folder
+  }
+
+  /** The first gate: `undefined` lets the publish start. */
+  async decide(attempt: PublishAttempt): Promise<Refusal | undefined> {
+    const refused = await this.#examine(attempt)
+    if (refused) {
+      this.#options.metrics.refused(refused.code)
+      const { address } = attempt
+      this.#options.log.warn({ address, code: refused.code }, 'publish refused')
+    }
+    return refused
+  }
+
+  async #examine(attempt: PublishAttempt): Promise<Refusal | undefined> {
+    const { auth, nodeId, instance, config, clock, isDraining, lease } = this.#options
+    if (attempt.app !== application) return refusal('app-unknown')
+    const ticket = await auth.verifyTicket(attempt.ticket)
+    if (!ticket || ticket.nonce !== attempt.name) {
+      return refusal('lease-lost', 'The ticket of this publish is not valid. Connect again.')
+    }
+    if (ticket.transcoder !== nodeId || ticket.instance !== instance) return refusal('lease-lost')
+    if (isDraining()) return refusal('maintenance')
+    const job = this.#jobs.get(ticket.liveId)
+    if (job && job.epoch > ticket.epoch) return refusal('lease-lost')
+    if (!job && this.#jobs.size >= config.maxStreams) return refusal('no-transcoder')
+    // One answer before Start, so that a fenced-off node never begins. An error is no answer: with the
+    // coordinator away the signed ticket stands.
+    const answer = await lease.renewLease(ticket.liveId, {
+      epoch: ticket.epoch,
+      instance,
+      nonce: ticket.nonce,
+      state: 'live',
+      takes: Math.max(ticket.takes, job?.log.takes.at(-1)?.number ?? 0),
+      cost: job?.cost ?? 0,
+      video: null,
+      audio: null,
+      renditions: [],
+    })
+    if (answer.outcome === 'lost') return refusal('lease-lost')
+    const timer = clock.setTimeout(() => this.#admitted.delete(ticket.nonce), admissionMs)
+    this.#admitted.set(ticket.nonce, { ticket, timer })
+    return undefined
+  }
+
+  /** The media of a publish that was let in. */
+  onStream(stream: ReceivedStream): void {
+    const admission = this.#admitted.get(stream.nonce)
+    if (!admission) {
+      stream.drop()
+      return
+    }
+    admission.timer.cancel()
+    this.#admitted.delete(stream.nonce)
+    const { ticket } = admission
+    this.#jobFor(ticket).then(
+      (job) => job.attach(stream, ticket),
+      (err) => {
+        this.#options.log.error({ err, liveId: ticket.liveId }, 'the broadcast cannot be opened')
+        stream.refuse(refusal('transcoder-failed', `The transcoder failed: ${messageOf(err)}`))
+      },
+    )
+  }
+
+  /** Ends all broadcasts: the node is stopping. */
+  async endAll(): Promise<void> {
+    await Promise.all([...this.#jobs.values()].map((job) => job.end('transcoder-stopping')))
+    await Promise.all(this.#settling)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.endAll()
+    for (const { timer } of this.#admitted.values()) timer.cancel()
+    this.#admitted.clear()
+    for (const liveId of [...this.#finished.keys()]) await this.#forget(liveId)
+  }
+
+  /** Publishes of one live id open its job one after another. */
+  async #jobFor(ticket: PublishTicket): Promise<StreamJob> {
+    const opening = (this.#opening.get(ticket.liveId) ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => this.#openJob(ticket))
+    this.#opening.set(ticket.liveId, opening)
+    try {
+      return await opening
+    } finally {
+      if (this.#opening.get(ticket.liveId) === opening) this.#opening.delete(ticket.liveId)
+    }
+  }
+
+  async #openJob(ticket: PublishTicket): Promise<StreamJob> {
+    const current = this.#jobs.get(ticket.liveId)
+    if (current) {
+      if (current.broadcastId === ticket.broadcastId && current.state !== 'ending') return current
+      await current.end('superseded')
+      await Promise.all(this.#settling)
+    }
+    const folder = await this.#openFolder(ticket)
+    await this.#forget(ticket.liveId)
+    const { config, manifest, ladder, guard, lease, clock, log, metrics } = this.#options
+    const job = new StreamJob({
+      ...{ ticket, folder, config, manifest, ladder, guard, lease, clock, log, metrics },
+      onEnded: (ended) => this.#settle(ended),
+    })
+    this.#jobs.set(ticket.liveId, job)
+    job.start()
+    return job
+  }
+
+  async #openFolder(ticket: PublishTicket): Promise<BroadcastFolder> {
+    const { recordings, mediaFolder, clock } = this.#options
+    const finished = this.#finished.get(ticket.liveId)
+    if (finished?.folder.log.broadcast.broadcastId === ticket.broadcastId) {
+      finished.timer?.cancel()
+      this.#finished.delete(ticket.liveId)
+    }
+    const kept = await recordings.resume(ticket.broadcastId)
+    if (kept) return kept
+    const elapsedSeconds = Math.ceil((clock.now() - ticket.broadcastStartedAt) / 1000)
+    return await BroadcastFolder.create(
+      mediaFolder,
+      new SegmentLog({
+        broadcastId: ticket.broadcastId,
+        liveId: ticket.liveId,
+        broadcastTag: ticket.broadcastTag,
+        startedAtMs: ticket.broadcastStartedAt,
+        isRecorded: ticket.record,
+        // Rows are longer than a second, so the second of the show lies above every number given before.
+        firstNumber: ticket.takes === 0 ? 1 : Math.max(1, elapsedSeconds),
+        earlierTakes: ticket.takes,
+      }),
+    )
+  }
+
+  #settle(job: StreamJob): void {
+    if (this.#jobs.get(job.liveId) === job) this.#jobs.delete(job.liveId)
+    const work = this.#keepOrDelete(job)
+      .catch((err) => this.#options.log.error({ err }, 'the recording cannot be kept'))
+      .finally(() => this.#settling.delete(work))
+    this.#settling.add(work)
+  }
+
+  async #keepOrDelete({ liveId, folder }: StreamJob): Promise<void> {
+    const { recordings, clock } = this.#options
+    if (folder.log.rows.length === 0) return await folder.delete()
+    await this.#forget(liveId)
+    const timer = clock.setTimeout(() => void this.#forget(liveId), afterglowMs)
+    this.#finished.set(liveId, { folder, timer })
+    if (folder.log.broadcast.isRecorded) {
+      await recordings.keep(folder)
+      await recordings.reportPending()
+    }
+  }
+
+  async #forget(liveId: string): Promise<void> {
+    const finished = this.#finished.get(liveId)
+    if (!finished) return
+    finished.timer?.cancel()
+    this.#finished.delete(liveId)
+    if (!finished.folder.log.broadcast.isRecorded) await finished.folder.delete()
+  }
+}

@@ -1,0 +1,183 @@
+// Composition root of a transcoder; start order is reading order, disposal the reverse.
+import { resolve } from 'node:path'
+import { startAdminListener } from '../../common/admin/admin-listener.ts'
+import { systemClock } from '../../common/clock.ts'
+import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import { MembershipAgent } from '../../common/cluster/membership-agent.ts'
+import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
+import type { Logger } from '../../common/log.ts'
+import { Metrics } from '../../common/metrics.ts'
+import { reachableHost } from '../../common/net/reachable-host.ts'
+import type { RunningRole } from '../../common/role-process.ts'
+import { version } from '../../common/version.ts'
+import type { ResolvedTranscoderConfig } from '../../config/load.ts'
+import { RecordingStore } from '../archive/recording-store.ts'
+import type { MpdSettings } from '../packager/dash-manifests.ts'
+import { readLadder } from './ladder-file.ts'
+import { PlaybackServer } from './playback-server.ts'
+import { findProcessGuard } from './process-guard.ts'
+import { RtmpReceiver } from './rtmp-receiver.ts'
+import { StreamJobs } from './stream-jobs.ts'
+import { createTranscoderMetrics } from './transcoder-metrics.ts'
+
+const reportEveryMs = 15_000
+
+export async function startTranscoder(
+  config: ResolvedTranscoderConfig,
+  log: Logger,
+): Promise<RunningRole> {
+  await using stack = new AsyncDisposableStack()
+  const clock = systemClock
+  const { id } = config.node
+  const dataDir = resolve(config.dataDir)
+  const mediaFolder = resolve(dataDir, 'media')
+  const metrics = new Metrics('transcoder', id, version)
+  const auth = createClusterAuth(config.cluster.secret, clock)
+  const coordinator = stack.use(
+    new CoordinatorClient({
+      url: config.cluster.coordinator,
+      auth,
+      nodeId: id,
+      role: 'transcoder',
+      log,
+      clock,
+    }),
+  )
+  const ladder = await readLadder(config.ladder)
+  const guard = await findProcessGuard()
+  log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
+  const manifest: MpdSettings = {
+    segmentSeconds: config.segmentSeconds,
+    targetDurationSeconds: Math.ceil(2 * config.segmentSeconds),
+    windowRows: config.windowSegments,
+  }
+  const recordings = new RecordingStore({
+    root: mediaFolder,
+    nodeId: id,
+    reporter: coordinator,
+    log,
+  })
+  await recordings.open()
+
+  let draining = false
+  let bytesIn = 0
+  let bytesOut = 0
+  const self = new NodeHeartbeat('transcoder', config.node, clock)
+  const counters = createTranscoderMetrics(metrics, () => streams.jobs)
+  const streams: StreamJobs = new StreamJobs({
+    nodeId: id,
+    instance: self.instance,
+    config,
+    manifest,
+    mediaFolder,
+    ladder,
+    guard,
+    auth,
+    lease: coordinator,
+    recordings,
+    clock,
+    log,
+    metrics: {
+      ...counters,
+      ingested(bytes) {
+        bytesIn += bytes
+        counters.ingested(bytes)
+      },
+    },
+    isDraining: () => draining,
+  })
+  const playback = stack.use(
+    new PlaybackServer({
+      ...config.http,
+      trustedNetworks: config.trustedNetworks,
+      auth,
+      manifest,
+      clock,
+      log,
+      metrics: {
+        served(kind, status, bytes) {
+          bytesOut += bytes
+          counters.served(kind, status, bytes)
+        },
+      },
+      liveFolder: (liveId) => streams.folder(liveId),
+      replayFolder: (recordingId) => recordings.folder(recordingId),
+      deleteRecording: (recordingId) => recordings.delete(recordingId),
+    }),
+  )
+  await playback.start()
+  const url = config.publicUrl ?? `http://${reachableHost(config.http.host)}:${playback.port}`
+
+  const receiver = stack.use(
+    new RtmpReceiver({
+      ...config.rtmp,
+      trustedNetworks: config.trustedNetworks,
+      runFolder: resolve(dataDir, 'run'),
+      guard,
+      clock,
+      log,
+      decide: (attempt) => streams.decide(attempt),
+      onStream: (stream) => streams.onStream(stream),
+    }),
+  )
+  await receiver.start()
+  const rtmp =
+    config.publicRtmp ?? `rtmp://${reachableHost(config.rtmp.host)}:${receiver.port}/live`
+  stack.use(streams)
+
+  const admin = stack.use(
+    await startAdminListener({
+      ...config.admin,
+      metrics,
+      log,
+      readiness: () => [
+        { name: 'rtmp receiver', ok: receiver.isListening },
+        {
+          name: 'cluster',
+          ok: membership.known,
+          detail: membership.connected ? 'connected' : 'coordinator away',
+        },
+      ],
+      reload: async () => {},
+      drain: () => {
+        draining = true
+        return membership.beat()
+      },
+      draining: () => draining,
+    }),
+  )
+  const membership: MembershipAgent = new MembershipAgent({
+    client: coordinator,
+    clock,
+    log,
+    dataDir,
+    heartbeat: () =>
+      self.beat({
+        urls: { http: url, rtmp, admin: admin.url },
+        draining,
+        streams: streams.count,
+        cost: streams.cost,
+        bytesIn,
+        bytesOut,
+      }),
+  })
+  stack.use(membership)
+  await membership.start()
+  const reports = clock.setInterval(() => void recordings.reportPending(), reportEveryMs)
+  stack.defer(() => reports.cancel())
+  await recordings.reportPending()
+
+  const owned = stack.move()
+  return {
+    endpoints: { id, url, rtmp, admin: admin.url },
+    reload: async () => {},
+    async [Symbol.asyncDispose]() {
+      // The coordinator hears of it before the publishers do: they come back at once and must go elsewhere.
+      draining = true
+      await membership.beat()
+      await streams.endAll()
+      await owned[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,154 @@
+// A real coordinator and a real transcoder in this process, and publishes as a gateway would make them.
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../common/clock.ts'
+import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import type { PublishGrant } from '../../common/contract/placement.ts'
+import { createLogger, type Logger, silentLogger } from '../../common/log.ts'
+import type { RunningRole } from '../../common/role-process.ts'
+import {
+  coordinatorConfigSchema,
+  type TranscoderConfig,
+  transcoderConfigSchema,
+} from '../../config/schema.ts'
+import { startCoordinator } from '../../coordinator/coordinator-node.ts'
+import { startTranscoder } from '../../origin/transcoder/transcoder-node.ts'
+
+const secret = 'ncs_for_tests_only_0123456789abcdef'
+const adminToken = 'nct_for_tests_only_0123456789'
+
+export interface RigOptions {
+  /** Settings of the transcoder. */
+  transcoder?: Partial<TranscoderConfig> | Record<string, unknown>
+  log?: Logger
+}
+
+export class TranscoderRig implements AsyncDisposable {
+  readonly dir: string
+  readonly coordinatorUrl: string
+  readonly log: Logger
+  transcoder: RunningRole
+  readonly #coordinator: RunningRole
+  readonly #gateway: CoordinatorClient
+  readonly #settings: Record<string, unknown>
+
+  private constructor(
+    dir: string,
+    coordinator: RunningRole,
+    transcoder: RunningRole,
+    gateway: CoordinatorClient,
+    settings: Record<string, unknown>,
+    log: Logger,
+  ) {
+    this.dir = dir
+    this.#coordinator = coordinator
+    this.transcoder = transcoder
+    this.#gateway = gateway
+    this.#settings = settings
+    this.log = log
+    this.coordinatorUrl = String(coordinator.endpoints.url)
+  }
+
+  static async start(options: RigOptions = {}): Promise<TranscoderRig> {
+    const log =
+      options.log ??
+      (process.env.RIG_LOG ? createLogger({ name: 'rig', level: 'debug' }) : silentLogger)
+    const dir = await mkdtemp(join(tmpdir(), 'nearcast-rig-'))
+    const coordinator = await startCoordinator(
+      coordinatorConfigSchema.parse({
+        role: 'coordinator',
+        node: { id: 'coordinator' },
+        dataDir: join(dir, 'coordinator'),
+        admin: { port: 0 },
+        cluster: { secret },
+        listen: { host: '127.0.0.1', port: 0 },
+        adminToken,
+      }) as never,
+      log,
+    )
+    const url = String(coordinator.endpoints.url)
+    const settings = { ...options.transcoder, cluster: { coordinator: url, secret } }
+    const transcoder = await startTranscoder(transcoderConfig(dir, settings), log)
+    const auth = createClusterAuth(secret)
+    const gateway = new CoordinatorClient({
+      url,
+      auth,
+      nodeId: 'gw-1',
+      role: 'gateway',
+      log,
+      clock: systemClock,
+    })
+    return new TranscoderRig(dir, coordinator, transcoder, gateway, settings, log)
+  }
+
+  get url(): string {
+    return String(this.transcoder.endpoints.url)
+  }
+
+  /** Answers the stream key. */
+  async createChannel(liveId: string, settings: Record<string, unknown> = {}): Promise<string> {
+    const answer = await this.api('POST', '/api/v1/channels', { liveId, ...settings })
+    const { streamKey } = answer as { streamKey: string }
+    return streamKey
+  }
+
+  async api(method: string, path: string, body?: object): Promise<unknown> {
+    const response = await fetch(`${this.coordinatorUrl}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+    return text === '' ? undefined : JSON.parse(text)
+  }
+
+  /** Asks for a lease as a gateway does; `streamKey` for ffmpeg is the nonce with the ticket. */
+  async grant(streamKey: string): Promise<PublishGrant & { nonce: string; streamName: string }> {
+    const nonce = randomBytes(16).toString('base64url')
+    const answer = await this.#gateway.publish({
+      keyDigest: createHash('sha256').update(streamKey).digest('hex'),
+      gateway: 'gw-1',
+      pop: null,
+      clientAddress: '127.0.0.1',
+      nonce,
+      candidate: 'tc-1',
+    })
+    if ('refused' in answer) throw new Error(`refused: ${answer.refused.code}`)
+    return { ...answer.granted, nonce, streamName: `${nonce}?ticket=${answer.granted.ticket}` }
+  }
+
+  async text(path: string): Promise<string | undefined> {
+    const response = await fetch(this.url + path)
+    const body = await response.text()
+    return response.ok ? body : undefined
+  }
+
+  /** Stops the transcoder in order and starts it anew over the same data. */
+  async restartTranscoder(): Promise<void> {
+    await this.transcoder[Symbol.asyncDispose]()
+    this.transcoder = await startTranscoder(transcoderConfig(this.dir, this.#settings), this.log)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.transcoder[Symbol.asyncDispose]()
+    await this.#gateway[Symbol.asyncDispose]()
+    await this.#coordinator[Symbol.asyncDispose]()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+}
+
+export function transcoderConfig(dir: string, settings: Record<string, unknown>) {
+  return transcoderConfigSchema.parse({
+    role: 'transcoder',
+    node: { id: 'tc-1' },
+    dataDir: join(dir, 'transcoder'),
+    admin: { port: 0 },
+    http: { host: '127.0.0.1', port: 0 },
+    rtmp: { host: '127.0.0.1', port: 0 },
+    ...settings,
+  }) as never
+}
