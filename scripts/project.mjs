@@ -1,6 +1,6 @@
 // Where things are in this checkout, what its children get as environment, and the hash that tells changes.
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -29,4 +29,10 @@ export function childEnv({ packagesFirst }) {
   const bin = join(modulesDir, '.bin')
   const rest = (process.env.PATH ?? '').split(delimiter).filter((dir) => dir !== bin)
   return { ...process.env, PATH: (packagesFirst ? [bin, ...rest] : rest).join(delimiter) }
+}
+
+/** True for the file that Node was told to run, false when it is imported. */
+export function isEntry(metaUrl) {
+  const [, entry] = process.argv
+  return entry !== undefined && existsSync(entry) && realpathSync(entry) === fileURLToPath(metaUrl)
 }

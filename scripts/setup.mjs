@@ -4,11 +4,9 @@
 //   node scripts/setup.mjs [packages|node|web|ffmpeg|chromium|nginx …]
 //
 // Asks nothing. NEARCAST_NO_INSTALL=1 keeps it from changing the system; it then names what to install.
-import { realpathSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { makeNodeReady, nodeIsReady, requireNode } from './node-runtime.mjs'
 import { installPackages, packagesAreFresh } from './npm-packages.mjs'
-import { SetupError } from './project.mjs'
+import { isEntry, SetupError } from './project.mjs'
 import { withSetupLock } from './setup-lock.mjs'
 import { installTools, missingTools, tools } from './system-tools.mjs'
 import { buildWeb, webIsFresh } from './web-build.mjs'
@@ -60,4 +58,4 @@ async function main(args) {
   return 0
 }
 
-if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await runScript(main)
+if (isEntry(import.meta.url)) await runScript(main)
