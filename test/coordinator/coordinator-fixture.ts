@@ -1,0 +1,237 @@
+// A coordinator on a real database file and a clock that the test turns, with nodes that speak for themselves.
+import { randomBytes, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import type { Heartbeat, Role } from '../../common/contract/membership.ts'
+import type {
+  LeaseAnswer,
+  LeaseRelease,
+  LeaseRenewal,
+  PublishGrant,
+} from '../../common/contract/placement.ts'
+import type { Refusal } from '../../common/contract/refusal.ts'
+import { silentLogger } from '../../common/log.ts'
+import { coordinatorConfigSchema } from '../../config/schema.ts'
+import { coordinatorApp } from '../../coordinator/app.ts'
+import { Coordinator } from '../../coordinator/coordinator.ts'
+import { type Database, openDatabase } from '../../coordinator/database/database.ts'
+import { digestOf } from '../../coordinator/stream-key.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+export const clusterSecret = `ncs_${'s'.repeat(40)}`
+export const adminToken = `nct_${'t'.repeat(32)}`
+
+export interface Answer<Body = Record<string, unknown>> {
+  status: number
+  headers: Headers
+  body: Body
+}
+
+export class CoordinatorFixture implements AsyncDisposable {
+  readonly clock: FakeClock
+  readonly dir: string
+  readonly auth
+  readonly #settings: object
+  #database!: Database
+  coordinator!: Coordinator
+  #app!: ReturnType<typeof coordinatorApp>
+
+  private constructor(dir: string, settings: object, clock: FakeClock) {
+    this.dir = dir
+    this.clock = clock
+    this.#settings = settings
+    this.auth = createClusterAuth(clusterSecret, this.clock)
+  }
+
+  static async start(settings: object = {}, clock = new FakeClock()): Promise<CoordinatorFixture> {
+    const dir = await mkdtemp(join(tmpdir(), 'nearcast-coordinator-'))
+    const fixture = new CoordinatorFixture(dir, settings, clock)
+    await fixture.#boot()
+    return fixture
+  }
+
+  /** Ends this coordinator and starts the next one on the same file. */
+  async restart(): Promise<void> {
+    await this.#shutDown()
+    await this.#boot()
+  }
+
+  async #boot(): Promise<void> {
+    const config = coordinatorConfigSchema.parse({
+      role: 'coordinator',
+      node: { id: 'coordinator' },
+      dataDir: this.dir,
+      cluster: { secret: clusterSecret },
+      ...this.#settings,
+    })
+    this.#database = await openDatabase(join(this.dir, 'coordinator.db'), this.clock)
+    this.coordinator = new Coordinator({
+      config: { ...config, cluster: { secret: clusterSecret } },
+      database: this.#database,
+      auth: this.auth,
+      clock: this.clock,
+      log: silentLogger,
+    })
+    await this.coordinator.start()
+    this.#app = coordinatorApp(this.coordinator.parts(adminToken, join(this.dir, 'console')))
+  }
+
+  async #shutDown(): Promise<void> {
+    await this.coordinator[Symbol.asyncDispose]()
+    await this.#database[Symbol.asyncDispose]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shutDown()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+
+  fetch(method: string, path: string, token: string | undefined, body?: unknown) {
+    return this.#app.request(path, {
+      method,
+      headers: {
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  }
+
+  async call<Body = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+    token: string | undefined = adminToken,
+  ): Promise<Answer<Body>> {
+    const response = await this.fetch(method, path, token, body)
+    const text = await response.text()
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (text === '' ? undefined : JSON.parse(text)) as Body,
+    }
+  }
+
+  async api<Body = Record<string, unknown>>(method: string, path: string, body?: unknown) {
+    return (await this.call<Body>(method, `/api/v1${path}`, body)).body
+  }
+
+  /** Makes a channel; answers its stream key. */
+  async channel(liveId: string, settings: object = {}): Promise<string> {
+    const made = await this.api<{ streamKey: string }>('POST', '/channels', { liveId, ...settings })
+    return made.streamKey
+  }
+
+  async node(id: string, role: Role, settings: Partial<Heartbeat> = {}): Promise<FakeNode> {
+    const node = new FakeNode(this, id, role, settings)
+    await node.beat()
+    return node
+  }
+}
+
+/** A node as the coordinator sees one. */
+export class FakeNode {
+  readonly id: string
+  readonly role: Role
+  instance: string = randomUUID()
+  settings: Partial<Heartbeat>
+  readonly #fixture: CoordinatorFixture
+
+  constructor(fixture: CoordinatorFixture, id: string, role: Role, settings: Partial<Heartbeat>) {
+    this.#fixture = fixture
+    this.id = id
+    this.role = role
+    this.settings = settings
+  }
+
+  async call<Body>(method: string, path: string, body?: unknown): Promise<Answer<Body>> {
+    const token = await this.#fixture.auth.issueNodeToken(this.id, this.role)
+    return this.#fixture.call<Body>(method, `/internal/v1${path}`, body, token)
+  }
+
+  heartbeat(): Heartbeat {
+    return {
+      role: this.role,
+      instance: this.instance,
+      version: '0.0.0',
+      pid: 1,
+      region: null,
+      latitude: null,
+      longitude: null,
+      weight: 1,
+      draining: false,
+      urls: { http: `http://${this.id}.test`, rtmp: `rtmp://${this.id}.test/live` },
+      load: {
+        cpu: 0,
+        memoryBytes: 0,
+        streams: 0,
+        cost: 0,
+        viewers: 0,
+        bitsInPerSecond: 0,
+        bitsOutPerSecond: 0,
+      },
+      viewers: [],
+      relayed: [],
+      ...this.settings,
+    }
+  }
+
+  beat() {
+    return this.call<Record<string, unknown>>('PUT', `/nodes/${this.id}`, this.heartbeat())
+  }
+
+  leave() {
+    return this.call('DELETE', `/nodes/${this.id}`)
+  }
+
+  /** The process starts anew. */
+  async restart(): Promise<void> {
+    this.instance = randomUUID()
+    await this.beat()
+  }
+
+  /** As a gateway. */
+  async publish(streamKey: string, pop: string | null = null): Promise<PublishGrant | Refusal> {
+    const { body } = await this.call<PublishGrant | Refusal>('POST', '/publishes', {
+      keyDigest: digestOf(streamKey),
+      gateway: this.id,
+      pop,
+      clientAddress: '192.0.2.7',
+      nonce: randomBytes(16).toString('base64url'),
+      candidate: null,
+    })
+    return body
+  }
+
+  async granted(streamKey: string, pop: string | null = null): Promise<PublishGrant> {
+    const answer = await this.publish(streamKey, pop)
+    if ('code' in answer) throw new Error(`refused: ${answer.code}`)
+    return answer
+  }
+
+  /** As a transcoder. */
+  renew(liveId: string, epoch: number, more: Partial<LeaseRenewal> = {}) {
+    return this.call<LeaseAnswer>('POST', `/leases/${liveId}/renew`, {
+      epoch,
+      instance: this.instance,
+      nonce: null,
+      state: 'live',
+      takes: 1,
+      cost: 0,
+      video: null,
+      audio: null,
+      renditions: [],
+      ...more,
+    } satisfies LeaseRenewal)
+  }
+
+  release(liveId: string, epoch: number, reason: LeaseRelease['reason']) {
+    return this.call<LeaseAnswer>('POST', `/leases/${liveId}/release`, {
+      epoch,
+      instance: this.instance,
+      reason,
+    } satisfies LeaseRelease)
+  }
+}
