@@ -33,7 +33,7 @@ export class FlvReader {
   }
 
   /** The messages that these bytes complete. Tags of unknown types and without content are left out. */
-  push(bytes: Buffer): Parsed<MediaMessage[]> {
+  read(bytes: Buffer): Parsed<MediaMessage[]> {
     const messages: MediaMessage[] = []
     let offset = 0
     while (offset < bytes.length && this.#fault === undefined) {
