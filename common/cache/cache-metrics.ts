@@ -6,6 +6,15 @@ import type { ObjectKind } from './media-path.ts'
 
 export type RequestResult = 'hit' | 'miss' | 'collapsed' | 'stale' | 'error'
 
+const results: Record<CacheOutcome, RequestResult> = {
+  hit: 'hit',
+  miss: 'miss',
+  expired: 'miss',
+  collapsed: 'collapsed',
+  stale: 'stale',
+  'stale-hit': 'stale',
+}
+
 /** Read on each scrape. */
 export interface CacheGauges {
   bytes: number
@@ -63,7 +72,7 @@ export class CacheMetrics {
   }
 
   requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
-    const result: RequestResult = status >= 500 ? 'error' : outcome === 'expired' ? 'miss' : outcome
+    const result = status >= 500 ? 'error' : results[outcome]
     const key = `${result} ${kind}`
     let counter = this.#requestCounters.get(key)
     if (!counter) {

@@ -10,8 +10,10 @@ export type CacheOutcome =
   | 'expired'
   /** Joined a fill that another request had begun. */
   | 'collapsed'
-  /** Too old, but upstream failed. */
+  /** Too old, but upstream, asked for a newer one, failed. */
   | 'stale'
+  /** Too old, but upstream has failed a moment ago and was not asked. */
+  | 'stale-hit'
 
 const token = /^[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*$/
 
@@ -37,8 +39,10 @@ export function cacheStatusMember(
       return `${name}; fwd=miss; collapsed`
     case 'stale': {
       const status = facts.failedStatus === undefined ? '' : `; fwd-status=${facts.failedStatus}`
-      return `${name}; fwd=stale${status}${ttl}; detail=upstream-failed`
+      return `${name}; fwd=stale${status}; detail=upstream-failed`
     }
+    case 'stale-hit':
+      return `${name}; hit${ttl}; detail=upstream-failed`
   }
 }
 

@@ -119,7 +119,7 @@ export class FillCache implements AsyncDisposable {
       const freshMs = stored.freshUntil - now
       if (freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
       if (now < stored.retryAt && now < stored.staleUntil) {
-        return { object: stored.object, outcome: 'stale', freshMs }
+        return { object: stored.object, outcome: 'stale-hit', freshMs }
       }
     }
     const running = this.#fills.get(key)

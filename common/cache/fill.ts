@@ -131,14 +131,14 @@ export class Fill implements UpstreamSink {
       return
     }
     const answer = failureAnswer(reason)
-    if (!this.#substitute(answer.status)) this.#answer(answer)
+    if (!this.#substitute()) this.#answer(answer)
   }
 
   #ask(resolution: Resolution): void {
     if (this.#ended) return
     if ('answer' in resolution) {
       const { answer } = resolution
-      if (answer.status < 500 || !this.#substitute(answer.status)) this.#answer(answer)
+      if (answer.status < 500 || !this.#substitute()) this.#answer(answer)
       return
     }
     this.#request = this.#options.upstream.fetch(
@@ -167,7 +167,8 @@ export class Fill implements UpstreamSink {
     this.#end('complete')
   }
 
-  #substitute(failedStatus: number): boolean {
+  /** `failedStatus` is what upstream said, where it said anything. */
+  #substitute(failedStatus?: number): boolean {
     const { stored } = this.#options
     if (!stored || this.#clock.monotonic() >= stored.staleUntil) return false
     this.#request?.cancel()

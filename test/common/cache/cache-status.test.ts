@@ -21,6 +21,8 @@ it.each([
   ['expired', { stored: true }, 'pop-1; fwd=stale; stored'],
   ['collapsed', {}, 'pop-1; fwd=miss; collapsed'],
   ['stale', { failedStatus: 504 }, 'pop-1; fwd=stale; fwd-status=504; detail=upstream-failed'],
+  ['stale', {}, 'pop-1; fwd=stale; detail=upstream-failed'],
+  ['stale-hit', { ttlSeconds: -5 }, 'pop-1; hit; ttl=-5; detail=upstream-failed'],
 ] as const)('says %s', (outcome, facts, member) => {
   expect(cacheStatusMember('pop-1', outcome, facts)).toBe(member)
 })

@@ -1,0 +1,29 @@
+// Medians and ratios of repeated runs.
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  if (sorted.length === 0) return Number.NaN
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** Three significant digits, with thin spaces between thousands. */
+export function rounded(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  if (value === 0) return '0'
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
+  const scale = 10 ** (2 - Math.floor(Math.log10(Math.abs(value))))
+  const text = (Math.round(value * scale) / scale).toFixed(digits)
+  return text.replace(/\B(?=(\d{3})+(?!\d))/g, '\u2009')
+}
+
+/** A Markdown table; also readable on a terminal. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_cell, column) =>
+    Math.max(...rows.map((row) => row[column]!.length)),
+  )
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`
+  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
+}
