@@ -14,7 +14,7 @@ import type { EdgeConfig } from '../../config/schema.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
-import { createTlsServer } from './tls-listener.ts'
+import { createTlsPort } from './tls-listener.ts'
 
 export interface FrontDoorHandlers extends HttpHandlers {
   onRtmp: RtmpHandler
@@ -77,7 +77,7 @@ export class FrontDoor implements AsyncDisposable {
     const { config } = this.#options
     try {
       await this.#certificates.start()
-      await this.#open('tls', this.#tlsServer(), config.tls)
+      await this.#open('tls', this.#tlsPort(), config.tls)
       if (config.http.enabled) {
         await this.#open('http', createPlainHttpServer(this.#http), config.http)
       }
@@ -135,9 +135,9 @@ export class FrontDoor implements AsyncDisposable {
     this.#listeners.set(name, listener)
   }
 
-  #tlsServer() {
+  #tlsPort() {
     const { config, handlers, clock, log } = this.#options
-    return createTlsServer({
+    return createTlsPort({
       certificates: this.#certificates,
       http: this.#http,
       onRtmp: handlers.onRtmp,

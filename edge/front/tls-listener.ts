@@ -1,17 +1,29 @@
 // The one TLS port: HTTP/2 by ALPN, otherwise RTMP or HTTP/1.1 by the first decrypted byte.
 //
-// Deadlines one after the other: TLS handshake, first byte, then those of the protocol. A client that offers
-// only protocols we do not speak is refused by OpenSSL (RFC 7301 §3.2); RTMP encoders offer none.
+// Deadlines one after the other: ClientHello, TLS handshake, first byte, then those of the protocol. A client
+// that offers only protocols we do not speak is refused by OpenSSL (RFC 7301 §3.2); RTMP encoders offer none.
+//
+// Two TLS servers share the port, because librtmp over GnuTLS cannot speak TLS 1.3: it takes the session ticket
+// that follows the handshake for a failed read, and Node has no switch for tickets. Such a client is known by
+// what it does not say: neither a server name nor ALPN. It gets TLS 1.2; everybody else gets what they ask for.
 import { constants } from 'node:crypto'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createServer, type Server, type Socket } from 'node:net'
+import {
+  createServer as createTlsServer,
+  type SecureVersion,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
 import type { HttpConnections } from '../../common/net/http-connections.ts'
+import { peek } from '../../common/net/peek.ts'
 import type { CertificateStore } from './certificates.ts'
-import { type ConnectionInfo, connectionInfo, type RtmpHandler } from './connection-info.ts'
+import { type ClientHello, parseClientHello } from './client-hello.ts'
+import { connectionInfo, type RtmpHandler } from './connection-info.ts'
 
-export interface TlsListenerOptions {
+export interface TlsPortOptions {
   certificates: CertificateStore
   http: HttpConnections
   onRtmp: RtmpHandler
@@ -23,20 +35,45 @@ export interface TlsListenerOptions {
 }
 
 /** A server that does not listen yet; the certificates have been loaded. */
-export function createTlsServer(options: TlsListenerOptions): Server {
+export function createTlsPort(options: TlsPortOptions): Server {
+  const current = createTls(options, 'TLSv1.3')
+  const older = createTls(options, 'TLSv1.2')
+  const { clock, handshakeTimeoutMs: deadlineMs, log } = options
+  return createServer({ noDelay: true }, async (socket: Socket) => {
+    const peer = socket.remoteAddress
+    const peeked = await peek(socket, { clock, deadlineMs }, (bytes) => {
+      const hello = parseClientHello(bytes)
+      return hello.kind === 'more' ? undefined : { value: hello }
+    })
+    if (peeked.kind === 'seen') {
+      const server = isOldClient(peeked.value) ? older : current
+      server.emit('connection', socket)
+      return
+    }
+    if (peeked.kind === 'silent') options.onHandshakeError?.()
+    log.debug({ peer, detail: peeked.kind }, 'TLS handshake failed')
+  })
+}
+
+function isOldClient(hello: ClientHello): boolean {
+  return hello.kind === 'hello' && !hello.hasServerName && !hello.hasAlpn
+}
+
+/** A TLS server that never listens: connections are put into it. */
+function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServer {
   const { certificates, log } = options
   const context = () => ({
     ...certificates.default,
     minVersion: 'TLSv1.2' as const,
+    maxVersion,
     // A client could make us repeat the costly part of the handshake (TLS 1.2 only).
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
   })
-  const server = createServer({
+  const server = createTlsServer({
     ...context(),
     ALPNProtocols: ['h2', 'http/1.1'],
     handshakeTimeout: options.handshakeTimeoutMs,
     SNICallback: (name, done) => done(null, certificates.select(name)),
-    noDelay: true,
   })
   certificates.onChange(() => server.setSecureContext(context()))
   server.on('tlsClientError', (err, socket) => {
@@ -51,9 +88,9 @@ export function createTlsServer(options: TlsListenerOptions): Server {
   return server
 }
 
-async function accept(socket: TLSSocket, options: TlsListenerOptions): Promise<void> {
+async function accept(socket: TLSSocket, options: TlsPortOptions): Promise<void> {
   const { clock, firstByteTimeoutMs, http, log, onRtmp } = options
-  const info: ConnectionInfo = connectionInfo(socket)
+  const info = connectionInfo(socket)
   const accepted = await acceptConnection(socket, {
     clock,
     deadlineMs: firstByteTimeoutMs,

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { request } from 'node:https'
 import { connect as connectTcp, createServer } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import type { ConnectionInfo } from '../../../edge/front/connection-info.ts'
@@ -116,6 +116,41 @@ describe('protocols on the TLS port', () => {
     const client = await tlsClient(door, { minVersion: version, maxVersion: version })
     expect(client.getProtocol()).toBe(version)
     client.destroy()
+  })
+
+  it.each([
+    ['TLSv1.2', 'neither server name nor ALPN', { servername: '' }],
+    ['TLSv1.3', 'only ALPN', { servername: '', ALPNProtocols: ['http/1.1'] }],
+    ['TLSv1.3', 'only a server name', {}],
+  ])('gives %s to a client with %s', async (version, _says, options) => {
+    await using door = await openDoor()
+    const client = await tlsClient(door, { checkServerIdentity: () => undefined, ...options })
+    expect(client.getProtocol()).toBe(version)
+    client.destroy()
+  })
+
+  it('takes a ClientHello in single bytes', async () => {
+    await using door = await openDoor()
+    const raw = connectTcp({ port: door.port, host: '127.0.0.1', noDelay: true })
+    const trickle = new Duplex({
+      read() {},
+      async write(chunk: Buffer, _encoding, done) {
+        const slowly = raw.bytesWritten === 0 ? chunk : []
+        for (const byte of slowly) {
+          raw.write(Buffer.from([byte]))
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        if (slowly !== chunk) raw.write(chunk)
+        done()
+      },
+    })
+    raw.on('data', (chunk) => trickle.push(chunk))
+    const client = connectTls({ socket: trickle, ca: door.ca, servername: 'localhost' })
+    await once(client, 'secureConnect')
+    expect(client.authorized).toBe(true)
+    client.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    expect(await readToEnd(client)).toMatch(/^HTTP\/1\.1 200 /)
+    raw.destroy()
   })
 
   it('does not repeat a handshake for a client', async () => {
@@ -247,8 +282,8 @@ describe('time limits', () => {
 describe('limits', () => {
   it('refuses headers beyond 16 KiB', async () => {
     await using door = await openDoor()
-    const client = await tlsClient(door)
-    client.write(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(17_000)}\r\n\r\n`)
+    const client = connectTcp(door.httpPort, '127.0.0.1')
+    client.write(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(16_500)}\r\n\r\n`)
     expect(await readToEnd(client)).toMatch(/^HTTP\/1\.1 431 /)
   })
 
