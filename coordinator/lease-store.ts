@@ -240,12 +240,12 @@ export class LeaseStore {
   }
 
   /** Asks the transcoder, by its next renewal, to end the broadcast. */
-  async requestStop(liveId: string): Promise<boolean> {
-    const row = await this.#database.db
+  async requestStop(lease: ActiveLease, queries: Queries): Promise<boolean> {
+    const row = await queries
       .updateTable('leases')
       .set({ stop: 1 })
-      .where('live_id', '=', liveId)
-      .where('broadcast_id', 'is not', null)
+      .where('live_id', '=', lease.liveId)
+      .where('broadcast_id', '=', lease.broadcastId)
       .returning('epoch')
       .executeTakeFirst()
     return row !== undefined

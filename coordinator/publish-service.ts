@@ -88,6 +88,23 @@ export class PublishService {
     return { granted: await this.#grant(placed, publisher, request.nonce) }
   }
 
+  /**
+   * Ends a broadcast: through the next renewal of its transcoder, or at once where none is there to tell. False
+   * when the channel is not live.
+   */
+  async stop(liveId: string): Promise<boolean> {
+    const { leases, membership, database, onChange } = this.#options
+    const isStopped = await database.db.transaction().execute(async (transaction) => {
+      const lease = await leases.find(liveId, transaction)
+      if (!lease) return false
+      return membership.isAlive(lease.transcoder, lease.instance)
+        ? leases.requestStop(lease, transaction)
+        : leases.end(lease, 'stopped', transaction)
+    })
+    if (isStopped) onChange()
+    return isStopped
+  }
+
   async #authenticate(digest: string): Promise<Publisher | Refusal> {
     const { db, now } = this.#options.database
     const row = await db

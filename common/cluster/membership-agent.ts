@@ -54,6 +54,7 @@ export class MembershipAgent implements AsyncDisposable {
   readonly #listeners = new Set<(snapshot: ClusterSnapshot) => void>()
   #snapshot = emptySnapshot
   #known = false
+  #stored = ''
   #connected = false
   #beatFailing = false
   #skewWarned = false
@@ -205,7 +206,7 @@ export class MembershipAgent implements AsyncDisposable {
           received = true
           this.#connected = true
           this.#adopt(snapshot)
-          this.#file.write(snapshot)
+          this.#store(snapshot)
         }
       }
     } catch (err) {
@@ -214,6 +215,15 @@ export class MembershipAgent implements AsyncDisposable {
       silence.cancel()
     }
     return { received, reason }
+  }
+
+  // Load figures alone, which change all the time, are not worth a disk's work.
+  #store(snapshot: ClusterSnapshot): void {
+    const nodes = snapshot.nodes.map(({ load: _load, ...standing }) => standing)
+    const standing = JSON.stringify({ nodes, routes: snapshot.routes })
+    if (standing === this.#stored) return
+    this.#stored = standing
+    this.#file.write(snapshot)
   }
 
   #adopt(snapshot: ClusterSnapshot): void {

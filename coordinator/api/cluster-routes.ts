@@ -3,8 +3,8 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { BroadcastStore } from '../broadcast-store.ts'
 import type { ClusterView } from '../cluster-view.ts'
-import type { LeaseStore } from '../lease-store.ts'
 import { Problem } from '../problem.ts'
+import type { PublishService } from '../publish-service.ts'
 import type { RecordingStore } from '../recording-store.ts'
 import {
   json,
@@ -26,7 +26,7 @@ import {
 
 export interface ClusterRouteParts {
   view: ClusterView
-  leases: LeaseStore
+  publishes: PublishService
   broadcasts: BroadcastStore
   recordings: RecordingStore
   onChange: () => void
@@ -58,6 +58,7 @@ const stopStream = createRoute({
   tags: ['Streams'],
   security: secured,
   summary: 'End the broadcast; the publisher is disconnected within 2 s',
+  description: 'An encoder that connects again begins a new one: revoke its key to keep it out.',
   request: { params: liveIdParams },
   responses: { 202: { description: 'The transcoder is told' }, ...problems },
 })
@@ -122,7 +123,7 @@ const readRing = createRoute({
 })
 
 export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): void {
-  const { view, leases, broadcasts, recordings, onChange } = parts
+  const { view, publishes, broadcasts, recordings, onChange } = parts
 
   api.openapi(listStreams, async (c) =>
     c.json({ streams: await view.streams(c.req.valid('query')) }, 200),
@@ -137,7 +138,7 @@ export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): vo
 
   api.openapi(stopStream, async (c) => {
     const { liveId } = c.req.valid('param')
-    if (!(await leases.requestStop(liveId))) throw notLive(liveId)
+    if (!(await publishes.stop(liveId))) throw notLive(liveId)
     return c.body(null, 202)
   })
 

@@ -1,6 +1,6 @@
 // A coordinator on a real database file and a clock that the test turns, with nodes that speak for themselves.
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
@@ -99,13 +99,25 @@ export class CoordinatorFixture implements AsyncDisposable {
     })
   }
 
+  raw(path: string, init: RequestInit) {
+    return this.#app.request(path, init)
+  }
+
+  /** Everything that SQLite has written, log included. */
+  async databaseBytes(): Promise<string> {
+    const names = ['coordinator.db', 'coordinator.db-wal']
+    const files = await Promise.all(names.map((name) => readFile(join(this.dir, name), 'latin1')))
+    return files.join('')
+  }
+
   async call<Body = Record<string, unknown>>(
     method: string,
     path: string,
     body?: unknown,
-    token: string | undefined = adminToken,
+    /** null sends none. */
+    token: string | null = adminToken,
   ): Promise<Answer<Body>> {
-    const response = await this.fetch(method, path, token, body)
+    const response = await this.fetch(method, path, token ?? undefined, body)
     const text = await response.text()
     return {
       status: response.status,

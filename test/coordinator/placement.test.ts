@@ -257,6 +257,13 @@ describe('a broadcast', () => {
     expect((await fixture.call('DELETE', '/api/v1/streams/demo')).status).toBe(404)
   })
 
+  test('is ended by the operator at once where no transcoder is left to tell', async () => {
+    await transcoder.renew('demo', 1)
+    await transcoder.leave()
+    expect((await fixture.call('DELETE', '/api/v1/streams/demo')).status).toBe(202)
+    expect(await broadcasts()).toMatchObject([{ endReason: 'stopped' }])
+  })
+
   test('ends with its channel, and a channel of the same live id gets a higher epoch', async () => {
     await transcoder.renew('demo', 1)
     await fixture.api('DELETE', '/channels/demo')
