@@ -31,6 +31,11 @@ export function findCommand(names) {
   return undefined
 }
 
+/** Full path of a tool's program that is known to be there. */
+export function pathOfTool(name) {
+  return findCommand(tools[name].commands[0])
+}
+
 export function missingTools(names) {
   return names.filter((name) => !tools[name].commands.every((choice) => findCommand(choice)))
 }

@@ -1,7 +1,7 @@
-// A real, headless Chromium for tests: Debian's, driven by playwright-core; it looks nothing up outside.
+// A real, headless Chromium for tests: Debian's, or the one that `npm test` found, driven by playwright-core; it looks nothing up outside.
 import { type Browser, chromium, type Page } from 'playwright-core'
 
-const executablePath = '/usr/bin/chromium'
+const executablePath = process.env.NEARCAST_TEST_BROWSER ?? '/usr/bin/chromium'
 
 export function launchBrowser(): Promise<Browser> {
   return chromium.launch({
