@@ -15,7 +15,8 @@ export function browserFeed(client: ApiClient, token: string, onSignedOut: () =>
       })
       if (!response.ok) throw problemOf(response.status, await response.text())
       const isEvents = response.headers.get('content-type')?.startsWith('text/event-stream')
-      if (!isEvents || !response.body) throw new ApiError(response.status, 'unexpected', 'no events')
+      if (!isEvents || !response.body)
+        throw new ApiError(response.status, 'unexpected', 'no events')
       return texts(response.body)
     },
     async ask() {

@@ -1,0 +1,85 @@
+// One channel: OBS settings, stream keys, settings, recordings, and its end.
+import { useState } from 'preact/hooks'
+import { Icon } from '../../common/icons.tsx'
+import { useClusterState, useConsole } from '../context.ts'
+import { Confirm, ErrorNote } from '../parts.tsx'
+import { hrefOf } from '../route.ts'
+import { useSpeech } from '../speech.ts'
+import { useResource } from '../use-resource.ts'
+import { watchUrl } from '../viewer-url.ts'
+import { LiveBadge } from './channels-screen.tsx'
+import { KeysPanel } from './keys-panel.tsx'
+import { ObsPanel } from './obs-panel.tsx'
+import { RecordingsPanel } from './recordings-panel.tsx'
+import { SettingsForm } from './settings-form.tsx'
+
+export function ChannelScreen({ liveId }: { liveId: string }) {
+  const { t } = useSpeech()
+  const { client } = useConsole()
+  const { nodes, streams } = useClusterState()
+  const channel = useResource(() => client.channel(liveId), [client, liveId])
+  const [isDeleting, setDeleting] = useState(false)
+  const [withRecordings, setWithRecordings] = useState(false)
+  const url = watchUrl(nodes, liveId)
+  const isLive = streams.some((stream) => stream.liveId === liveId)
+  return (
+    <>
+      <p class="back">
+        <a href={hrefOf({ screen: 'channels' })}>{t('channel.back')}</a>
+      </p>
+      <ErrorNote error={channel.error} onRetry={channel.reload} />
+      {channel.value && (
+        <>
+          <div class="heading">
+            <h1>{channel.value.title || channel.value.name}</h1>
+            <p class="facts">
+              <span class="mono">{liveId}</span>
+              <LiveBadge isLive={isLive} />
+            </p>
+            <div class="heading-actions">
+              {url && (
+                <a class="button" href={url} target="_blank" rel="noreferrer">
+                  <Icon name="play" />
+                  {t('channel.watch')}
+                </a>
+              )}
+            </div>
+          </div>
+          <div class="channel-panels">
+            <ObsPanel liveId={liveId} />
+            <KeysPanel liveId={liveId} />
+            <SettingsForm channel={channel.value} onSaved={channel.replace} />
+            <RecordingsPanel liveId={liveId} />
+          </div>
+          <p class="farewell">
+            <button type="button" class="button danger" onClick={() => setDeleting(true)}>
+              {t('channel.delete')}
+            </button>
+          </p>
+        </>
+      )}
+      {isDeleting && (
+        <Confirm
+          title={t('channel.delete-title', { liveId })}
+          text={t('channel.delete-text')}
+          action={t('channel.delete')}
+          isDanger
+          onConfirm={async () => {
+            await client.deleteChannel(liveId, withRecordings ? 'delete' : 'keep')
+            location.hash = hrefOf({ screen: 'channels' })
+          }}
+          onClose={() => setDeleting(false)}
+        >
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={withRecordings}
+              onChange={(event) => setWithRecordings(event.currentTarget.checked)}
+            />
+            {t('channel.delete-recordings')}
+          </label>
+        </Confirm>
+      )}
+    </>
+  )
+}
