@@ -1,4 +1,4 @@
-// A real, headless Chromium for tests: Debian's, or the one that `npm test` found, driven by playwright-core; it looks nothing up outside.
+// A real, headless Chromium for tests: the one that `npm test` found, or Debian's; it looks nothing up outside.
 import { type Browser, chromium, type Page } from 'playwright-core'
 
 const executablePath = process.env.NEARCAST_TEST_BROWSER ?? '/usr/bin/chromium'
