@@ -185,6 +185,53 @@ describe('a second publish of a channel', () => {
   })
 })
 
+describe('a renewal', () => {
+  const outcome = async (answer: Promise<{ body: { outcome: string } }>) =>
+    (await answer).body.outcome
+
+  test('under an older epoch is lost, also for the process that has the newer one', async () => {
+    const transcoder = await fixture.node('tc-1', 'transcoder')
+    await gateway.granted(key)
+    await transcoder.renew('demo', 1)
+    await transcoder.release('demo', 1, 'publisher-left')
+    await gateway.granted(key)
+    expect(await outcome(transcoder.renew('demo', 1))).toBe('lost')
+    expect(await outcome(transcoder.renew('demo', 2))).toBe('held')
+  })
+
+  test('by another process is lost, also under the same epoch', async () => {
+    const transcoder = await fixture.node('tc-1', 'transcoder')
+    await gateway.granted(key)
+    const instance = crypto.randomUUID()
+    expect(await outcome(transcoder.renew('demo', 1, { instance }))).toBe('lost')
+    expect(await outcome(transcoder.renew('demo', 1))).toBe('held')
+  })
+
+  test('of what was never live is lost', async () => {
+    const transcoder = await fixture.node('tc-1', 'transcoder')
+    expect((await transcoder.renew('demo', 1)).body).toEqual({
+      outcome: 'lost',
+      epoch: 0,
+      stop: false,
+    })
+  })
+
+  test('measures the cost by which the next broadcast of the channel is placed', async () => {
+    const transcoder = await fixture.node('tc-1', 'transcoder')
+    const costs = async () => {
+      const { streams } = await fixture.api<{ streams: { cost: number }[] }>('GET', '/ring')
+      return streams.map(({ cost }) => cost)
+    }
+    await gateway.granted(key)
+    await transcoder.renew('demo', 1, { cost: 0 })
+    expect(await costs()).toEqual([1280 * 720 * 30])
+    await transcoder.renew('demo', 1, { cost: 5_000 })
+    await transcoder.release('demo', 1, 'publisher-left')
+    await gateway.granted(key)
+    expect(await costs()).toEqual([5_000])
+  })
+})
+
 describe('a broadcast', () => {
   let transcoder: FakeNode
   let grant: PublishGrant
