@@ -10,6 +10,7 @@ import { register as registerCheck } from './commands/check.ts'
 import { register as registerConfig } from './commands/config.ts'
 import { register as registerDoctor } from './commands/doctor.ts'
 import { register as registerKey } from './commands/key.ts'
+import { register as registerPublish } from './commands/publish.ts'
 import { register as registerRoles } from './commands/roles.ts'
 import { register as registerUp } from './commands/up.ts'
 import { register as registerVersion } from './commands/version.ts'
@@ -32,6 +33,7 @@ export function buildProgram(): Command {
   registerChannel(program)
   registerKey(program)
   registerCa(program)
+  registerPublish(program)
   registerVersion(program)
   return program
 }
