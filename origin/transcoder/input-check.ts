@@ -13,6 +13,8 @@ export interface VideoTrack {
   height: number
   /** As the sequence header claims, where it does. */
   framesPerSecond: number | null
+  /** Plays in browsers as it is; else it is encoded anew. */
+  isWidelyPlayable: boolean
 }
 
 export interface AudioTrack {
@@ -43,11 +45,11 @@ export function checkTracks(
     if (long > maxLong || short > maxShort) {
       return refusal(
         'resolution-too-large',
-        `The picture is ${video.width}×${video.height}; at most ${limits.maxWidth}×${limits.maxHeight} is accepted.`,
+        `The picture is ${video.width}x${video.height}; at most ${limits.maxWidth}x${limits.maxHeight} is accepted.`,
       )
     }
     if (short < 16) {
-      return refusal('input-broken', `The picture is only ${video.width}×${video.height}.`)
+      return refusal('input-broken', `The picture is only ${video.width}x${video.height}.`)
     }
   }
   if (audio) {

@@ -8,6 +8,8 @@
 //   begins at a keyframe. What ffmpeg would make of those instead: undecodable copies, frozen timelines.
 // - Times of a run count from its first sample, plus a lead: sound may start a little before the picture.
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
+import type { Parsed } from '../../media/parsed.ts'
+import type { MediaMessage } from '../../media/rtmp/message.ts'
 import {
   type AudioTrack,
   checkTracks,
@@ -15,7 +17,7 @@ import {
   type InputTracks,
   type VideoTrack,
 } from './input-check.ts'
-import { type InputTag, readTag } from './input-tracks.ts'
+import { readTag } from './input-tracks.ts'
 
 export interface InputSample {
   kind: 'audio' | 'video'
@@ -31,8 +33,8 @@ export type InputStep =
   | { kind: 'refused'; refusal: Refusal }
 
 export interface TrackParsers {
-  video(config: Buffer): VideoTrack | undefined
-  audio(config: Buffer): AudioTrack | undefined
+  video(config: Buffer): Parsed<VideoTrack>
+  audio(config: Buffer): Parsed<AudioTrack>
 }
 
 /** Time of a run's first sample. */
@@ -54,7 +56,7 @@ export class InputReader {
   #tracks: InputTracks = { video: undefined, audio: undefined }
   #state: 'waiting' | 'keyframe' | 'running' | 'refused' = 'waiting'
   /** Samples that came before the tracks were known. */
-  #pending: InputTag[] = []
+  #pending: MediaMessage[] = []
   #pendingBytes = 0
   #firstHeaderMs: number | undefined
   #baseMs = 0
@@ -67,7 +69,7 @@ export class InputReader {
     this.#startedMs = nowMs
   }
 
-  push(tag: InputTag, nowMs: number): InputStep[] {
+  push(tag: MediaMessage, nowMs: number): InputStep[] {
     const steps: InputStep[] = []
     this.#push(tag, nowMs, steps)
     return steps
@@ -89,7 +91,7 @@ export class InputReader {
     }
   }
 
-  #push(tag: InputTag, nowMs: number, steps: InputStep[]): void {
+  #push(tag: MediaMessage, nowMs: number, steps: InputStep[]): void {
     if (this.#state === 'refused') return
     const content = readTag(tag)
     switch (content.kind) {
@@ -129,11 +131,11 @@ export class InputReader {
     // The reader's buffer may be reused.
     const kept = Buffer.from(config)
     const track = this.#parsers[kind](kept)
-    if (!track) {
-      this.#refuse(refusal('input-broken', `The ${kind} header cannot be read.`), steps)
+    if ('fault' in track) {
+      this.#refuse(refusal('input-broken', `The publisher sent ${track.fault}.`), steps)
       return
     }
-    this.#tracks = { ...this.#tracks, [kind]: track }
+    this.#tracks = { ...this.#tracks, [kind]: track.value }
     const refused = checkTracks(this.#tracks, this.#limits)
     if (refused) this.#refuse(refused, steps)
     else if (this.#state === 'running') this.#state = 'keyframe'
@@ -152,7 +154,7 @@ export class InputReader {
     }
   }
 
-  #onSample(tag: InputTag, isKeyframe: boolean, steps: InputStep[]): void {
+  #onSample(tag: MediaMessage, isKeyframe: boolean, steps: InputStep[]): void {
     const kind = tag.kind as 'audio' | 'video'
     if (!this.#tracks[kind]) return
     if (this.#state === 'running' && this.#isJump(kind, tag.timestampMs)) this.#state = 'keyframe'

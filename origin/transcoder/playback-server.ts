@@ -31,7 +31,6 @@ export interface PlaybackServerOptions {
   metrics: Pick<TranscoderMetrics, 'served'>
   liveFolder: (liveId: string) => BroadcastFolder | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
-  deleteRecording: (recordingId: string) => Promise<boolean>
 }
 
 const immutable = 'public, max-age=31536000, immutable'
@@ -86,6 +85,7 @@ export class PlaybackServer implements AsyncDisposable {
   }
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#options.log.debug({ path: request.url }, 'asked')
     try {
       const answer = await this.#answer(request)
       await this.#send(request, response, answer.answer, answer.kind)
@@ -103,8 +103,6 @@ export class PlaybackServer implements AsyncDisposable {
       return { kind, answer: text(403, 'This node answers to gateways of its cluster only.') }
     }
     if (!path) return { kind, answer: text(404, 'No such path here.') }
-    if (path.kind === 'recording')
-      return { kind, answer: await this.#onRecording(request, path.id) }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return { kind, answer: text(405, 'Only GET and HEAD.') }
     }
@@ -113,26 +111,11 @@ export class PlaybackServer implements AsyncDisposable {
 
   async #isAllowed(request: IncomingMessage): Promise<boolean> {
     if (this.#trusted.includes(request.socket.remoteAddress)) return true
-    return (await this.#bearer(request)) !== undefined
-  }
-
-  async #bearer(request: IncomingMessage) {
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
-    return token === undefined ? undefined : await this.#options.auth.verifyNodeToken(token)
+    return token !== undefined && (await this.#options.auth.verifyNodeToken(token)) !== undefined
   }
 
-  /** Deleting is the coordinator's to ask. */
-  async #onRecording(request: IncomingMessage, id: string): Promise<Answer> {
-    if (request.method !== 'DELETE') return text(405, 'Only DELETE.')
-    if ((await this.#bearer(request))?.role !== 'coordinator') {
-      return text(401, 'Only the coordinator deletes recordings.')
-    }
-    return (await this.#options.deleteRecording(id))
-      ? { status: 204, type: 'text/plain', cacheControl: uncached, body: '' }
-      : text(404, 'No such recording here.')
-  }
-
-  async #find(path: Exclude<PlaybackPath, { kind: 'recording' }>): Promise<Answer> {
+  async #find(path: PlaybackPath): Promise<Answer> {
     const { manifest, clock } = this.#options
     if (path.kind === 'time') {
       const body = new Date(clock.now()).toISOString()

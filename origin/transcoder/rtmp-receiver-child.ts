@@ -9,11 +9,12 @@
 // - The parser is guarded: one malformed message would end the process and every stream with it.
 // - Each connection's stream path is its nonce, so the 30 s resume by address never finds a path again.
 // - Media leaves by a subscriber into a pipe to the parent. When the pipe is full, the publisher's socket is
-//   paused: subscribers as shipped buffer without bound.
+//   paused: subscribers as shipped buffer without bound. What the pipe took is acknowledged.
 // - The end of a stream is the close of its socket, not the server's own event 30 s later.
 import { createRequire } from 'node:module'
 import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net'
-import { ServiceError } from '../../common/errors.ts'
+import { systemClock, type Timer } from '../../common/clock.ts'
+import { messageOf, ServiceError } from '../../common/errors.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import { listen } from '../../common/net/listen.ts'
 import type { FromReceiver, StartReceiver, ToReceiver } from './receiver-messages.ts'
@@ -31,6 +32,7 @@ interface NmsRtmp {
   streamId: number
   parserPacket: { header: { stream_id: number } }
   parserData(bytes: Buffer): string | null
+  sendACK(sequenceNumber: number): void
   onPublish(command: PublishCommand): void
   onPlay(command: PublishCommand): void
   onConnectCallback(request: object): void
@@ -59,6 +61,8 @@ const idleTimeoutMs = 15_000
 /** Time for the status to be read before the socket goes. */
 const refusalLingerMs = 500
 const pipeBufferBytes = 1024 * 1024
+/** The gateway learns how far its bytes have come this often; as shipped, the server never says. */
+const acknowledgeEveryBytes = 128 * 1024
 
 function send(message: FromReceiver): void {
   if (process.connected) process.send?.(message)
@@ -88,7 +92,9 @@ class ReceiverConnection {
   #state: 'idle' | 'asking' | 'publishing' | 'ended' = 'idle'
   #pipe: Socket | undefined
   #isPaused = false
-  readonly #publishTimer: NodeJS.Timeout
+  #receivedBytes = 0
+  #acknowledgedBytes = 0
+  readonly #publishTimer: Timer
 
   constructor(session: NmsSession, mediaSocket: string, onClosed: () => void) {
     this.id = session.id
@@ -98,8 +104,11 @@ class ReceiverConnection {
     const parse = rtmp.parserData.bind(rtmp)
     rtmp.parserData = (bytes) => {
       if (this.#state === 'ended') return null
+      this.#receivedBytes += bytes.length
       try {
-        return parse(bytes)
+        const error = parse(bytes)
+        this.#acknowledge()
+        return error
       } catch (err) {
         this.drop()
         return String(err)
@@ -109,12 +118,12 @@ class ReceiverConnection {
     rtmp.onPlay = () => this.refuse('NetStream.Play.Failed', 'Nothing is played here.')
     socket.setKeepAlive(true, 5_000)
     socket.setNoDelay(true)
-    this.#publishTimer = setTimeout(() => this.drop(), publishTimeoutMs)
+    this.#publishTimer = systemClock.setTimeout(() => this.drop(), publishTimeoutMs)
     socket.setTimeout(idleTimeoutMs, () => {
       if (!this.#isPaused) this.drop()
     })
     socket.once('close', () => {
-      clearTimeout(this.#publishTimer)
+      this.#publishTimer.cancel()
       this.#state = 'ended'
       this.#pipe?.end()
       send({ type: 'closed', connection: this.id })
@@ -142,7 +151,7 @@ class ReceiverConnection {
 
   accept(): void {
     if (this.#state !== 'asking') return
-    clearTimeout(this.#publishTimer)
+    this.#publishTimer.cancel()
     const options = { path: this.#mediaSocket, writableHighWaterMark: pipeBufferBytes }
     const pipe = connect(options as NetConnectOpts)
     this.#pipe = pipe
@@ -195,6 +204,15 @@ class ReceiverConnection {
     if (!this.#isPaused) return
     this.#isPaused = false
     this.#session.socket.resume()
+    this.#acknowledge()
+  }
+
+  /** Only what the parent's pipe has taken counts as received. */
+  #acknowledge(): void {
+    if (this.#state !== 'publishing' || this.#isPaused) return
+    if (this.#receivedBytes - this.#acknowledgedBytes < acknowledgeEveryBytes) return
+    this.#acknowledgedBytes = this.#receivedBytes
+    this.#session.rtmp.sendACK(this.#receivedBytes % 2 ** 32)
   }
 
   refuse(code: string, description: string): void {
@@ -203,10 +221,11 @@ class ReceiverConnection {
     const streamId = this.#streamId || rtmp.parserPacket.header.stream_id
     this.#state = 'ended'
     this.#pipe?.end()
-    rtmp.sendStatusMessage(streamId, 'error', code, description)
+    // The server counts a string's characters where the format wants bytes.
+    rtmp.sendStatusMessage(streamId, 'error', code, description.replace(/[^ -~]/g, '?'))
     // What still arrives is read and thrown away, so that the status is not lost in a reset.
     socket.resume()
-    setTimeout(() => socket.destroy(), refusalLingerMs)
+    systemClock.setTimeout(() => socket.destroy(), refusalLingerMs)
   }
 
   drop(): void {
@@ -263,7 +282,7 @@ process.once('message', (first: ToReceiver) => {
       send({
         type: 'listen-failed',
         code,
-        message: err instanceof Error ? err.message : String(err),
+        message: messageOf(err),
       })
       process.exitCode = 1
       process.disconnect?.()

@@ -17,13 +17,13 @@ import type {
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
 import type { TranscoderConfig } from '../../config/schema.ts'
+import { FlvReader } from '../../media/flv/tag-reader.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { listedRows } from '../packager/hls-manifests.ts'
 import { presentationOf } from '../packager/presentation.ts'
 import { type SegmentLog, timelineZeroMs } from '../packager/segment-log.ts'
 import { CutTracker } from './cut-tracker.ts'
-import { FlvInput } from './flv-input.ts'
 import { InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputSample, type InputStep, runLeadMs } from './input-reader.ts'
 import type { Ladder } from './ladder.ts'
@@ -249,18 +249,18 @@ export class StreamJob {
 
   async #pump(connection: Connection): Promise<void> {
     const { clock, metrics } = this.#options
-    const input = new FlvInput()
+    const input = new FlvReader()
     try {
       for await (const bytes of connection.stream.media) {
         // Refused or replaced: what still comes is thrown away until the receiver closes the pipe.
         if (connection !== this.#connection) continue
         metrics.ingested(bytes.length)
-        const tags = input.push(bytes)
-        if (!tags) {
-          this.#refuse(refusal('input-broken'))
+        const read = input.read(bytes)
+        if ('fault' in read) {
+          this.#refuse(refusal('input-broken', `The stream is broken: ${read.fault}.`))
           continue
         }
-        for (const tag of tags) {
+        for (const tag of read.value) {
           for (const step of connection.reader.push(tag, clock.monotonic())) this.#onStep(step)
           if (connection !== this.#connection) break
         }
@@ -364,7 +364,7 @@ export class StreamJob {
       epoch: this.#epoch,
       tracks,
       ladder,
-      canCopySource: this.#canCopySource,
+      canCopySource: this.#canCopySource && tracks.video?.isWidelyPlayable === true,
       sourceBitsPerSecond: tracks.video ? meter.videoFacts(tracks.video).bitsPerSecond : 0,
       originSeconds: this.#originSeconds,
       segmentSeconds: config.segmentSeconds,

@@ -112,15 +112,12 @@ export class StreamJobs implements AsyncDisposable {
     // One answer before Start, so that a fenced-off node never begins. An error is no answer: with the
     // coordinator away the signed ticket stands.
     const answer = await lease.renewLease(ticket.liveId, {
+      ...(job?.renewal() ?? { takes: ticket.takes, cost: 0, video: null, audio: null }),
       epoch: ticket.epoch,
       instance,
       nonce: ticket.nonce,
       state: 'live',
-      takes: Math.max(ticket.takes, job?.log.takes.at(-1)?.number ?? 0),
-      cost: job?.cost ?? 0,
-      video: null,
-      audio: null,
-      renditions: [],
+      renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
     const timer = clock.setTimeout(() => this.#admitted.delete(ticket.nonce), admissionMs)

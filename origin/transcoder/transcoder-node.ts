@@ -14,6 +14,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
+import { ffmpegVersion } from './ffmpeg-version.ts'
 import { readLadder } from './ladder-file.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { findProcessGuard } from './process-guard.ts'
@@ -47,6 +48,8 @@ export async function startTranscoder(
   const ladder = await readLadder(config.ladder)
   const guard = await findProcessGuard()
   log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
+  const ffmpeg = await ffmpegVersion(config.ffmpeg)
+  if (!ffmpeg.ok) log.error({ ffmpeg: config.ffmpeg, reason: ffmpeg.detail }, 'ffmpeg does not run')
   const manifest: MpdSettings = {
     segmentSeconds: config.segmentSeconds,
     targetDurationSeconds: Math.ceil(2 * config.segmentSeconds),
@@ -103,7 +106,6 @@ export async function startTranscoder(
       },
       liveFolder: (liveId) => streams.folder(liveId),
       replayFolder: (recordingId) => recordings.folder(recordingId),
-      deleteRecording: (recordingId) => recordings.delete(recordingId),
     }),
   )
   await playback.start()
@@ -133,6 +135,7 @@ export async function startTranscoder(
       log,
       readiness: () => [
         { name: 'rtmp receiver', ok: receiver.isListening },
+        { name: 'ffmpeg', ...ffmpeg },
         {
           name: 'cluster',
           ok: membership.known,
@@ -147,6 +150,12 @@ export async function startTranscoder(
       draining: () => draining,
     }),
   )
+  const deleteRecordings = async (ids: readonly string[]) => {
+    for (const recordingId of ids) {
+      await recordings.delete(recordingId)
+      await coordinator.deleteRecording(recordingId)
+    }
+  }
   const membership: MembershipAgent = new MembershipAgent({
     client: coordinator,
     clock,
@@ -161,6 +170,7 @@ export async function startTranscoder(
         bytesIn,
         bytesOut,
       }),
+    onAnswer: ({ recordingsToDelete }) => void deleteRecordings(recordingsToDelete),
   })
   stack.use(membership)
   await membership.start()

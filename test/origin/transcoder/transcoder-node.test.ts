@@ -1,0 +1,269 @@
+import { execFile } from 'node:child_process'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Encoder, type EncoderOptions } from '../../support/encoder.ts'
+import {
+  assertSuccessor,
+  type ReadPlaylist,
+  readMediaPlaylist,
+} from '../../support/media-playlist.ts'
+import { childrenOf, descendantsOf } from '../../support/processes.ts'
+import { TranscoderRig } from '../../support/transcoder-rig.ts'
+import { until } from '../../support/until.ts'
+
+const run = promisify(execFile)
+const limitMs = 60_000
+
+let rig: TranscoderRig
+
+async function boot(settings: Record<string, unknown> = {}): Promise<TranscoderRig> {
+  rig = await TranscoderRig.start({ transcoder: settings })
+  return rig
+}
+
+/** Small, so that encoding costs little: a source and one rung below it. */
+const picture = { size: '480x400', framesPerSecond: 25, bitrate: '400k' }
+
+async function publish(key: string, options: Partial<EncoderOptions> = {}): Promise<Encoder> {
+  const { transcoder, streamName } = await rig.grant(key)
+  return new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName, ...options })
+}
+
+async function playlist(path: string): Promise<ReadPlaylist | undefined> {
+  const text = await rig.text(path)
+  return text === undefined ? undefined : readMediaPlaylist(text)
+}
+
+/** Waits for a playlist with so many segments, checking every reload on the way. */
+async function playlistOf(
+  path: string,
+  test: (it: ReadPlaylist) => boolean,
+): Promise<ReadPlaylist> {
+  let before: ReadPlaylist | undefined
+  return await until(`a playlist ${path}`, async () => {
+    const now = await playlist(path)
+    if (!now) return undefined
+    if (before) assertSuccessor(before, now)
+    before = now
+    return test(now) && now
+  })
+}
+
+/** Decodes all that a URL offers; answers what ffmpeg complains about. */
+async function decode(path: string, ...input: string[]): Promise<string> {
+  const args = ['-v', 'warning', ...input, '-i', rig.url + path, '-map', '0', '-f', 'null', '-']
+  const { stderr } = await run('ffmpeg', args, { timeout: 30_000 })
+  return stderr
+}
+
+async function probe(path: string): Promise<unknown> {
+  const args = ['-v', 'error', '-show_entries', 'stream=codec_name,height', '-of', 'json']
+  const { stdout, stderr } = await run('ffprobe', [...args, rig.url + path], { timeout: 30_000 })
+  expect(stderr).toBe('')
+  return JSON.parse(stdout).streams
+}
+
+function ffmpegs(): number[] {
+  return descendantsOf(process.pid)
+    .filter(({ command }) => command.startsWith('ffmpeg ') && command.includes('unused.mpd'))
+    .map(({ pid }) => pid)
+}
+
+afterEach(async () => {
+  await rig?.[Symbol.asyncDispose]()
+}, limitMs)
+
+describe('a stream with picture and sound', { timeout: limitMs }, () => {
+  beforeEach(async () => {
+    await boot({ holdMs: 60_000 })
+  })
+
+  test('is offered in every rung below the source, the source copied, and reads without an error', async () => {
+    const key = await rig.createChannel('demo')
+    await using encoder = await publish(key)
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
+    const multivariant = (await rig.text('/live/demo/index.m3u8'))!
+    expect(multivariant).toMatch(/RESOLUTION=480x400,FRAME-RATE=25.000/)
+    expect(multivariant).toMatch(/RESOLUTION=432x360,FRAME-RATE=25.000/)
+    expect(multivariant.match(/^#EXT-X-STREAM-INF/gm)).toHaveLength(2)
+    expect(multivariant).toMatch(/CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2"/)
+    const status = (await rig.api('GET', '/api/v1/streams/demo')) as Record<string, unknown>
+    expect(status).toMatchObject({
+      liveId: 'demo',
+      video: { width: 480, height: 400, codec: expect.stringMatching(/^avc1/) },
+      audio: { sampleRate: 48_000, channels: 2 },
+    })
+    expect((status.renditions as { name: string }[]).map((it) => it.name)).toEqual([
+      '400p',
+      '360p',
+      'audio',
+    ])
+    await encoder.stop()
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.durationSeconds < 1.9)
+    expect(await probe('/live/demo/400p.m3u8')).toEqual([{ codec_name: 'h264', height: 400 }])
+    expect(await probe('/live/demo/360p.m3u8')).toEqual([{ codec_name: 'h264', height: 360 }])
+    expect(await probe('/live/demo/audio.m3u8')).toEqual([{ codec_name: 'aac' }])
+  })
+
+  test('goes on in one playlist when the publisher comes back', async () => {
+    const key = await rig.createChannel('demo')
+    const first = await publish(key)
+    const before = await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    await first.kill()
+    await using _second = await publish(key)
+    const after = await playlistOf(
+      '/live/demo/360p.m3u8',
+      (it) => it.segments.filter((segment) => segment.hasDiscontinuity).length === 1,
+    )
+    assertSuccessor(before, after)
+    expect(after.isEnded).toBe(false)
+    expect(after.segments.map((it) => it.uri.split('/')[2])).toEqual(
+      after.segments.map((it) => `${it.number}.m4s`),
+    )
+    const audio = (await playlist('/live/demo/audio.m3u8'))!
+    expect(audio.discontinuitySequence).toBe(after.discontinuitySequence)
+    const mpd = (await rig.text('/live/demo/manifest.mpd'))!
+    expect(mpd.match(/<Period /g)).toHaveLength(2)
+    expect(mpd).toContain('type="dynamic"')
+  })
+
+  test('starts a new take from the last cut when its ffmpeg is killed', async () => {
+    const key = await rig.createChannel('demo')
+    await using _encoder = await publish(key)
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    for (const pid of ffmpegs()) process.kill(pid, 'SIGKILL')
+    const after = await playlistOf('/live/demo/400p.m3u8', (it) =>
+      it.segments.some((segment) => segment.hasDiscontinuity),
+    )
+    const at = after.segments.findIndex((segment) => segment.hasDiscontinuity)
+    const before = after.segments[at - 1]!
+    const gapMs =
+      after.segments[at]!.programDateTimeMs -
+      before.programDateTimeMs -
+      before.durationSeconds * 1000
+    // At most the one segment that was open or not yet renamed.
+    expect(gapMs).toBeLessThan(2_100)
+    expect(gapMs).toBeGreaterThanOrEqual(-5)
+  })
+
+  test('ends with the end of its playlists and is a replay afterwards, also after a restart', async () => {
+    await rig[Symbol.asyncDispose]()
+    await boot({ holdMs: 500 })
+    const key = await rig.createChannel('demo')
+    const encoder = await publish(key)
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
+    await encoder.stop()
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.isEnded)
+    expect(await rig.text('/live/demo/manifest.mpd')).toContain('type="static"')
+    const [recording] = await until('the recording', async () => {
+      const answer = (await rig.api('GET', '/api/v1/recordings?liveId=demo')) as {
+        recordings: { id: string; durationMs: number }[]
+      }
+      return answer.recordings.length > 0 && answer.recordings
+    })
+    expect(recording!.durationMs).toBeGreaterThan(3_500)
+    const replay = (await playlist(`/replay/${recording!.id}/400p.m3u8`))!
+    expect(replay).toMatchObject({ isVod: true, isEnded: true })
+    await rig.restartTranscoder()
+    expect(await rig.text('/live/demo/index.m3u8')).toBeUndefined()
+    expect(await playlist(`/replay/${recording!.id}/400p.m3u8`)).toEqual(replay)
+    expect(await decode(`/replay/${recording!.id}/index.m3u8`)).toBe('')
+    expect(await decode(`/replay/${recording!.id}/manifest.mpd`)).toBe('')
+    await rig.api('DELETE', `/api/v1/recordings/${recording!.id}`)
+    await until('the files are gone', async () => {
+      return (await readdir(join(rig.dir, 'transcoder', 'media'))).length === 0
+    })
+  })
+
+  test('leaves nothing behind when the channel is not recorded', async () => {
+    const key = await rig.createChannel('demo', { record: false })
+    await using _encoder = await publish(key)
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    await rig.restartTranscoder()
+    expect(await readdir(join(rig.dir, 'transcoder', 'media'))).toEqual([])
+  })
+
+  test('is refused after its start with a reason when its picture is too large', async () => {
+    await rig[Symbol.asyncDispose]()
+    await boot({ input: { maxWidth: 320, maxHeight: 240 } })
+    const key = await rig.createChannel('demo')
+    await using encoder = await publish(key)
+    await until('the refusal', () => /resolution-too-large/.test(encoder.output))
+    expect(await encoder.exited).not.toBe(0)
+  })
+
+  test('is refused before its start when the ticket does not open this transcoder', async () => {
+    const key = await rig.createChannel('demo')
+    const { transcoder, nonce } = await rig.grant(key)
+    await using encoder = new Encoder({
+      ...picture,
+      server: transcoder.rtmp,
+      streamKey: `${nonce}?ticket=eyJhbGciOiJIUzI1NiJ9.e30.x`,
+    })
+    await encoder.exited
+    expect(encoder.output).toMatch(/ticket of this publish is not valid.*\(lease-lost\)/)
+    expect(ffmpegs()).toEqual([])
+  })
+
+  test('ends when the operator stops it', async () => {
+    const key = await rig.createChannel('demo')
+    await using encoder = await publish(key)
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    await rig.api('DELETE', '/api/v1/streams/demo')
+    await encoder.exited
+    expect(ffmpegs()).toEqual([])
+    expect((await playlist('/live/demo/400p.m3u8'))!.isEnded).toBe(true)
+  })
+})
+
+describe('a stream with one track', { timeout: limitMs }, () => {
+  beforeEach(async () => {
+    await boot()
+  })
+
+  test('of picture alone is offered without sound', async () => {
+    const key = await rig.createChannel('demo')
+    await using _encoder = await publish(key, { audio: false })
+    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    const multivariant = (await rig.text('/live/demo/index.m3u8'))!
+    expect(multivariant).not.toContain('AUDIO')
+    expect(await rig.text('/live/demo/audio.m3u8')).toBeUndefined()
+  })
+
+  test('of sound alone is offered as sound', async () => {
+    const key = await rig.createChannel('demo')
+    await using _encoder = await publish(key, { video: false })
+    const audio = await playlistOf('/live/demo/audio.m3u8', (it) => it.segments.length >= 2)
+    expect(audio.segments[0]!.durationSeconds).toBeGreaterThan(1.8)
+    expect(await rig.text('/live/demo/index.m3u8')).toMatch(/CODECS="mp4a\.40\.2"\naudio\.m3u8/)
+  })
+})
+
+test('encodes the source when its keyframes lie too far apart to cut it', {
+  timeout: limitMs,
+}, async () => {
+  await boot()
+  const key = await rig.createChannel('demo')
+  await using _encoder = await publish(key, { keyframeSeconds: 8 })
+  const source = await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 4)
+  for (const { durationSeconds } of source.segments) expect(durationSeconds).toBeCloseTo(2, 1)
+  expect(source.discontinuitySequence).toBe(0)
+})
+
+test('restarts its RTMP receiver when that crashes', { timeout: limitMs }, async () => {
+  await boot()
+  const receiver = childrenOf(process.pid).find(({ command }) => command.includes('rtmp-receiver'))!
+  process.kill(receiver.pid, 'SIGKILL')
+  const key = await rig.createChannel('demo')
+  await until('a publish that is let in', async () => {
+    const encoder = await publish(key)
+    const first = await Promise.race([
+      encoder.exited.then(() => false),
+      until('a playlist', () => rig.text('/live/demo/index.m3u8')).then(() => true),
+    ])
+    await encoder.kill()
+    return first
+  })
+})
