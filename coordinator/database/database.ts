@@ -1,5 +1,5 @@
 // Opens the coordinator's database: SQLite through kysely, with what differs between SQL engines kept here.
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, type RawBuilder, SqliteDialect, sql, type Transaction } from 'kysely'
@@ -22,6 +22,8 @@ export interface Database extends AsyncDisposable {
 
 export async function openDatabase(file: string, clock: Clock): Promise<Database> {
   mkdirSync(dirname(file), { recursive: true })
+  // Made before SQLite would, so that nobody else may read it; its log files take over the mode.
+  closeSync(openSync(file, 'a', 0o600))
   const sqlite = new DatabaseSync(file, { timeout: busyTimeoutMs })
   sqlite.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
   // SQLite runs inside this process, so its clock is this process's clock.

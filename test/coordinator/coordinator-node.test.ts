@@ -52,10 +52,12 @@ async function* eventsOf(response: Response): AsyncGenerator<ServerEvent> {
   for await (const piece of response.body!) yield* parser.push(piece) ?? []
 }
 
-test('makes an admin token that only its owner may read, and keeps it', async () => {
+test('makes an admin token and a database that only their owner may read, and keeps them', async () => {
   const first = await start()
   expect(first.token).toMatch(/^nct_[\w-]{32}$/)
-  expect((await stat(join(dir, 'admin-token'))).mode & 0o777).toBe(0o600)
+  for (const name of ['admin-token', 'coordinator.db', 'coordinator.db-wal']) {
+    expect((await stat(join(dir, name))).mode & 0o777).toBe(0o600)
+  }
   await first[Symbol.asyncDispose]()
   await using second = await start()
   expect(second.token).toBe(first.token)
