@@ -1,14 +1,15 @@
 // `nearcast channel create|list|delete`
 import type { Command } from 'commander'
+import type { ApiClient } from '../api-client.ts'
 import { type CoordinatorOptions, coordinatorApi, withCoordinator } from '../coordinator-access.ts'
 import { printJson, printLine, printNote, tableText } from '../output.ts'
 
 interface Channel {
   liveId: string
   name: string
-  topic?: string | null
-  record?: boolean
-  live?: boolean
+  topic: string | null
+  record: boolean
+  live: boolean
 }
 
 interface CreateOptions extends CoordinatorOptions {
@@ -44,19 +45,14 @@ export function register(program: Command): void {
     .description('list channels')
     .option('--json', 'as JSON')
     .action(async (options: CoordinatorOptions & { json?: boolean }) => {
-      const { channels } = await coordinatorApi(options).get<{ channels: Channel[] }>(
-        '/api/v1/channels',
-      )
+      const channels = await listChannels(coordinatorApi(options))
       if (options.json) return printJson(channels)
       return printLine(
         tableText(
-          ['LIVE ID', 'NAME', 'TOPIC', 'RECORD'],
-          channels.map(({ liveId, name, topic, record }) => [
-            liveId,
-            name,
-            topic,
-            record ? 'on' : 'off',
-          ]),
+          ['LIVE ID', 'NAME', 'TOPIC', 'RECORD', 'NOW'],
+          channels.map(({ liveId, name, topic, record, live }) => {
+            return [liveId, name, topic, record ? 'on' : 'off', live ? 'live' : 'offline']
+          }),
         ),
       )
     })
@@ -68,4 +64,19 @@ export function register(program: Command): void {
       await coordinatorApi(options).delete(`/api/v1/channels/${encodeURIComponent(liveId)}`)
       printNote(`${liveId} deleted`)
     })
+}
+
+/** All of them: the API answers pages. */
+async function listChannels(api: ApiClient): Promise<Channel[]> {
+  const channels: Channel[] = []
+  let after: string | null = null
+  do {
+    const query: string = after === null ? '' : `?after=${encodeURIComponent(after)}`
+    const page: { channels: Channel[]; next: string | null } = await api.get(
+      `/api/v1/channels${query}`,
+    )
+    channels.push(...page.channels)
+    after = page.next
+  } while (after !== null)
+  return channels
 }

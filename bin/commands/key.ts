@@ -1,15 +1,15 @@
 // `nearcast key list|create|rotate|revoke`: the stream keys of a channel.
 import type { Command } from 'commander'
-import type { ApiClient } from '../api-client.ts'
 import { type CoordinatorOptions, coordinatorApi, withCoordinator } from '../coordinator-access.ts'
 import { printJson, printLine, printNote, tableText } from '../output.ts'
 
 interface StreamKey {
   id: string
-  label: string | null
+  label: string
   createdAt: string
   expiresAt: string | null
   revokedAt: string | null
+  lastUsedAt: string | null
 }
 
 type Options = CoordinatorOptions & { json?: boolean; label?: string }
@@ -22,16 +22,17 @@ export function register(program: Command): void {
     .argument('<live-id>')
     .option('--json', 'as JSON')
     .action(async (liveId: string, options: Options) => {
-      const keys = await listKeys(coordinatorApi(options), liveId)
+      const { keys } = await coordinatorApi(options).get<{ keys: StreamKey[] }>(keysPath(liveId))
       if (options.json) return printJson(keys)
       return printLine(
         tableText(
-          ['ID', 'LABEL', 'CREATED', 'EXPIRES', 'REVOKED'],
+          ['ID', 'LABEL', 'CREATED', 'EXPIRES', 'LAST USED', 'REVOKED'],
           keys.map((entry) => [
             entry.id,
-            entry.label,
+            entry.label || undefined,
             entry.createdAt,
             entry.expiresAt,
+            entry.lastUsedAt,
             entry.revokedAt,
           ]),
         ),
@@ -44,7 +45,11 @@ export function register(program: Command): void {
     .option('--label <label>', 'to tell keys apart')
     .option('--json', 'as JSON')
     .action(async (liveId: string, options: Options) => {
-      printKey(await createKey(coordinatorApi(options), liveId, options.label), options)
+      const created = await coordinatorApi(options).post<{ streamKey: string }>(
+        keysPath(liveId),
+        labelled(options),
+      )
+      printKey(created, options)
     })
 
   withCoordinator(key.command('rotate'))
@@ -53,13 +58,12 @@ export function register(program: Command): void {
     .option('--label <label>', 'to tell keys apart')
     .option('--json', 'as JSON')
     .action(async (liveId: string, options: Options) => {
-      const api = coordinatorApi(options)
-      const valid = (await listKeys(api, liveId)).filter((entry) => entry.revokedAt === null)
-      // The new key first: should a call fail, the channel has one key too many, never none.
-      const created = await createKey(api, liveId, options.label)
-      for (const { id } of valid) await api.delete(`${keysPath(liveId)}/${id}`)
+      const created = await coordinatorApi(options).post<{ streamKey: string; revoked: number }>(
+        `${keysPath(liveId)}/rotate`,
+        labelled(options),
+      )
       printKey(created, options)
-      printNote(`${valid.length} other key(s) revoked`)
+      printNote(`${created.revoked} other key(s) revoked`)
     })
 
   withCoordinator(key.command('revoke'))
@@ -76,12 +80,8 @@ function keysPath(liveId: string): string {
   return `/api/v1/channels/${encodeURIComponent(liveId)}/keys`
 }
 
-async function listKeys(api: ApiClient, liveId: string): Promise<StreamKey[]> {
-  return (await api.get<{ keys: StreamKey[] }>(keysPath(liveId))).keys
-}
-
-function createKey(api: ApiClient, liveId: string, label: string | undefined) {
-  return api.post<{ streamKey: string }>(keysPath(liveId), label === undefined ? {} : { label })
+function labelled({ label }: Options): { label?: string } {
+  return label === undefined ? {} : { label }
 }
 
 function printKey(created: { streamKey: string }, { json }: Options): void {

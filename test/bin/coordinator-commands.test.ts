@@ -1,117 +1,113 @@
-// `channel` and `key` against an HTTP server that answers as the coordinator's API does.
+// `channel` and `key` against a real coordinator.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { text } from 'node:stream/consumers'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { silentLogger } from '../../common/log.ts'
+import type { RunningRole } from '../../common/role-process.ts'
+import { loadConfig } from '../../config/load.ts'
+import { startCoordinator } from '../../coordinator/coordinator-node.ts'
 import { nearcast } from './command.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'nearcast-bin-'))
 const token = `nct_${'t'.repeat(32)}`
-const key = `nc_${'k'.repeat(32)}`
-const requests: { line: string; bearer: string | undefined; body: unknown }[] = []
-let server: Server
+const tokenFile = path.join(folder, 'admin-token')
+let coordinator: RunningRole
 let url: string
 
-const keys = [
-  { id: 'k1', label: 'old', createdAt: '2026-01-01', expiresAt: null, revokedAt: null },
-  { id: 'k2', label: null, createdAt: '2026-01-02', expiresAt: null, revokedAt: '2026-01-03' },
-]
-const channel = { liveId: 'demo', name: 'Demo', topic: null, record: true }
-const answers: Record<string, [number, unknown]> = {
-  'POST /api/v1/channels': [201, { ...channel, streamKey: key }],
-  'GET /api/v1/channels': [200, { channels: [channel] }],
-  'DELETE /api/v1/channels/demo': [204, undefined],
-  'GET /api/v1/channels/demo/keys': [200, { keys }],
-  'POST /api/v1/channels/demo/keys': [201, { id: 'k3', streamKey: key }],
-  'DELETE /api/v1/channels/demo/keys/k1': [204, undefined],
-}
-
 beforeAll(async () => {
-  server = createServer(async (req, res) => {
-    const line = `${req.method} ${req.url}`
-    const body = await text(req)
-    const bearer = req.headers.authorization
-    requests.push({ line, bearer, body: body && JSON.parse(body) })
-    const missing = { title: 'Not Found', detail: 'There is no such channel.' }
-    const denied = { title: 'Unauthorized', detail: 'The token is not known.' }
-    const [status, answer] =
-      bearer === `Bearer ${token}` ? (answers[line] ?? [404, missing]) : [401, denied]
-    res.writeHead(status, { 'content-type': 'application/json' })
-    res.end(answer === undefined ? undefined : JSON.stringify(answer))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  url = `http://127.0.0.1:${(server.address() as { port: number }).port}`
-  writeFileSync(path.join(folder, 'token'), `${token}\n`)
+  writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 })
+  const file = path.join(folder, 'coordinator.yaml')
   writeFileSync(
-    path.join(folder, 'ready.json'),
-    JSON.stringify({ coordinator: { url, adminToken: token, pid: 1 } }),
+    file,
+    `role: coordinator
+node: { id: co-1 }
+dataDir: .
+cluster: { secret: ${'x'.repeat(40)} }
+listen: { port: 0 }
+admin: { port: 0 }
+`,
   )
+  const config = loadConfig(file, { role: 'coordinator', env: {} })
+  coordinator = await startCoordinator(config, silentLogger)
+  url = String(coordinator.endpoints.url)
+  const facts = { coordinator: { url, adminToken: token, pid: process.pid } }
+  writeFileSync(path.join(folder, 'ready.json'), JSON.stringify(facts))
 })
-afterAll(() => {
-  server.closeAllConnections()
-  server.close()
+afterAll(async () => {
+  await coordinator[Symbol.asyncDispose]()
   rmSync(folder, { recursive: true, force: true })
 })
-beforeEach(() => {
-  requests.length = 0
-})
 
-const access = () => ['--url', url, '--token-file', path.join(folder, 'token')]
+const access = () => ['--url', url, '--token-file', tokenFile]
+const run = (...args: string[]) => nearcast([...args, ...access()])
+const keysOf = async (liveId: string) =>
+  JSON.parse((await run('key', 'list', liveId, '--json')).stdout)
 
 describe('channel', () => {
-  test('create sends what was given and prints live id and key', async () => {
-    const { code, stdout } = await nearcast([
-      ...['channel', 'create', 'demo', '--name', 'Demo', '--no-record'],
-      ...access(),
-    ])
-    expect(code).toBe(0)
-    expect(stdout).toBe(`live id     demo\nstream key  ${key}\n`)
-    expect(requests).toEqual([
-      {
-        line: 'POST /api/v1/channels',
-        bearer: `Bearer ${token}`,
-        body: { liveId: 'demo', name: 'Demo', record: false },
-      },
-    ])
+  test('create prints live id and key, list shows the channel, delete takes it away', async () => {
+    const created = await run('channel', 'create', 'first', '--name', 'First', '--no-record')
+    expect(created.code).toBe(0)
+    expect(created.stdout).toMatch(/^live id {5}first\nstream key {2}nc_[A-Za-z0-9_-]{32}\n$/)
+    const table = await run('channel', 'list')
+    expect(table.stdout).toMatch(
+      /^LIVE ID +NAME +TOPIC +RECORD +NOW\nfirst +First +- +off +offline\n/,
+    )
+    const [first] = JSON.parse((await run('channel', 'list', '--json')).stdout)
+    expect(first).toMatchObject({ liveId: 'first', record: false })
+    expect((await run('channel', 'delete', 'first')).code).toBe(0)
+    expect(JSON.parse((await run('channel', 'list', '--json')).stdout)).toEqual([])
   })
 
-  test('list prints a table, or JSON', async () => {
-    const table = await nearcast(['channel', 'list', ...access()])
-    expect(table.stdout).toBe('LIVE ID  NAME  TOPIC  RECORD\ndemo     Demo  -      on\n')
-    const json = await nearcast(['channel', 'list', '--json', ...access()])
-    expect(JSON.parse(json.stdout)).toEqual([channel])
+  test('create without a live id gets one', async () => {
+    const { stdout } = await run('channel', 'create', '--json')
+    const { liveId, streamKey } = JSON.parse(stdout)
+    expect(liveId).toMatch(/^[a-z0-9][a-z0-9_-]{0,62}$/)
+    expect(streamKey).toMatch(/^nc_/)
   })
 
-  test('delete asks for nothing', async () => {
-    const { code } = await nearcast(['channel', 'delete', 'demo', ...access()])
-    expect(code).toBe(0)
-    expect(requests.map(({ line }) => line)).toEqual(['DELETE /api/v1/channels/demo'])
+  test('a live id that is taken or wrong is refused in the words of the API', async () => {
+    await run('channel', 'create', 'twice')
+    const again = await run('channel', 'create', 'twice')
+    expect([again.code, again.stdout]).toEqual([1, ''])
+    expect(again.stderr).toContain('There is a channel "twice" already.')
+    const wrong = await run('channel', 'create', 'No Spaces')
+    expect([wrong.code, wrong.stdout]).toEqual([1, ''])
+    expect(wrong.stderr).toContain('liveId')
   })
 })
 
 describe('key', () => {
-  test('list never shows a key', async () => {
-    const { stdout } = await nearcast(['key', 'list', 'demo', ...access()])
-    expect(stdout).toContain('k1  old    2026-01-01  -        -')
-    expect(stdout).toContain('k2  -      2026-01-02  -        2026-01-03')
+  test('create adds a key; list never shows it', async () => {
+    await run('channel', 'create', 'keys')
+    const { code, stdout } = await run('key', 'create', 'keys', '--label', 'second encoder')
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^nc_[A-Za-z0-9_-]{32}\n$/)])
+    const listed = await run('key', 'list', 'keys')
+    expect(listed.stdout).toContain('second encoder')
+    expect(listed.stdout).not.toContain(stdout.trim())
+    expect(await keysOf('keys')).toHaveLength(2)
   })
 
-  test('rotate makes the new key before it revokes the valid ones', async () => {
-    const { stdout } = await nearcast(['key', 'rotate', 'demo', '--label', 'obs', ...access()])
-    expect(stdout).toBe(`${key}\n`)
-    expect(requests.map(({ line, body }) => [line, body])).toEqual([
-      ['GET /api/v1/channels/demo/keys', ''],
-      ['POST /api/v1/channels/demo/keys', { label: 'obs' }],
-      ['DELETE /api/v1/channels/demo/keys/k1', ''],
-    ])
+  test('rotate leaves exactly the new key valid', async () => {
+    await run('channel', 'create', 'rotated')
+    await run('key', 'create', 'rotated')
+    const { stdout, stderr } = await run('key', 'rotate', 'rotated', '--label', 'new')
+    expect(stdout).toMatch(/^nc_/)
+    expect(stderr).toBe('2 other key(s) revoked\n')
+    const valid = (await keysOf('rotated')).filter((key: { revokedAt: unknown }) => !key.revokedAt)
+    expect(valid).toMatchObject([{ label: 'new' }])
   })
 
   test('revoke takes one key away', async () => {
-    const { code } = await nearcast(['key', 'revoke', 'demo', 'k1', ...access()])
-    expect(code).toBe(0)
-    expect(requests.map(({ line }) => line)).toEqual(['DELETE /api/v1/channels/demo/keys/k1'])
+    await run('channel', 'create', 'revoked')
+    const [{ id }] = await keysOf('revoked')
+    expect((await run('key', 'revoke', 'revoked', id)).code).toBe(0)
+    expect(await keysOf('revoked')).toMatchObject([{ id, revokedAt: expect.any(String) }])
+  })
+
+  test('of a channel that is not there is an error', async () => {
+    const { code, stderr } = await run('key', 'list', 'nobody')
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^nearcast: .*nobody.*\n$/)])
   })
 })
 
@@ -134,17 +130,10 @@ describe('where the coordinator is', () => {
     )
   })
 
-  test('is told apart from a coordinator that says no or is not there', async () => {
-    const missing = await nearcast(['key', 'list', 'nobody', ...access()])
-    expect([missing.code, missing.stderr]).toEqual([
-      1,
-      'nearcast: Not Found: There is no such channel.\n',
-    ])
+  test('is told apart from one that does not know the token or is not there', async () => {
     const denied = await nearcast(['channel', 'list', '--url', url, '--token', 'wrong-token-value'])
-    expect([denied.code, denied.stderr]).toEqual([
-      1,
-      'nearcast: Unauthorized: The token is not known.\n',
-    ])
+    expect([denied.code, denied.stdout]).toEqual([1, ''])
+    expect(denied.stderr).toMatch(/^nearcast: Unauthorized: /)
     const away = await nearcast(['channel', 'list', '--url', 'http://127.0.0.1:1', '--token', 'x'])
     expect(away.code).toBe(1)
     expect(away.stderr).toContain('the coordinator at http://127.0.0.1:1 does not answer')
