@@ -1,6 +1,7 @@
-// Numbers for people: rates, sizes, durations and times, in the reader's language.
+// Numbers for people: rates, sizes, durations and times, in the reader's language. Number and unit stay on one line.
 import type { Language } from './translate.ts'
 
+const space = '\u00a0'
 const steps = ['', 'k', 'M', 'G', 'T'] as const
 
 function scale(value: number, base: number): { value: number; step: (typeof steps)[number] } {
@@ -21,12 +22,12 @@ function threeFigures(value: number, language: Language): string {
 
 export function formatBitrate(bitsPerSecond: number, language: Language): string {
   const { value, step } = scale(bitsPerSecond, 1000)
-  return `${threeFigures(value, language)} ${step}b/s`
+  return `${threeFigures(value, language)}${space}${step}b/s`
 }
 
 export function formatBytes(bytes: number, language: Language): string {
   const { value, step } = scale(bytes, 1024)
-  return `${threeFigures(value, language)} ${step === '' ? 'B' : `${step.toUpperCase()}iB`}`
+  return `${threeFigures(value, language)}${space}${step === '' ? 'B' : `${step.toUpperCase()}iB`}`
 }
 
 export function formatSeconds(seconds: number, language: Language): string {
@@ -35,7 +36,7 @@ export function formatSeconds(seconds: number, language: Language): string {
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,
   })
-  return `${number.format(seconds)} s`
+  return `${number.format(seconds)}${space}s`
 }
 
 /** Clock face of a duration: 0:07, 12:31, 1:02:03. */

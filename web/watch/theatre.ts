@@ -62,6 +62,7 @@ export interface TheatreOptions {
 }
 
 export const sampleMs = 250
+const endToleranceSeconds = 0.5
 
 export class Theatre {
   readonly view: Store<TheatreView>
@@ -248,6 +249,9 @@ export class Theatre {
     if (video && this.#engine) {
       const isIdle = video.paused || video.seeking || video.ended
       const hasMoved = this.#monitor.sample({ at, currentTime: video.currentTime, isIdle })
+      // Tracks of unlike length can leave a picture that stands a blink before its end for good.
+      const isAtEnd = video.duration - video.currentTime < endToleranceSeconds
+      if (this.isReplay && this.#monitor.isStalled && isAtEnd) this.#replay.stopped ??= 'ended'
       if (hasMoved && !this.isReplay) {
         this.#session = advance(this.#session, { type: 'progress', at })
       }

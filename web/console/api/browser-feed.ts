@@ -17,7 +17,7 @@ export function browserFeed(client: ApiClient, token: string, onSignedOut: () =>
       const isEvents = response.headers.get('content-type')?.startsWith('text/event-stream')
       if (!isEvents || !response.body)
         throw new ApiError(response.status, 'unexpected', 'no events')
-      return texts(response.body)
+      return pieces(response.body)
     },
     async ask() {
       const [nodes, streams] = await Promise.all([client.nodes(), client.streams()])
@@ -26,14 +26,14 @@ export function browserFeed(client: ApiClient, token: string, onSignedOut: () =>
   })
 }
 
-async function* texts(body: ReadableStream<Uint8Array>): AsyncIterable<string> {
+/** Not every browser iterates over a body by itself. */
+async function* pieces(body: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
   const reader = body.getReader()
-  const decoder = new TextDecoder()
   try {
     for (;;) {
       const { done, value } = await reader.read()
       if (done) return
-      yield decoder.decode(value, { stream: true })
+      yield value
     }
   } finally {
     reader.cancel().catch(() => {})

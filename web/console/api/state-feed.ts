@@ -1,9 +1,9 @@
 // Keeps the cluster's state current: one event stream, read by fetch because EventSource sends no bearer;
 // while that cannot be had, plain questions every few seconds.
 import { type Clock, delay, type Timer } from '../../../common/clock.ts'
+import { EventStreamParser } from '../../../common/cluster/event-stream.ts'
 import { Store } from '../../common/store.ts'
 import { ApiError } from './client.ts'
-import { EventParser } from './event-parser.ts'
 import type { ClusterState } from './shapes.ts'
 
 export type Connection = 'connecting' | 'live' | 'polling' | 'lost'
@@ -16,7 +16,7 @@ export interface FeedView {
 export interface StateFeedOptions {
   clock: Clock
   /** Opens the event stream; rejects with an ApiError where there is none. */
-  open(signal: AbortSignal): Promise<AsyncIterable<string>>
+  open(signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
   /** The same state by plain requests. */
   ask(): Promise<ClusterState>
   onSignedOut(): void
@@ -73,10 +73,12 @@ export class StateFeed {
     let hadState = false
     try {
       heard()
-      const parser = new EventParser()
-      for await (const text of await open(signal)) {
+      const parser = new EventStreamParser()
+      for await (const piece of await open(signal)) {
         heard()
-        for (const { event, data } of parser.push(text)) {
+        const events = parser.push(piece)
+        if (!events) throw new RangeError('an event without end')
+        for (const { event, data } of events) {
           if (event !== 'state') continue
           this.view.set({ connection: 'live', state: JSON.parse(data) as ClusterState })
           hadState = true

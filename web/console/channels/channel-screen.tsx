@@ -46,10 +46,14 @@ export function ChannelScreen({ liveId }: { liveId: string }) {
             </div>
           </div>
           <div class="channel-panels">
-            <ObsPanel liveId={liveId} />
-            <KeysPanel liveId={liveId} />
-            <SettingsForm channel={channel.value} onSaved={channel.replace} />
-            <RecordingsPanel liveId={liveId} />
+            <div>
+              <ObsPanel liveId={liveId} />
+              <RecordingsPanel liveId={liveId} />
+            </div>
+            <div>
+              <KeysPanel liveId={liveId} />
+              <SettingsForm channel={channel.value} onSaved={channel.replace} />
+            </div>
           </div>
           <p class="farewell">
             <button type="button" class="button danger" onClick={() => setDeleting(true)}>

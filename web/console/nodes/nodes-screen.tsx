@@ -81,8 +81,8 @@ function NodeRow({ node }: { node: ClusterNode }) {
       <td data-label={t('node.region')}>{region ?? t('value.none')}</td>
       <td data-label={t('node.cpu')}>
         <span class="meter-cell">
+          <span class="figure">{formatPercent(load.cpu, language)}</span>
           <meter min={0} max={1} high={0.85} optimum={0} value={Math.min(1, load.cpu)} />
-          {formatPercent(load.cpu, language)}
         </span>
       </td>
       <td data-label={t('node.memory')}>{formatBytes(load.memoryBytes, language)}</td>

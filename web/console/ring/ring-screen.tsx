@@ -121,8 +121,10 @@ function ShareTable({ ring }: { ring: RingState }) {
             <td data-label={t('ring.streams')}>{streams}</td>
             <td data-label={t('ring.fill')}>
               <span class="meter-cell">
+                <span class="figure">
+                  {cap > 0 ? formatPercent(load / cap, language) : t('value.none')}
+                </span>
                 <meter min={0} max={1} value={cap > 0 ? Math.min(1, load / cap) : 0} />
-                {cap > 0 ? formatPercent(load / cap, language) : t('value.none')}
               </span>
             </td>
           </tr>
