@@ -101,13 +101,13 @@ describe('who may import whom', () => {
     ).toEqual([])
   })
 
-  test('web: itself, the contract and the clock', () => {
+  test('web: itself, the contract, the clock and the event stream reader', () => {
     expect(
       broken(
         (one) =>
           areaOf(one.from) === 'web' &&
           isLocal(one) &&
-          !/^(web\/|common\/contract\/|common\/clock\.ts$)/.test(one.to),
+          !/^(web\/|common\/contract\/|common\/(clock|cluster\/event-stream)\.ts$)/.test(one.to),
       ),
     ).toEqual([])
   })
