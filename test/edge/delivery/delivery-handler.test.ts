@@ -23,7 +23,6 @@ const pages = new StaticPages(
 )
 
 class Edge implements AsyncDisposable {
-  readonly clock = new FakeClock()
   readonly gateway: ScriptedOrigin
   readonly delivery: DeliveryHandler
   readonly #listeners: Listeners
