@@ -60,7 +60,10 @@ export async function openDoor(options: DoorOptions = {}): Promise<TestDoor> {
     clock: systemClock,
     log: logged.log,
   })
-  const address = await door.start()
+  const address = await door.start().catch(async (err) => {
+    await rm(dir, { recursive: true })
+    throw err
+  })
   const caFile = join(dir, 'ca', 'ca.pem')
   return {
     door,
