@@ -4,50 +4,54 @@ import { Command, CommanderError } from 'commander'
 import { messageOf } from '../common/errors.ts'
 import { version } from '../common/version.ts'
 import { ConfigError, configExitCode } from '../config/config-error.ts'
-import { register as registerCa } from './commands/ca.ts'
-import { register as registerChannel } from './commands/channel.ts'
-import { register as registerCheck } from './commands/check.ts'
-import { register as registerConfig } from './commands/config.ts'
-import { register as registerDoctor } from './commands/doctor.ts'
-import { register as registerKey } from './commands/key.ts'
-import { register as registerPublish } from './commands/publish.ts'
-import { register as registerRoles } from './commands/roles.ts'
-import { register as registerUp } from './commands/up.ts'
-import { register as registerVersion } from './commands/version.ts'
 
-export const failureExitCode = 1
-export const usageExitCode = 2
+const failureExitCode = 1
+const usageExitCode = 2
 
-export function buildProgram(): Command {
+type CommandModule = { register(program: Command): void }
+
+const roles = () => import('./commands/roles.ts')
+
+// In the order of the help. Only the command that is asked for is loaded: none waits for the code of the others.
+const commands: Record<string, () => Promise<CommandModule>> = {
+  up: () => import('./commands/up.ts'),
+  edge: roles,
+  gateway: roles,
+  transcoder: roles,
+  coordinator: roles,
+  check: () => import('./commands/check.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  config: () => import('./commands/config.ts'),
+  channel: () => import('./commands/channel.ts'),
+  key: () => import('./commands/key.ts'),
+  publish: () => import('./commands/publish.ts'),
+  ca: () => import('./commands/ca.ts'),
+  version: () => import('./commands/version.ts'),
+}
+
+async function buildProgram(name: string | undefined): Promise<Command> {
   const program = new Command('nearcast')
     .description('Live video: publish to the nearest POP, watch from the nearest POP.')
     .version(version, '-V, --version', 'print the version')
     .exitOverride()
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', '\nExit codes: 0 ok, 1 failure, 2 usage, 78 bad configuration.')
-  registerUp(program)
-  registerRoles(program)
-  registerCheck(program)
-  registerDoctor(program)
-  registerConfig(program)
-  registerChannel(program)
-  registerKey(program)
-  registerCa(program)
-  registerPublish(program)
-  registerVersion(program)
+  const isKnown = name !== undefined && Object.hasOwn(commands, name)
+  const loaders = isKnown ? [commands[name]!] : new Set(Object.values(commands))
+  for (const load of loaders) (await load()).register(program)
   return program
 }
 
 /** Runs one command line and answers the exit code; everything that goes wrong is a line on standard error. */
 export async function run(argv: readonly string[]): Promise<number> {
   try {
-    await buildProgram().parseAsync(argv)
+    const program = await buildProgram(argv[2])
+    await program.parseAsync(argv)
     return Number(process.exitCode ?? 0)
   } catch (err) {
     if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : usageExitCode
-    process.stderr.write(
-      err instanceof ConfigError ? `${err.message}\n` : `nearcast: ${messageOf(err)}\n`,
-    )
-    return err instanceof ConfigError ? configExitCode : failureExitCode
+    const isConfig = err instanceof ConfigError
+    process.stderr.write(isConfig ? `${err.message}\n` : `nearcast: ${messageOf(err)}\n`)
+    return isConfig ? configExitCode : failureExitCode
   }
 }
