@@ -55,12 +55,15 @@ export class ApiClient {
       })
     } catch (err) {
       const cause = err instanceof Error && err.cause ? err.cause : err
-      throw new ServiceError(`the coordinator at ${this.#url} does not answer: ${messageOf(cause)}`, {
-        code: 'coordinator-away',
-        source: 'upstream',
-        retryable: true,
-        cause: err,
-      })
+      throw new ServiceError(
+        `the coordinator at ${this.#url} does not answer: ${messageOf(cause)}`,
+        {
+          code: 'coordinator-away',
+          source: 'upstream',
+          retryable: true,
+          cause: err,
+        },
+      )
     }
     if (response.ok) return response
     throw new ServiceError(await problemText(response), {

@@ -191,11 +191,7 @@ export class Coordinator implements AsyncDisposable {
   #selfInfo(): NodeInfo | undefined {
     if (!this.self) return undefined
     const { url, admin } = this.self
-    const {
-      viewers: _viewers,
-      relayed: _relayed,
-      ...info
-    } = this.#heartbeat.beat({
+    const { viewers: _viewers, ...info } = this.#heartbeat.beat({
       urls: { [url.startsWith('https') ? 'https' : 'http']: url, admin },
       draining: this.#closing.signal.aborted,
       streams: this.#leases.length,

@@ -141,7 +141,7 @@ export class Membership {
 
   #put(id: string, heartbeat: Heartbeat): void {
     const before = this.#members.get(id)
-    const { viewers: _viewers, relayed: _relayed, ...info } = heartbeat
+    const { viewers: _viewers, ...info } = heartbeat
     const isSame = before?.heartbeat.instance === heartbeat.instance
     this.#departed.delete(id)
     this.#members.set(id, {
@@ -175,6 +175,6 @@ export class Membership {
 
 /** What others act upon: everything but load figures. */
 function standingOf(heartbeat: Heartbeat): string {
-  const { load: _load, viewers: _viewers, relayed: _relayed, ...standing } = heartbeat
+  const { load: _load, viewers: _viewers, ...standing } = heartbeat
   return JSON.stringify(standing)
 }

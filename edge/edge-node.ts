@@ -27,8 +27,17 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
   const clock = systemClock
   const { id } = config.node
   const metrics = new Metrics('edge', id, version)
-  const auth = createClusterAuth(config.cluster.secret, clock)
-  const nodeToken = () => auth.issueNodeToken(id, 'edge')
+  const nodeToken = () => coordinator.nodeToken()
+  const coordinator = stack.use(
+    new CoordinatorClient({
+      url: config.cluster.coordinator,
+      auth: createClusterAuth(config.cluster.secret, clock),
+      nodeId: id,
+      role: 'edge',
+      log,
+      clock,
+    }),
+  )
   const gateways = new GatewayPicker({ clock, allowPlain: config.upstream.allowPlain })
   const ingest = new PublishIngest({
     popId: id,
@@ -69,16 +78,6 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
   stack.use(ingest)
 
   const self = new NodeHeartbeat('edge', config.node, clock)
-  const coordinator = stack.use(
-    new CoordinatorClient({
-      url: config.cluster.coordinator,
-      auth,
-      nodeId: id,
-      role: 'edge',
-      log,
-      clock,
-    }),
-  )
   const membership = new MembershipAgent({
     client: coordinator,
     clock,
@@ -100,6 +99,10 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
     draining = true
     return membership.beat()
   }
+  const reload = async () => {
+    await door.reload()
+    delivery.setPages(await StaticPages.load(watchPages))
+  }
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,
@@ -117,7 +120,7 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
           detail: gateways.problem ?? 'reachable',
         },
       ],
-      reload: () => door.reload(),
+      reload,
       drain,
       draining: () => draining,
       purge: (prefix) => delivery.purge(prefix),
@@ -130,7 +133,7 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
   const owned = stack.move()
   return {
     endpoints: { id, ...urls },
-    reload: () => door.reload(),
+    reload,
     async [Symbol.asyncDispose]() {
       await drain()
       await owned.disposeAsync()

@@ -146,7 +146,7 @@ export class CoordinatorClient implements AsyncDisposable {
   ): Promise<{ body: HttpResponse['body'] } | { error: string }> {
     try {
       const response = await this.#http.request(`${this.#base}/events`, {
-        headers: { authorization: await this.#bearer(), accept: 'text/event-stream' },
+        headers: { authorization: `Bearer ${await this.nodeToken()}`, accept: 'text/event-stream' },
         signal,
         bodyTimeoutMs: 0,
       })
@@ -175,7 +175,7 @@ export class CoordinatorClient implements AsyncDisposable {
       const response = await this.#http.request(this.#base + path, {
         method,
         headers: {
-          authorization: await this.#bearer(),
+          authorization: `Bearer ${await this.nodeToken()}`,
           ...(body && { 'content-type': 'application/json' }),
         },
         ...(body && { body: JSON.stringify(body) }),
@@ -193,13 +193,14 @@ export class CoordinatorClient implements AsyncDisposable {
     }
   }
 
-  async #bearer(): Promise<string> {
+  /** Proof of who this node is, also for other nodes; signed anew every 30 s. */
+  async nodeToken(): Promise<string> {
     const now = this.#clock.monotonic()
     if (!this.#token || now >= this.#token.reuseUntil) {
       const value = await this.#auth.issueNodeToken(this.nodeId, this.role)
       this.#token = { value, reuseUntil: now + tokenReuseMs }
     }
-    return `Bearer ${this.#token.value}`
+    return this.#token.value
   }
 }
 

@@ -21,7 +21,6 @@ export interface HeartbeatParts {
   bytesOut: number
   cost?: number
   viewers?: Heartbeat['viewers']
-  relayed?: Heartbeat['relayed']
 }
 
 export class NodeHeartbeat {
@@ -61,7 +60,6 @@ export class NodeHeartbeat {
         viewers: viewers.reduce((sum, { current }) => sum + current, 0),
       },
       viewers,
-      relayed: parts.relayed ?? [],
     }
   }
 

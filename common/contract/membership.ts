@@ -40,9 +40,6 @@ export const viewerCountSchema = z.object({
 })
 export type ViewerCount = z.infer<typeof viewerCountSchema>
 
-/** A stream that an edge or a gateway relays now: how the coordinator knows the path of each stream. */
-export const relayedStreamSchema = z.object({ liveId: z.string(), nonce: z.string() })
-
 /** Body of `PUT /internal/v1/nodes/{id}`, sent every 2 s; a node is gone after 3 missed ones. */
 export const heartbeatSchema = z.object({
   role: roleSchema,
@@ -59,7 +56,6 @@ export const heartbeatSchema = z.object({
   urls: nodeUrlsSchema,
   load: nodeLoadSchema,
   viewers: z.array(viewerCountSchema),
-  relayed: z.array(relayedStreamSchema),
 })
 export type Heartbeat = z.infer<typeof heartbeatSchema>
 
@@ -72,9 +68,7 @@ export const heartbeatAnswerSchema = z.object({
 })
 export type HeartbeatAnswer = z.infer<typeof heartbeatAnswerSchema>
 
-export const nodeInfoSchema = heartbeatSchema
-  .omit({ viewers: true, relayed: true })
-  .extend({ id: nodeIdSchema })
+export const nodeInfoSchema = heartbeatSchema.omit({ viewers: true }).extend({ id: nodeIdSchema })
 export type NodeInfo = z.infer<typeof nodeInfoSchema>
 
 /** Where a live id is served from now. */

@@ -18,8 +18,6 @@ export const publishRequestSchema = z.object({
   clientAddress: z.string(),
   /** Names this one connection of the publisher, made by the relay that owns it. */
   nonce: z.string().regex(/^[A-Za-z0-9_-]{16,64}$/),
-  /** What the ring of the gateway's snapshot answers; the lease decides. */
-  candidate: nodeIdSchema.nullable(),
 })
 export type PublishRequest = z.infer<typeof publishRequestSchema>
 

@@ -30,7 +30,7 @@ export function readCommand(message: RtmpMessage): Parsed<Command> {
   return {
     value: {
       name,
-      transactionId: typeof transactionId === 'number' ? transactionId : 0,
+      transactionId: Number.isFinite(transactionId) ? (transactionId as number) : 0,
       object: isAmfObject(object) ? object : null,
       arguments: rest,
     },

@@ -193,6 +193,8 @@ export class RtmpServerSession {
   #answer(command: Command, value: AmfValue): RtmpError | undefined {
     const error = this.#link.spendAnswer()
     if (error) return error
+    // RTMP 1.0 §7.2.1.2: transaction 0 expects no answer.
+    if (command.transactionId === 0) return undefined
     this.#link.sendCommand(0, '_result', command.transactionId, null, value)
     return undefined
   }

@@ -51,7 +51,6 @@ export async function startGateway(
         streams: ingest.streams,
         bytesIn: ingest.bytesIn,
         bytesOut: shield.bytesOut,
-        relayed: ingest.relayed,
       }),
   })
   const shield = stack.use(
@@ -60,7 +59,7 @@ export async function startGateway(
       cache: config.cache,
       snapshot: () => membership.snapshot,
       coordinator,
-      authorize: () => auth.issueNodeToken(id, 'gateway'),
+      authorize: () => coordinator.nodeToken(),
       clock,
       log,
       metrics,

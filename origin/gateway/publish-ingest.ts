@@ -25,7 +25,6 @@ export interface GatewayIngestOptions {
   gatewayId: string
   config: Pick<GatewayConfig, 'ingest'>
   coordinator: Pick<CoordinatorClient, 'publish'>
-  /** What the ring of the last snapshot answers for a live id; null when it is not known yet. */
   clock: Clock
   log: Logger
   metrics: IngestMetrics
@@ -38,17 +37,11 @@ export class GatewayIngest implements AsyncDisposable {
   readonly #options: GatewayIngestOptions
   readonly #verdicts: RefusalMemory
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
-  readonly #live = new Map<string, string>()
   #bytesIn = 0
 
   constructor(options: GatewayIngestOptions) {
     this.#options = options
     this.#verdicts = new RefusalMemory(options.clock, refusalMemoryMs)
-  }
-
-  /** Streams that this gateway is home of, for the heartbeat. */
-  get relayed(): { liveId: string; nonce: string }[] {
-    return [...this.#live].map(([nonce, liveId]) => ({ liveId, nonce }))
   }
 
   get streams(): number {
@@ -86,7 +79,6 @@ export class GatewayIngest implements AsyncDisposable {
           )
           return { refused: refusal('no-transcoder') }
         }
-        if ('started' in outcome) this.#live.set(nonce, placed.granted.liveId)
         return outcome
       },
       onRefused: (refused, stage) => {
@@ -104,7 +96,6 @@ export class GatewayIngest implements AsyncDisposable {
     })
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
-      this.#live.delete(nonce)
       metrics.ended(end.wasLive, end.bytesIn)
       log.info({ reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }, 'left')
     })
@@ -120,7 +111,6 @@ export class GatewayIngest implements AsyncDisposable {
       gateway: this.#options.gatewayId,
       pop: publisher.pop,
       clientAddress: publisher.clientAddress,
-      candidate: null,
     })
   }
 

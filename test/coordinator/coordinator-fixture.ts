@@ -185,7 +185,6 @@ export class FakeNode {
         bitsOutPerSecond: 0,
       },
       viewers: [],
-      relayed: [],
       ...this.settings,
     }
   }
@@ -212,7 +211,6 @@ export class FakeNode {
       pop,
       clientAddress: '192.0.2.7',
       nonce: randomBytes(16).toString('base64url'),
-      candidate: null,
     })
     return body
   }

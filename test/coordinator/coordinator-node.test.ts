@@ -163,5 +163,4 @@ const heartbeat = {
     bitsOutPerSecond: 0,
   },
   viewers: [],
-  relayed: [],
 }

@@ -37,7 +37,7 @@ describe.each(['SIGTERM', 'SIGKILL'] as const)('%s', (signal) => {
     )
     // What was killed comes back; what was told to stop stays down.
     if (signal === 'SIGKILL') await until('a new process', () => pidOf(cluster, role) !== pid)
-    else expect(cluster.output).toContain('was stopped and stays down')
+    else await until('a word of it', () => cluster.output.includes('was stopped and stays down'))
   })
 })
 

@@ -115,7 +115,6 @@ export class TranscoderRig implements AsyncDisposable {
       pop: null,
       clientAddress: '127.0.0.1',
       nonce,
-      candidate: 'tc-1',
     })
     if ('refused' in answer) throw new Error(`refused: ${answer.refused.code}`)
     return { ...answer.granted, nonce, streamName: `${nonce}?ticket=${answer.granted.ticket}` }

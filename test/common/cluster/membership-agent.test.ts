@@ -164,7 +164,6 @@ test('a client whose coordinator is away answers values', async () => {
       pop: null,
       clientAddress: '::1',
       nonce: 'n'.repeat(16),
-      candidate: null,
     }),
   ).toMatchObject({ refused: { code: 'coordinator-away' } })
   expect(await client.releaseLease('demo', { ...lease, reason: 'stopped' })).toMatchObject({
