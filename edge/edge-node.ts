@@ -26,6 +26,7 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  let draining = false
   const metrics = new Metrics('edge', id, version)
   const nodeToken = () => coordinator.nodeToken()
   const coordinator = stack.use(
@@ -94,7 +95,6 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
       }),
   })
   membership.onSnapshot((snapshot) => gateways.update(snapshot))
-  let draining = false
   const drain = () => {
     draining = true
     return membership.beat()
