@@ -12,7 +12,6 @@ import type { Server } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { type Context, Hono, type Next } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -111,7 +110,6 @@ export function adminApp(options: AdminListenerOptions): Hono {
     return c.text(ready ? 'ok\n' : draining ? 'draining\n' : 'not ready\n', status)
   })
 
-  app.use(bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.text('Body too large.\n', 413) }))
   app.on('POST', ['/reload', '/drain', '/purge'], async (c, next) => {
     // A browser sends Origin with every cross-site POST; nothing else does.
     if (c.req.header('origin') !== undefined) {
@@ -146,8 +144,8 @@ export function adminApp(options: AdminListenerOptions): Hono {
 
   app.post('/purge', async (c) => {
     if (!options.purge) return c.json({ error: 'this node has no cache' }, 404)
-    const body: unknown = await c.req.json().catch(() => undefined)
-    const prefix = (body as { prefix?: unknown } | undefined)?.prefix
+    const body = parseJson(await readBounded(c.req.raw.body))
+    const prefix = (body as { prefix?: unknown } | null | undefined)?.prefix
     if (typeof prefix !== 'string' || !prefix.startsWith('/')) {
       return c.json({ error: 'expected a body such as {"prefix": "/live/demo/"}' }, 400)
     }
@@ -167,6 +165,26 @@ export function adminApp(options: AdminListenerOptions): Hono {
     return c.text('Failed; the log has the reason.\n', 500)
   })
   return app
+}
+
+/** The body as text; undefined when it is larger than any request here needs. */
+async function readBounded(body: ReadableStream<Uint8Array> | null): Promise<string | undefined> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of body ?? []) {
+    bytes += piece.length
+    if (bytes > maxBodyBytes) return undefined
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '')
+  } catch {
+    return undefined
+  }
 }
 
 const loopback = new BlockList()

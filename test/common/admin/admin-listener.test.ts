@@ -35,6 +35,30 @@ describe('admin listener', () => {
     expect(text).toContain('process_resident_memory_bytes')
   })
 
+  test('obeys POSTs over a real socket, with and without a body', async () => {
+    const done: string[] = []
+    await using admin = await startAdminListener(
+      options({
+        reload: async () => void done.push('reload'),
+        drain: () => void done.push('drain'),
+        purge: (prefix) => done.push(prefix),
+      }),
+    )
+    const post = (path: string, body?: string | ReadableStream) =>
+      fetch(`${admin.url}${path}`, {
+        method: 'POST',
+        ...(body !== undefined && { body, duplex: 'half' as const }),
+      })
+    expect((await post('/reload')).status).toBe(200)
+    expect((await post('/reload', 'ignored')).status).toBe(200)
+    expect(await (await post('/purge', '{"prefix":"/live/a/"}')).json()).toEqual({ purged: 3 })
+    const streamed = new Blob(['{"prefix":', '"/live/b/"}']).stream()
+    expect(await (await post('/purge', streamed)).json()).toEqual({ purged: 4 })
+    expect((await post('/purge', `{"prefix":"/${'x'.repeat(20_000)}"}`)).status).toBe(400)
+    expect((await post('/drain')).status).toBe(200)
+    expect(done).toEqual(['reload', 'reload', '/live/a/', '/live/b/', 'drain'])
+  })
+
   test('refuses connections once disposed', async () => {
     const admin = await startAdminListener(options())
     await fetch(`${admin.url}/livez`)
