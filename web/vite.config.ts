@@ -1,6 +1,9 @@
 // Builds both sites at once: `vite build web` writes dist/watch and dist/console, each a folder whose
 // index.html names its assets as /assets/….
-import { resolve } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { brotliCompress, constants, gzip } from 'node:zlib'
 import { type BuildEnvironmentOptions, defineConfig, type Plugin } from 'vite'
 
 const root = import.meta.dirname
@@ -32,12 +35,30 @@ const pageAtRoot: Plugin = {
   },
 }
 
+const compressible = /\.(html|js|css|svg)$/
+// Two below the best: a tenth of its time for some 3 % more bytes, and `npm start` waits for this build.
+const brotliQuality = 9
+
+/** Twins for servers that answer with a coding but do not compress while they serve. */
+const compressedTwins: Plugin = {
+  name: 'nearcast:compressed-twins',
+  async writeBundle({ dir }, bundle) {
+    const files = Object.values(bundle).map(({ fileName }) => join(dir!, fileName))
+    for (const file of files.filter((name) => compressible.test(name))) {
+      const body = await readFile(file)
+      const params = { [constants.BROTLI_PARAM_QUALITY]: brotliQuality }
+      await writeFile(`${file}.br`, await promisify(brotliCompress)(body, { params }))
+      await writeFile(`${file}.gz`, await promisify(gzip)(body, { level: 9 }))
+    }
+  },
+}
+
 export default defineConfig({
   root,
   base: '/',
   publicDir: false,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  plugins: [pageAtRoot],
+  plugins: [pageAtRoot, compressedTwins],
   environments: Object.fromEntries(
     sites.map((name) => [name, { consumer: 'client', build: site(name) }]),
   ),

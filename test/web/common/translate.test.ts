@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { chooseLanguage } from '../../../web/common/language.ts'
 import { createTranslate, languages, paramsOf } from '../../../web/common/translate.ts'
+import { catalogs as consoleSite } from '../../../web/console/messages.ts'
 import { catalogs as watch } from '../../../web/watch/messages.ts'
 
 const catalogs = {
@@ -40,25 +41,28 @@ describe('choice of language', () => {
   })
 })
 
-describe.each(Object.entries({ watch }))('catalogs of the %s site', (_site, texts) => {
-  const byLanguage: Record<string, Record<string, string>> = texts
-  const english = byLanguage.en!
+describe.each(Object.entries({ watch, console: consoleSite }))(
+  'catalogs of the %s site',
+  (_site, texts) => {
+    const byLanguage: Record<string, Record<string, string>> = texts
+    const english = byLanguage.en!
 
-  test.each(languages)('%s has every message and no other', (language) => {
-    expect(Object.keys(byLanguage[language]!).sort()).toEqual(Object.keys(english).sort())
-  })
+    test.each(languages)('%s has every message and no other', (language) => {
+      expect(Object.keys(byLanguage[language]!).sort()).toEqual(Object.keys(english).sort())
+    })
 
-  test.each(languages)('%s fills in the same values as English', (language) => {
-    for (const [key, message] of Object.entries(byLanguage[language]!)) {
-      expect(message.trim(), key).not.toBe('')
-      expect(paramsOf(message), key).toEqual(paramsOf(english[key]!))
-    }
-  })
+    test.each(languages)('%s fills in the same values as English', (language) => {
+      for (const [key, message] of Object.entries(byLanguage[language]!)) {
+        expect(message.trim(), key).not.toBe('')
+        expect(paramsOf(message), key).toEqual(paramsOf(english[key]!))
+      }
+    })
 
-  test('Chinese is not English left over', () => {
-    const same = Object.keys(english).filter(
-      (key) => /[a-z]{4}/i.test(english[key]!) && english[key] === byLanguage['zh-CN']![key],
-    )
-    expect(same).toEqual([])
-  })
-})
+    test('Chinese is not English left over', () => {
+      const same = Object.keys(english).filter(
+        (key) => /[a-z]{4}/i.test(english[key]!) && english[key] === byLanguage['zh-CN']![key],
+      )
+      expect(same).toEqual([])
+    })
+  },
+)
