@@ -130,7 +130,12 @@ describe('config', () => {
     async (role) => {
       const { code, stdout } = await nearcast(['config', 'init', role])
       expect(code).toBe(0)
-      expect(stdout).toBe(readFileSync(path.join(root, `config/${role}.yaml`), 'utf8'))
+      const [first, ...rest] = readFileSync(path.join(root, `config/${role}.yaml`), 'utf8').split(
+        '\n',
+      )
+      const schema = path.join(root, 'config/schema/nearcast.schema.json')
+      expect(first).toContain('$schema=schema/')
+      expect(stdout.split('\n')).toEqual([`# yaml-language-server: $schema=${schema}`, ...rest])
     },
   )
 

@@ -1,7 +1,8 @@
 // What is generated from the schema is as the schema says, and the example files are good and complete.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { configJsonSchema } from '../../config/json-schema.ts'
@@ -114,3 +115,19 @@ function valueAt(root: unknown, where: readonly string[]): unknown {
   for (const key of where) node = (node as Record<string, unknown> | undefined | null)?.[key]
   return node
 }
+
+describe('the configs of compose.yaml', () => {
+  const folder = new URL('../../deploy/compose/', import.meta.url)
+  const files = globSync('*.yaml', { cwd: folder })
+
+  test('are there', () => {
+    expect(files.length).toBeGreaterThanOrEqual(6)
+  })
+
+  test.each(files)('%s is good', (name) => {
+    // The secret itself is made when the containers start.
+    const env = { NEARCAST__CLUSTER__SECRET: 'x'.repeat(40) }
+    const warn = () => expect.unreachable()
+    expect(() => loadConfig(fileURLToPath(new URL(name, folder)), { env, warn })).not.toThrow()
+  })
+})
