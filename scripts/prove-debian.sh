@@ -100,6 +100,21 @@ in_chroot() {
   [ "$tests" = 0 ] || timed 'npm test' timeout 4800 npm test </dev/null
 }
 
+# From the URL of the watch page to the first segment, by the HLS playlists, within 30 s.
+first_segment='
+  const liveId = process.argv[1].split("/").at(-1)
+  let url = new URL(`/live/${liveId}/index.m3u8`, process.argv[1])
+  for (let attempt = 0; attempt < 300 && !url.pathname.endsWith(".m4s"); attempt++) {
+    const answer = await fetch(url)
+    const entries = answer.ok ? (await answer.text()).split("\n").filter((line) => /^[^#]/.test(line)) : []
+    if (entries.length > 0) url = new URL(entries.at(-1), url)
+    else await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  const bytes = (await (await fetch(url)).arrayBuffer()).byteLength
+  console.log(`-- ${url.pathname}: ${bytes} bytes`)
+  process.exitCode = url.pathname.endsWith(".m4s") && bytes > 0 ? 0 : 1
+'
+
 timed() {
   local title=$1 startedAt
   shift
@@ -124,7 +139,9 @@ run_demo() {
     sleep 0.2
   done
   echo "-- $title: ready after $(($(date +%s%3N) - startedAt)) ms"
-  sleep 5
+  # The picture that the test publisher sends in at POP 1 comes out at POP 2.
+  node --input-type=module -e "$first_segment" "$(sed -n 's/^watch *//p' "$log")" || { cat "$log"; fail "$title: no picture"; }
+  echo "-- $title: first segment after $(($(date +%s%3N) - startedAt)) ms"
   kill -INT -- "-$leader"
   wait "$leader" || code=$?
   cat "$log"
