@@ -5,18 +5,14 @@
 // The generator is the bottleneck for small objects, so that capacity is told by the server's CPU time: how
 // many requests one second of it serves.
 
+import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import type { LoadOrder, LoadResult } from './support/load-process.ts'
 import { startNginx } from './support/nginx.ts'
 import { type BenchObject, benchObjects, bodyOf } from './support/objects.ts'
 import { startNode, stop, type Usage, usageOf } from './support/processes.ts'
+import type { Scenario, ScenarioOptions } from './support/scenario.ts'
 import { median, rounded, table } from './support/statistics.ts'
-
-export interface EdgeBenchOptions {
-  rounds: number
-  seconds: number
-  connections: number
-  progress: (text: string) => void
-}
 
 interface Run {
   requestsPerSecond: number
@@ -42,7 +38,27 @@ const serverCore = 1
 const loadCore = 0
 const warmUpSeconds = 1
 
-export async function benchEdge(options: EdgeBenchOptions): Promise<EdgeBenchRow[]> {
+export const edge: Scenario = {
+  name: 'edge',
+  missing() {
+    if (process.platform !== 'linux') return 'The edge scenario needs Linux: it pins and measures.'
+    if (availableParallelism() < 2) return 'The edge scenario needs two cores.'
+    if (!existsSync('/usr/sbin/nginx')) return 'The edge scenario needs nginx (apt install nginx).'
+    if (!existsSync('/usr/bin/taskset')) return 'The edge scenario needs taskset (util-linux).'
+    return undefined
+  },
+  async run(options) {
+    const rows = await benchEdge(options)
+    const { connections, rounds, seconds } = options
+    return {
+      setting: `One core for each server; ${connections} connections, medians of ${rounds} interleaved runs of ${seconds} s.`,
+      table: edgeTable(rows),
+      data: rows,
+    }
+  },
+}
+
+async function benchEdge(options: ScenarioOptions): Promise<EdgeBenchRow[]> {
   await using stack = new AsyncDisposableStack()
   const start = async (core: number, name: string, args: string[] = []) => {
     const file = new URL(`./support/${name}-server.ts`, import.meta.url)
@@ -93,7 +109,7 @@ async function verify(server: Server, object: BenchObject): Promise<void> {
 async function measure(
   server: Server,
   object: BenchObject,
-  options: EdgeBenchOptions,
+  options: ScenarioOptions,
 ): Promise<{ run: Run; usage: Usage }> {
   const order: LoadOrder = {
     url: server.url + object.path,

@@ -1,13 +1,15 @@
-// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--docs]`: prints a table, writes JSON below
-// bench/results/, and with --docs brings docs/benchmarks.md up to date.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
+// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--docs]`: prints a table per scenario, writes JSON
+// below bench/results/, and with --docs brings docs/benchmarks.md up to date.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { benchEdge, edgeTable } from './edge.ts'
+import { edge } from './edge.ts'
+import { road } from './road.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
+import type { Scenario } from './support/scenario.ts'
 
-const scenarios = ['edge']
+const scenarios = [road, edge]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -18,48 +20,44 @@ const { positionals, values } = parseArgs({
     docs: { type: 'boolean', default: false },
   },
 })
-process.exitCode = await main(positionals.length > 0 ? positionals : scenarios)
+process.exitCode = await main(positionals)
 
-async function main(wanted: string[]): Promise<number> {
-  const unknown = wanted.filter((name) => !scenarios.includes(name))
+async function main(names: string[]): Promise<number> {
+  const unknown = names.filter((name) => !scenarios.some((scenario) => scenario.name === name))
   if (unknown.length > 0) {
-    console.error(`No such scenario: ${unknown.join(', ')}. There are: ${scenarios.join(', ')}.`)
+    const known = scenarios.map(({ name }) => name).join(', ')
+    console.error(`No such scenario: ${unknown.join(', ')}. There are: ${known}.`)
     return 2
   }
-  const missing = whatIsMissing()
-  if (missing) {
-    console.error(missing)
-    return 1
+  const wanted = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
+  for (const scenario of wanted) {
+    const missing = scenario.missing()
+    if (missing) {
+      console.error(missing)
+      return 1
+    }
+    await measure(scenario)
   }
-  const rows = await benchEdge({
+  return 0
+}
+
+async function measure(scenario: Scenario): Promise<void> {
+  const result = await scenario.run({
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
     connections: Number(values.connections),
     progress: (text) => process.stderr.write(`${text}\n`),
   })
   const report: BenchReport = {
-    scenario: 'edge',
+    scenario: scenario.name,
     at: new Date().toISOString(),
     node: process.version,
     processor: cpus()[0]?.model ?? 'unknown',
-    rounds: Number(values.rounds),
-    seconds: Number(values.seconds),
-    connections: Number(values.connections),
-    rows,
+    ...result,
   }
   mkdirSync(resultsFolder, { recursive: true })
-  const file = join(resultsFolder, `edge-${report.at.replaceAll(':', '-')}.json`)
+  const file = join(resultsFolder, `${scenario.name}-${report.at.replaceAll(':', '-')}.json`)
   writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
-  console.log(edgeTable(rows))
-  console.log(`\n${file}`)
+  console.log(`${result.table}\n\n${file}`)
   if (values.docs) writeDocs(report)
-  return 0
-}
-
-function whatIsMissing(): string | undefined {
-  if (process.platform !== 'linux') return 'The edge scenario needs Linux: it pins and measures.'
-  if (availableParallelism() < 2) return 'The edge scenario needs two cores.'
-  if (!existsSync('/usr/sbin/nginx')) return 'The edge scenario needs nginx (apt install nginx).'
-  if (!existsSync('/usr/bin/taskset')) return 'The edge scenario needs taskset (util-linux).'
-  return undefined
 }

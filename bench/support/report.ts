@@ -1,17 +1,13 @@
 // docs/benchmarks.md: the part between the markers is written from a result, never by hand.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type EdgeBenchRow, edgeTable } from '../edge.ts'
+import type { ScenarioResult } from './scenario.ts'
 
-export interface BenchReport {
-  scenario: 'edge'
+export interface BenchReport extends ScenarioResult {
+  scenario: string
   at: string
   node: string
   processor: string
-  rounds: number
-  seconds: number
-  connections: number
-  rows: EdgeBenchRow[]
 }
 
 export const resultsFolder = fileURLToPath(new URL('../results/', import.meta.url))
@@ -27,9 +23,7 @@ export function withReport(page: string, report: BenchReport): string {
   const end = `<!-- /${report.scenario} -->`
   const [from, to] = [page.indexOf(begin), page.indexOf(end)]
   if (from < 0 || to < from) throw new Error(`the page has no markers for ${report.scenario}`)
-  const setting =
-    `${report.at.slice(0, 10)}, Node ${report.node}, ${report.processor}, one core for each server; ` +
-    `${report.connections} connections, medians of ${report.rounds} interleaved runs of ${report.seconds} s.`
-  const part = `${begin}\n${setting}\n\n${edgeTable(report.rows)}\n`
-  return page.slice(0, from) + part + page.slice(to)
+  const { at, node, processor, setting } = report
+  const head = `${at.slice(0, 10)}, Node ${node}, ${processor}. ${setting}`
+  return `${page.slice(0, from)}${begin}\n${head}\n\n${report.table}\n${page.slice(to)}`
 }

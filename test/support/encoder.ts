@@ -13,6 +13,8 @@ export interface EncoderOptions {
   audio?: boolean
   /** PEM file of the authority that signed the server's certificate; checked when given. */
   caFile?: string
+  /** ffmpeg filters that the picture passes before it is encoded. */
+  videoFilter?: string
   /** Replaces the encoder arguments for video. */
   videoArgs?: string[]
 }
@@ -39,6 +41,7 @@ export class Encoder implements AsyncDisposable {
       args.push('-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000')
     }
     if (options.video !== false) {
+      if (options.videoFilter) args.push('-vf', options.videoFilter, '-fps_mode', 'passthrough')
       args.push(
         ...(options.videoArgs ?? [
           ...[

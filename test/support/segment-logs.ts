@@ -1,0 +1,92 @@
+// Segment logs for tests, written in one line per take.
+import {
+  type BroadcastFacts,
+  type LoggedRendition,
+  type LogRow,
+  SegmentLog,
+} from '../../origin/packager/segment-log.ts'
+
+export const broadcast: BroadcastFacts = {
+  broadcastId: '0b6d1a54-6d6c-4b52-9a57-5e2f3f6f2a11',
+  liveId: 'demo',
+  broadcastTag: 'abcdefgh12',
+  startedAtMs: Date.UTC(2026, 0, 1),
+  isRecorded: true,
+  firstNumber: 1,
+  earlierTakes: 0,
+}
+
+export function videoRendition(
+  height: number,
+  changes: Partial<LoggedRendition> = {},
+): LoggedRendition {
+  return {
+    name: `${height}p`,
+    kind: 'video',
+    codec: 'avc1.64001f',
+    timescale: 90_000,
+    width: (height * 16) / 9,
+    height,
+    framesPerSecond: 30,
+    sampleRate: 0,
+    channels: 0,
+    isSource: false,
+    nominalBitsPerSecond: 0,
+    ...changes,
+  }
+}
+
+export const audioRendition: LoggedRendition = {
+  ...videoRendition(0),
+  name: 'audio',
+  kind: 'audio',
+  codec: 'mp4a.40.2',
+  timescale: 48_000,
+  width: 0,
+  framesPerSecond: 0,
+  sampleRate: 48_000,
+  channels: 2,
+}
+
+export interface TestTake {
+  rows: number
+  /** Where its media starts on the timeline. */
+  startSeconds: number
+  renditions?: LoggedRendition[]
+  rowSeconds?: number
+}
+
+export const standardRenditions = [
+  videoRendition(720, { isSource: true }),
+  videoRendition(360),
+  audioRendition,
+]
+
+export function segmentLog(takes: TestTake[], facts: Partial<BroadcastFacts> = {}): SegmentLog {
+  const log = new SegmentLog({ ...broadcast, ...facts })
+  for (const take of takes) addTake(log, take)
+  return log
+}
+
+export function addTake(log: SegmentLog, take: TestTake): LogRow[] {
+  const { rows, startSeconds, renditions = standardRenditions, rowSeconds = 2 } = take
+  const number = log.broadcast.earlierTakes + log.takes.length + 1
+  const name = `${log.broadcast.broadcastTag}-${number}`
+  log.addTake({ name, number, folder: `1-${number}`, renditions })
+  return Array.from({ length: rows }, (_, index) => {
+    const at = startSeconds + index * rowSeconds
+    const segments = Object.fromEntries(
+      renditions.map((it) => [
+        it.name,
+        {
+          startTicks: Math.round(at * it.timescale),
+          durationTicks: Math.round(rowSeconds * it.timescale),
+          sizeBytes: 1_000 * (it.height || 10),
+        },
+      ]),
+    )
+    const row = { number: log.nextNumber, take: name, segments }
+    log.addRow(row)
+    return row
+  })
+}
