@@ -1,0 +1,233 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { transcoderConfigSchema } from '../../../config/schema.ts'
+import type { MediaMessage } from '../../../media/rtmp/message.ts'
+import type { InputLimits } from '../../../origin/transcoder/input-check.ts'
+import { InputReader, type InputStep, runLeadMs } from '../../../origin/transcoder/input-reader.ts'
+import { trackParsers } from '../../../origin/transcoder/track-parsers.ts'
+
+const limits: InputLimits = transcoderConfigSchema.shape.input.parse({})
+
+/** 640×360 and 480×270 by x264, main profile. */
+const avc360 = Buffer.from(
+  '014d401effe10018674d401eeca05017fcb80880000003008000001e078b16cb01000568ebe3cb20',
+  'hex',
+)
+const avc270 = Buffer.from(
+  '014d4015ffe10019674d4015eca0f047f58088000003000800000301e078b16cb001000568ebe3cb20',
+  'hex',
+)
+/** AAC-LC 48 kHz stereo and 44.1 kHz mono. */
+const aac48 = Buffer.from([0x11, 0x90])
+const aac44 = Buffer.from([0x12, 0x08])
+
+const videoHeader = (config = avc360): MediaMessage => ({
+  kind: 'video',
+  timestampMs: 0,
+  payload: Buffer.concat([Buffer.from([0x17, 0, 0, 0, 0]), config]),
+})
+const audioHeader = (config = aac48): MediaMessage => ({
+  kind: 'audio',
+  timestampMs: 0,
+  payload: Buffer.concat([Buffer.from([0xaf, 0]), config]),
+})
+const key = (timestampMs: number): MediaMessage => ({
+  kind: 'video',
+  timestampMs,
+  payload: Buffer.from([0x17, 1, 0, 0, 0, 1, 2, 3]),
+})
+const inter = (timestampMs: number): MediaMessage => ({
+  kind: 'video',
+  timestampMs,
+  payload: Buffer.from([0x27, 1, 0, 0, 0, 1, 2, 3]),
+})
+const sound = (timestampMs: number): MediaMessage => ({
+  kind: 'audio',
+  timestampMs,
+  payload: Buffer.from([0xaf, 1, 9, 9]),
+})
+
+/** `R` a run with its tracks, `v`/`a` a sample and its time after the lead, `!` a refusal. */
+function told(steps: readonly InputStep[]): string {
+  return steps
+    .map((step) => {
+      if (step.kind === 'refused') return `!${step.refusal.code}`
+      if (step.kind === 'run') {
+        return `R${step.tracks.video ? 'v' : ''}${step.tracks.audio ? 'a' : ''}`
+      }
+      const { kind, isKeyframe, timestampMs } = step.sample
+      return `${kind === 'audio' ? 'a' : isKeyframe ? 'V' : 'v'}${timestampMs - runLeadMs}`
+    })
+    .join(' ')
+}
+
+function read(...messages: MediaMessage[]): string {
+  const reader = new InputReader(limits, trackParsers, 0)
+  return told(messages.flatMap((message) => reader.push(message, 0)))
+}
+
+describe('a run', () => {
+  test('begins with both headers at a keyframe and counts its time from there', () => {
+    expect(read(videoHeader(), audioHeader(), key(5_000), sound(4_990), inter(5_040))).toBe(
+      'Rva V0 a-10 v40',
+    )
+  })
+
+  test('leaves out what comes before the first keyframe', () => {
+    expect(read(videoHeader(), audioHeader(), sound(0), inter(0), key(40), sound(41))).toBe(
+      'Rva V0 a1',
+    )
+  })
+
+  test('begins with one track when the other stays silent for the wait', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = [videoHeader(), key(0), inter(40)].flatMap((it) => reader.push(it, 100))
+    expect(told(steps)).toBe('')
+    expect(told(reader.tick(1_599))).toBe('')
+    expect(told(reader.tick(1_600))).toBe('Rv V0 v40')
+  })
+
+  test('of sound alone begins at once after the wait', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    reader.push(audioHeader(), 0)
+    expect(told(reader.push(sound(7_000), 2_000))).toBe('Ra a0')
+  })
+
+  test('goes on when a header is repeated', () => {
+    expect(
+      read(videoHeader(), audioHeader(), key(0), videoHeader(), audioHeader(), inter(40)),
+    ).toBe('Rva V0 v40')
+  })
+
+  test('steps back by no more than a muxer can bear', () => {
+    expect(read(videoHeader(), audioHeader(), key(0), inter(40), inter(35), inter(80))).toBe(
+      'Rva V0 v40 v40 v80',
+    )
+  })
+})
+
+describe('a new run begins at the next keyframe', () => {
+  const start = [videoHeader(), audioHeader(), key(0), inter(40)]
+  test.each<[string, MediaMessage[], string]>([
+    ['when the picture changes', [videoHeader(avc270), inter(80), key(120)], 'Rva V0'],
+    ['when the sound changes', [audioHeader(aac44), sound(60), key(120)], 'Rva V0'],
+    ['when time jumps forward', [inter(5_000), sound(5_000), key(5_040)], 'Rva V0'],
+    ['when time starts again', [inter(40_000), key(0), inter(40)], 'Rva V0 v40'],
+  ])('%s', (_, messages, expected) => {
+    expect(read(...start, ...messages)).toBe(`Rva V0 v40 ${expected}`)
+  })
+
+  test('when sound joins a picture that has begun without it', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = [videoHeader(), key(0)].flatMap((it) => reader.push(it, 0))
+    steps.push(...reader.tick(2_000))
+    for (const it of [audioHeader(), sound(1_900), key(2_000), sound(2_010)]) {
+      steps.push(...reader.push(it, 2_000))
+    }
+    expect(told(steps)).toBe('Rv V0 Rva V0 a10')
+  })
+
+  test('also where the 32 bits of a timestamp wrap', () => {
+    expect(read(videoHeader(), audioHeader(), key(2 ** 32 - 20), key(20), inter(60))).toBe(
+      'Rva V0 Rva V0 v40',
+    )
+  })
+})
+
+describe('is refused', () => {
+  const payload = (...bytes: number[]) => Buffer.from([...bytes, 0, 0, 0, 0, 0])
+  test.each<[string, MediaMessage, RegExp]>([
+    [
+      'HEVC by the old codec id',
+      { kind: 'video', timestampMs: 0, payload: payload(0x1c, 0) },
+      /HEVC/,
+    ],
+    [
+      'HEVC by Enhanced RTMP',
+      { kind: 'video', timestampMs: 0, payload: Buffer.from('\x90hvc1xxx', 'latin1') },
+      /HEVC/,
+    ],
+    [
+      'AV1',
+      { kind: 'video', timestampMs: 0, payload: Buffer.from('\x90av01xxx', 'latin1') },
+      /AV1/,
+    ],
+    [
+      'Sorenson',
+      { kind: 'video', timestampMs: 0, payload: payload(0x12, 0) },
+      /video codec is unknown/,
+    ],
+    ['MP3', { kind: 'audio', timestampMs: 0, payload: payload(0x2f) }, /MP3/],
+    [
+      'Opus',
+      { kind: 'audio', timestampMs: 0, payload: Buffer.from('\x90Opusxxx', 'latin1') },
+      /Opus/,
+    ],
+  ])('%s', (_, message, sentence) => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const [step] = reader.push(message, 0)
+    expect(step).toMatchObject({ kind: 'refused', refusal: { code: 'codec-unsupported' } })
+    expect(step!.kind === 'refused' && step!.refusal.message).toMatch(sentence)
+    expect(reader.push(videoHeader(), 0)).toEqual([])
+  })
+
+  test('a header that cannot be read', () => {
+    expect(read(videoHeader(Buffer.from([1, 2, 3, 4, 5, 6, 7, 8])))).toBe('!input-broken')
+  })
+
+  test('a picture that is larger than allowed, before any frame', () => {
+    const reader = new InputReader({ ...limits, maxHeight: 200, maxWidth: 300 }, trackParsers, 0)
+    expect(told(reader.push(videoHeader(), 0))).toBe('!resolution-too-large')
+  })
+
+  test('a connection that sends nothing but metadata', () => {
+    const reader = new InputReader(limits, trackParsers, 1_000)
+    reader.push({ kind: 'data', timestampMs: 0, payload: Buffer.from('meta') }, 1_000)
+    expect(told(reader.tick(10_999))).toBe('')
+    expect(told(reader.tick(11_000))).toBe('!no-media')
+  })
+
+  test('media that never shows a header', () => {
+    const flood = Array.from({ length: 2_000 }, (_, i) => inter(i * 40))
+    expect(read(...flood)).toBe('!input-broken')
+  })
+
+  test('sound that lives on another clock than the picture', () => {
+    const flood = Array.from({ length: 501 }, (_, i) => sound(3_600_000 + i * 21))
+    expect(read(videoHeader(), audioHeader(), key(0), ...flood)).toBe('Rva V0 !input-broken')
+  })
+})
+
+test('whatever comes, samples follow a run, in order, and a run of pictures opens with a keyframe', () => {
+  const message = fc.oneof(
+    fc.constantFrom(videoHeader(), audioHeader(), audioHeader(aac44)),
+    fc.tuple(fc.constantFrom(key, inter, sound), fc.nat(20_000)).map(([make, at]) => make(at)),
+    fc.record({
+      kind: fc.constantFrom('audio' as const, 'video' as const, 'data' as const),
+      timestampMs: fc.nat(2 ** 32 - 1),
+      payload: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+    }),
+  )
+  fc.assert(
+    fc.property(fc.array(message, { maxLength: 60 }), (messages) => {
+      const reader = new InputReader(limits, trackParsers, 0)
+      const last = { audio: 0, video: 0 }
+      let previous: InputStep | undefined
+      for (const [index, it] of messages.entries()) {
+        for (const step of reader.push(it, index * 100)) {
+          if (step.kind === 'run') Object.assign(last, { audio: 0, video: 0 })
+          if (step.kind === 'sample') {
+            expect(previous).toBeDefined()
+            expect(step.sample.timestampMs).toBeGreaterThanOrEqual(last[step.sample.kind])
+            last[step.sample.kind] = step.sample.timestampMs
+            if (previous?.kind === 'run' && previous.tracks.video) {
+              expect(step.sample.isKeyframe).toBe(true)
+            }
+          }
+          expect(previous?.kind).not.toBe('refused')
+          previous = step
+        }
+      }
+    }),
+  )
+})
