@@ -1,11 +1,11 @@
 // `nearcast doctor`: looks at everything that keeps a node from working, and says how to put it right.
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { systemClock } from '../../common/clock.ts'
 import { listenersOf } from '../../config/listeners.ts'
 import { ConfigError, loadConfig, type ResolvedConfig } from '../../config/load.ts'
 import { checkCertificates } from '../doctor/certificate-checks.ts'
-import { checkCluster, isNodeRunning } from '../doctor/cluster-checks.ts'
+import { checkCluster, isNodeRunning, runningUp } from '../doctor/cluster-checks.ts'
 import { type Finding, fail, findings, ok, warn } from '../doctor/finding.ts'
 import {
   checkDisk,
@@ -14,7 +14,7 @@ import {
   checkNode,
   checkOpenFiles,
 } from '../doctor/machine-checks.ts'
-import { checkPorts } from '../doctor/port-checks.ts'
+import { checkPorts, checkUpPorts } from '../doctor/port-checks.ts'
 import { printJson, printLine, verdictText } from '../output.ts'
 import { defaultDataDir } from '../up/all-in-one.ts'
 
@@ -66,6 +66,12 @@ async function examineMachine(): Promise<Finding[]> {
   return [
     ...(await findings('ffmpeg', () => checkFfmpeg())),
     ...(await findings('guards', () => checkGuards())),
+    ...(await findings('ports', async () => {
+      const url = await runningUp(join(defaultDataDir, 'ready.json'))
+      return url
+        ? [ok('ports', `nearcast up is running, its coordinator is ${url}`)]
+        : checkUpPorts()
+    })),
     ...(await findings('disk', () => checkDisk(resolve(defaultDataDir)))),
   ]
 }

@@ -1,4 +1,5 @@
 // Whether a node could join: is the coordinator there, do the clocks agree, is the secret the same.
+import { readFileSync } from 'node:fs'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { messageOf } from '../../common/errors.ts'
 import { isPublicAddress } from '../../common/net/allowed-networks.ts'
@@ -98,5 +99,16 @@ export async function isNodeRunning({ admin, node }: ResolvedConfig): Promise<bo
     return (await answer.text()).includes(`node="${node.id}"`)
   } catch {
     return false
+  }
+}
+
+/** The coordinator's URL where the `up` that wrote this ready file still runs. */
+export async function runningUp(readyFile: string): Promise<string | undefined> {
+  try {
+    const { coordinator } = JSON.parse(readFileSync(readyFile, 'utf8'))
+    const { ok: answers } = await get(`${coordinator.url}/livez`)
+    return answers ? coordinator.url : undefined
+  } catch {
+    return undefined
   }
 }

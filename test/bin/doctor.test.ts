@@ -13,7 +13,7 @@ test('looks at the machine where no config is given', async () => {
   const { code, stdout } = await nearcast(['doctor', '--json'], { cwd: folder })
   const report = JSON.parse(stdout)
   const names = report.findings.map(({ name }: { name: string }) => name)
-  expect(names).toEqual(expect.arrayContaining(['node', 'ffmpeg', 'disk']))
+  expect(names).toEqual(expect.arrayContaining(['node', 'ffmpeg', 'port 7000', 'disk']))
   expect(code).toBe(report.ok ? 0 : 1)
 })
 
