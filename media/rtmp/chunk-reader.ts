@@ -32,7 +32,7 @@ export interface ChunkReaderLimits {
 const maxHeaderBytes = 18
 const messageHeaderBytes = [11, 7, 3, 0] as const
 const extendedTimestampMark = 0xffffff
-/** librtmp may open the control chunk stream with a type 1 header: it keeps those of type 0 for commands. */
+/** librtmp sends control messages with type 1 headers, the first one too. */
 const controlChunkStreamId = 2
 const empty = Buffer.alloc(0)
 
