@@ -192,7 +192,7 @@ export class Theatre {
     this.#replay = { attempt: this.#replay.attempt, stopped: null }
     this.#waitingSince = null
     this.#patch({ protocol })
-    this.#sample()
+    this.#sync()
   }
 
   setClarity(name: string): void {
@@ -205,7 +205,8 @@ export class Theatre {
     this.#replay = { attempt: this.#replay.attempt + 1, stopped: null }
     this.#waitingSince = null
     this.#patch({ programme, isPaused: false })
-    this.#sample()
+    // Not a sample: what the old engine stands at says nothing about the new one.
+    this.#sync()
   }
 
   /** Starts a replay again that could not be played, or is over. */
