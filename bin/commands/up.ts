@@ -1,6 +1,7 @@
 // `nearcast up`: the whole road of a stream on this machine, one process per role.
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { messageOf } from '../../common/errors.ts'
+import { buildWeb, webIsFresh } from '../../scripts/web-build.mjs'
 import { AllInOne, defaultDataDir, type ReadyFacts } from '../up/all-in-one.ts'
 import { chooseEdgePorts } from '../up/edge-ports.ts'
 
@@ -64,6 +65,8 @@ async function up(args: UpArguments): Promise<number> {
 
   const startedAt = performance.now()
   try {
+    // After a bare `npm ci` there are no pages yet.
+    if (!webIsFresh()) await buildWeb()
     const { ports, notes } = await chooseEdgePorts(args.pops, args.ports === 'auto')
     for (const note of notes) say(note)
     cluster = new AllInOne({
