@@ -67,7 +67,7 @@ export class ChunkReader {
 
   /**
    * Hands every message that is complete to `onMessage`, which returns an error to stop. Set Chunk Size and
-   * Abort are obeyed here, because the bytes behind them depend on it.
+   * Abort are obeyed before, because the bytes behind them depend on it.
    */
   read(
     bytes: Buffer,
@@ -228,7 +228,7 @@ export class ChunkReader {
     const payload = partial.declaredBytes === 0 ? empty : partial.take()
     if (typeId === messageType.setChunkSize) this.#setChunkSize(payload)
     else if (typeId === messageType.abort) this.#abort(payload)
-    else this.#error ??= onMessage({ typeId, streamId, timestampMs, payload })
+    this.#error ??= onMessage({ typeId, streamId, timestampMs, payload })
   }
 
   #setChunkSize(payload: Buffer): void {

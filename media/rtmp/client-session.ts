@@ -68,7 +68,7 @@ export class RtmpClientSession {
     this.#handshake = new ClientHandshake(handshake, options.digestSchema)
     this.#link = new Link(
       { ...defaultRtmpLimits, ...options.limits },
-      { onCommand: (command) => this.#obey(command), onMedia: () => undefined },
+      { onCommand: (command) => this.#obey(command), onMedia: () => false },
     )
   }
 

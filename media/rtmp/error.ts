@@ -16,7 +16,7 @@ export const rtmpErrorReasons = [
   'command-unexpected',
   'app-refused',
   'too-many-streams',
-  'too-many-requests',
+  'too-much-talk',
 ] as const
 
 export type RtmpErrorReason = (typeof rtmpErrorReasons)[number]

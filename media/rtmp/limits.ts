@@ -11,10 +11,10 @@ export interface RtmpLimits {
   /** Message streams (`createStream`) open at once. */
   messageStreams: number
   /**
-   * Requests that are answered (commands, pings) in a row; each media message gives one back. A peer that
-   * only asks is cut off, so that answers it does not read cannot pile up.
+   * Messages in a row that bring no media: commands, pings, empty ones. A peer that only talks is cut off, so
+   * that it costs little and answers it does not read cannot pile up. Media gives the right to talk back.
    */
-  answersInARow: number
+  messagesWithoutMedia: number
   /** Characters of an application or a stream name with its query. */
   nameCharacters: number
 }
@@ -26,7 +26,7 @@ export const defaultRtmpLimits: RtmpLimits = {
   partialBytesBeforePublish: 1024 * 1024,
   partialBytes: 8 * 1024 * 1024,
   messageStreams: 8,
-  answersInARow: 256,
+  messagesWithoutMedia: 256,
   nameCharacters: 4096,
 }
 

@@ -12,21 +12,24 @@ import { controlEvent, type MediaMessage, messageType, type RtmpMessage } from '
 
 export interface LinkHandler {
   onCommand(command: Command, streamId: number): RtmpError | undefined
-  onMedia(media: MediaMessage, streamId: number): RtmpError | undefined
+  /** False: nobody wants it. */
+  onMedia(media: MediaMessage, streamId: number): boolean
 }
 
 /** Each end tells the other to acknowledge after so many bytes. */
 export const windowBytes = 2_500_000
 /** A smaller window would make us answer every packet. */
 const minWindowBytes = 16_384
+/** Messages of other kinds that one media message pays for, itself included. */
+const talkPerMedia = 4
 
 export class Link {
   readonly #reader: ChunkReader
   readonly #writer = new ChunkWriter()
   readonly #handler: LinkHandler
-  readonly #answersInARow: number
+  readonly #maxTalk: number
   #out: Buffer[] = []
-  #answersLeft: number
+  #talkLeft: number
   #ackWindowBytes = windowBytes
   #receivedBytes = 0
   #lastAckAtBytes = 0
@@ -34,8 +37,8 @@ export class Link {
 
   constructor(limits: RtmpLimits, handler: LinkHandler) {
     this.#handler = handler
-    this.#answersInARow = limits.answersInARow
-    this.#answersLeft = limits.answersInARow
+    this.#maxTalk = limits.messagesWithoutMedia
+    this.#talkLeft = limits.messagesWithoutMedia
     this.#reader = new ChunkReader({
       chunkStreams: limits.chunkStreams,
       messageBytes: limits.messageBytesBeforePublish,
@@ -78,12 +81,6 @@ export class Link {
     return error
   }
 
-  /** Counts one answer; an error when the peer only asks and asks. */
-  spendAnswer(): RtmpError | undefined {
-    if (this.#answersLeft-- > 0) return undefined
-    return rtmpError('too-many-requests', 'too many requests without media')
-  }
-
   get out(): Buffer[] {
     return this.#out
   }
@@ -122,26 +119,33 @@ export class Link {
 
   sendMedia(media: MediaMessage, streamId: number): void {
     this.#writer.write(this.#out, chunkStreamId[media.kind], messageOfMedia(media, streamId))
+    this.#allowTalk()
   }
 
   #send(csid: number, typeId: number, streamId: number, payload: Buffer): void {
     this.#writer.write(this.#out, csid, { typeId, streamId, timestampMs: 0, payload }, false)
   }
 
+  /** Media flows in one direction or the other: the peer may acknowledge it, and ping now and then. */
+  #allowTalk(): void {
+    this.#talkLeft = Math.min(this.#maxTalk, this.#talkLeft + talkPerMedia)
+  }
+
   #dispatch(message: RtmpMessage): RtmpError | undefined {
+    if (this.#talkLeft-- <= 0) {
+      return rtmpError('too-much-talk', 'too many messages without media')
+    }
     switch (message.typeId) {
       case messageType.audio:
       case messageType.video:
       case messageType.dataAmf0:
       case messageType.dataAmf3:
-        return this.#dispatchMedia(message)
+        this.#dispatchMedia(message)
+        return undefined
       case messageType.aggregate: {
         const parts = splitAggregate(message)
         if ('fault' in parts) return rtmpError('aggregate-malformed', parts.fault)
-        for (const part of parts.value) {
-          const error = this.#dispatchMedia(part)
-          if (error) return error
-        }
+        for (const part of parts.value) this.#dispatchMedia(part)
         return undefined
       }
       case messageType.commandAmf0:
@@ -162,11 +166,9 @@ export class Link {
     }
   }
 
-  #dispatchMedia(message: RtmpMessage): RtmpError | undefined {
+  #dispatchMedia(message: RtmpMessage): void {
     const media = mediaOf(message)
-    if (!media) return undefined
-    if (this.#answersLeft < this.#answersInARow) this.#answersLeft++
-    return this.#handler.onMedia(media, message.streamId)
+    if (media && this.#handler.onMedia(media, message.streamId)) this.#allowTalk()
   }
 
   #obeyNumber({ typeId, payload }: RtmpMessage): RtmpError | undefined {
@@ -179,8 +181,6 @@ export class Link {
       this.#ackWindowBytes = Math.max(value, minWindowBytes)
     } else {
       // §5.4.5: answered by the window that we use. How much we send is the socket's back-pressure's to say.
-      const error = this.spendAnswer()
-      if (error) return error
       this.sendWindow()
     }
     return undefined
@@ -191,8 +191,6 @@ export class Link {
       return rtmpError('control-malformed', 'a user control message too short')
     if (payload.readUInt16BE(0) !== controlEvent.pingRequest) return undefined
     if (payload.length < 6) return rtmpError('control-malformed', 'a ping without a time')
-    const error = this.spendAnswer()
-    if (error) return error
     const pong = Buffer.from(payload.subarray(0, 6))
     pong.writeUInt16BE(controlEvent.pingResponse)
     this.sendControl(messageType.userControl, pong)

@@ -148,12 +148,12 @@ export class RtmpServerSession {
     return this.#link.read(bytes, offset)
   }
 
-  #handleMedia(message: MediaMessage, streamId: number): RtmpError | undefined {
+  #handleMedia(message: MediaMessage, streamId: number): boolean {
     // Some clients send media on stream 0 whatever id they were given.
     const isPublished =
       this.#publishedId !== 0 && (streamId === this.#publishedId || streamId === 0)
     if (isPublished) this.#events.push({ type: 'media', message })
-    return undefined
+    return isPublished
   }
 
   #obey(command: Command, streamId: number): RtmpError | undefined {
@@ -191,8 +191,6 @@ export class RtmpServerSession {
   }
 
   #answer(command: Command, value: AmfValue): RtmpError | undefined {
-    const error = this.#link.spendAnswer()
-    if (error) return error
     // RTMP 1.0 §7.2.1.2: transaction 0 expects no answer.
     if (command.transactionId === 0) return undefined
     this.#link.sendCommand(0, '_result', command.transactionId, null, value)
@@ -265,8 +263,6 @@ export class RtmpServerSession {
     if (!this.#streams.has(streamId)) {
       return rtmpError('command-unexpected', 'publish on a stream that was not created')
     }
-    const error = this.#link.spendAnswer()
-    if (error) return error
     if (this.#publishedId !== 0) {
       this.#refuseOn(streamId, 'NetStream.Publish.BadName', 'This connection already publishes.')
       return undefined
@@ -286,8 +282,6 @@ export class RtmpServerSession {
   }
 
   #refusePlay(streamId: number): RtmpError | undefined {
-    const error = this.#link.spendAnswer()
-    if (error) return error
     this.#refuseOn(streamId, 'NetStream.Play.StreamNotFound', 'This server does not play by RTMP.')
     return undefined
   }
@@ -297,8 +291,6 @@ export class RtmpServerSession {
   }
 
   #fcUnpublish(command: Command): RtmpError | undefined {
-    const error = this.#link.spendAnswer()
-    if (error) return error
     const code = 'NetStream.Unpublish.Success'
     const description = 'Stopped publishing'
     this.#link.sendCommand(0, 'onFCUnpublish', 0, null, { code, description })

@@ -121,6 +121,7 @@ test.each(Object.keys(scripts))('%s gets the answers that it waits for', (encode
   expect(answersOf(peer, reader)).toEqual([
     'type 5',
     'type 6',
+    'type 1',
     '_result 1 NetConnection.Connect.Success',
   ])
   expect(peer.send(...script.create)).toEqual([])

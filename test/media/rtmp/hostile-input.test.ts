@@ -116,7 +116,7 @@ test.each<[string, RtmpErrorReason, Buffer[]]>([
   ],
   [
     'R22 createStream and deleteStream without end',
-    'too-many-requests',
+    'too-much-talk',
     [
       connect,
       ...Array.from({ length: 300 }, (_, i) =>
@@ -126,7 +126,7 @@ test.each<[string, RtmpErrorReason, Buffer[]]>([
   ],
   [
     'R17 pings without end',
-    'too-many-requests',
+    'too-much-talk',
     [
       Buffer.concat(
         Array.from({ length: 300 }, () => message(4, hex('0006 00000001'), { csid: 2 })),
@@ -135,7 +135,7 @@ test.each<[string, RtmpErrorReason, Buffer[]]>([
   ],
   [
     'R16 bandwidths without end',
-    'too-many-requests',
+    'too-much-talk',
     [Buffer.concat(Array.from({ length: 300 }, () => message(6, hex('00100000 02'), { csid: 2 })))],
   ],
   ['R23 aggregate that ends in a header', 'aggregate-malformed', [message(22, hex('09 000001'))]],
@@ -159,9 +159,7 @@ test.each<[string, Buffer]>([
   ['R15 abort of an unknown chunk stream', hex('02 000000 000004 02 00000000 00000009')],
   [
     'R17 ping responses',
-    Buffer.concat(
-      Array.from({ length: 5000 }, () => message(4, hex('0007 00000001'), { csid: 2 })),
-    ),
+    Buffer.concat(Array.from({ length: 200 }, () => message(4, hex('0007 00000001'), { csid: 2 }))),
   ],
   ['R17 unknown user control', message(4, hex('0fff'), { csid: 2 })],
   ['R20 transaction id NaN', command('releaseStream', NaN, null)],
@@ -380,6 +378,13 @@ test('requests may go on for ever next to media', () => {
   const ping = message(4, hex('0006 00000001'), { csid: 2 })
   for (let i = 0; i < 2000; i++) peer.send(frame, ping)
   expect(peer.session.state).toBe('live')
+})
+
+test('R18 messages of no bytes are cut off, one byte of a continuation each', () => {
+  const peer = live()
+  const empty = chunkHeader({ format: 0, csid: 9, lengthBytes: 0, typeId: 9, streamId: 1 })
+  expect(peer.send(empty, Buffer.alloc(250, 0xc9))).toEqual([])
+  expect(errorsOf(peer.send(Buffer.alloc(1_000_000, 0xc9)))).toEqual(['too-much-talk'])
 })
 
 test('no error says anything that the peer sent', () => {

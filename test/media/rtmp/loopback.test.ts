@@ -141,3 +141,17 @@ test('the server acknowledges what the client sends', () => {
   expect(client.bytesAcknowledged).toBeGreaterThan(2_500_000)
   expect(client.bytesAcknowledged).toBeLessThanOrEqual(server.bytesReceived)
 })
+
+test('a server may ping and acknowledge for as long as media flows', () => {
+  const { client, server } = publishing()
+  server.acceptPublish(1)
+  shuttle(client, server)
+  const ping = Buffer.from('020000000000060400000000000600000001', 'hex')
+  for (let i = 0; i < 2000; i++) {
+    client.sendMedia({ kind: 'audio', timestampMs: i, payload: Buffer.alloc(10) })
+    expect(client.receive(ping)).toEqual([])
+    shuttle(client, server)
+  }
+  expect(client.state).toBe('started')
+  expect(server.state).toBe('live')
+})
