@@ -90,7 +90,8 @@ function mediaPlaylist(
   isVod: boolean,
 ): string | undefined {
   const first = rows[0]
-  if (!first || !rows.some((row) => renditionFor(log.takeNamed(row.take)!, name))) return undefined
+  const wasOffered = log.takes.some((take) => take.renditions.some((it) => it.name === name))
+  if (!first || !wasOffered) return undefined
   const zeroMs = timelineZeroMs(log.broadcast)
   let isFirst = true
   const segments = rows.map((row): PlaylistSegment => {

@@ -55,8 +55,8 @@ export function planVideo(
   const planned: PlannedVideo[] = [
     {
       name: `${source.height}p`,
-      width: source.width,
-      height: source.height,
+      width: canCopySource ? source.width : even(source.width),
+      height: canCopySource ? source.height : even(source.height),
       isCopied: canCopySource,
       isSource: true,
       videoBitsPerSecond: canCopySource

@@ -207,8 +207,9 @@ export class StreamJobs implements AsyncDisposable {
         broadcastTag: ticket.broadcastTag,
         startedAtMs: ticket.broadcastStartedAt,
         isRecorded: ticket.record,
-        // Rows are longer than a second, so the second of the show lies above every number given before.
-        firstNumber: ticket.takes === 0 ? 1 : Math.max(1, elapsedSeconds),
+        // Rows last more than a second, but for the last one of a take: this lies above every number
+        // that an earlier transcoder has given.
+        firstNumber: ticket.takes === 0 ? 1 : Math.max(0, elapsedSeconds) + ticket.takes + 1,
         earlierTakes: ticket.takes,
       }),
     )

@@ -7,7 +7,7 @@ import { systemClock } from '../../common/clock.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import type { PublishGrant } from '../../common/contract/placement.ts'
-import { createLogger, type Logger, silentLogger } from '../../common/log.ts'
+import { type Logger, silentLogger } from '../../common/log.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import {
   coordinatorConfigSchema,
@@ -33,7 +33,8 @@ export class TranscoderRig implements AsyncDisposable {
   transcoder: RunningRole
   readonly #coordinator: RunningRole
   readonly #gateway: CoordinatorClient
-  readonly #settings: Record<string, unknown>
+  /** As given, with the way to the coordinator. */
+  readonly transcoderSettings: Record<string, unknown>
 
   private constructor(
     dir: string,
@@ -47,15 +48,13 @@ export class TranscoderRig implements AsyncDisposable {
     this.#coordinator = coordinator
     this.transcoder = transcoder
     this.#gateway = gateway
-    this.#settings = settings
+    this.transcoderSettings = settings
     this.log = log
     this.coordinatorUrl = String(coordinator.endpoints.url)
   }
 
   static async start(options: RigOptions = {}): Promise<TranscoderRig> {
-    const log =
-      options.log ??
-      (process.env.RIG_LOG ? createLogger({ name: 'rig', level: 'debug' }) : silentLogger)
+    const log = options.log ?? silentLogger
     const dir = await mkdtemp(join(tmpdir(), 'nearcast-rig-'))
     const coordinator = await startCoordinator(
       coordinatorConfigSchema.parse({
@@ -129,7 +128,10 @@ export class TranscoderRig implements AsyncDisposable {
   /** Stops the transcoder in order and starts it anew over the same data. */
   async restartTranscoder(): Promise<void> {
     await this.transcoder[Symbol.asyncDispose]()
-    this.transcoder = await startTranscoder(transcoderConfig(this.dir, this.#settings), this.log)
+    this.transcoder = await startTranscoder(
+      transcoderConfig(this.dir, this.transcoderSettings),
+      this.log,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

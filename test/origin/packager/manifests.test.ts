@@ -26,6 +26,8 @@ describe('a live playlist', () => {
     expect(liveMediaPlaylist(segmentLog([]), settings, '720p')).toBeUndefined()
     const log = segmentLog([{ rows: 3, startSeconds: 10, renditions: [audioRendition] }])
     expect(liveMediaPlaylist(log, settings, '720p')).toBeUndefined()
+    const pictures = segmentLog([{ rows: 3, startSeconds: 10 }])
+    expect(liveMediaPlaylist(pictures, settings, '719p')).toBeUndefined()
     expect(liveMultivariant(segmentLog([]), settings)).toBeUndefined()
   })
 

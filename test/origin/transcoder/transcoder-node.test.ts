@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { probeMedia } from '../../../origin/transcoder/media-probe.ts'
 import { Encoder, type EncoderOptions } from '../../support/encoder.ts'
 import {
   assertSuccessor,
@@ -169,6 +170,9 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     await rig.restartTranscoder()
     expect(await rig.text('/live/demo/index.m3u8')).toBeUndefined()
     expect(await playlist(`/replay/${recording!.id}/400p.m3u8`)).toEqual(replay)
+    const probed = await probeMedia(`${rig.url}/replay/${recording!.id}/index.m3u8`)
+    expect(probed.durationSeconds! * 1000).toBeCloseTo(recording!.durationMs, -2)
+    expect(new Set(probed.streams.map((it) => it.codec))).toEqual(new Set(['h264', 'aac']))
     expect(await decode(`/replay/${recording!.id}/index.m3u8`)).toBe('')
     expect(await decode(`/replay/${recording!.id}/manifest.mpd`)).toBe('')
     await rig.api('DELETE', `/api/v1/recordings/${recording!.id}`)

@@ -1,0 +1,128 @@
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { RecordingReport } from '../../../common/contract/placement.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
+import { RecordingStore } from '../../../origin/archive/recording-store.ts'
+import { type BroadcastFacts, SegmentLog } from '../../../origin/packager/segment-log.ts'
+import { broadcast, segmentLog } from '../../support/segment-logs.ts'
+
+const id = broadcast.broadcastId
+let root: string
+let reports: { id: string; report: RecordingReport }[]
+let isReachable: boolean
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'nearcast-archive-'))
+  reports = []
+  isReachable = true
+})
+
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true })
+})
+
+async function openStore(): Promise<RecordingStore> {
+  const store = new RecordingStore({
+    root,
+    nodeId: 'tc-1',
+    log: silentLogger,
+    reporter: {
+      async reportRecording(recordingId, report) {
+        if (isReachable) reports.push({ id: recordingId, report })
+        return isReachable
+      },
+    },
+  })
+  await store.open()
+  return store
+}
+
+/** A folder whose journal holds one take of four rows. */
+async function record(facts: Partial<BroadcastFacts> = {}): Promise<BroadcastFolder> {
+  const source = segmentLog([{ rows: 4, startSeconds: 10 }])
+  const folder = await BroadcastFolder.create(root, new SegmentLog({ ...broadcast, ...facts }))
+  for (const [index, row] of source.rows.entries()) {
+    await folder.commitRow(row, index === 0 ? source.takes[0] : undefined)
+  }
+  return folder
+}
+
+test('what is kept is reported once and found again', async () => {
+  const folder = await record()
+  const store = await openStore()
+  // Found by its journal, as after a crash: nobody had finished it.
+  expect(store.count).toBe(1)
+  await store.reportPending()
+  await store.reportPending()
+  expect(reports).toEqual([
+    {
+      id,
+      report: expect.objectContaining({ liveId: 'demo', transcoder: 'tc-1', durationMs: 8_000 }),
+    },
+  ])
+  expect(reports[0]!.report.renditions.map((it) => it.name)).toEqual(['720p', '360p', 'audio'])
+  const again = await openStore()
+  await again.reportPending()
+  expect(reports).toHaveLength(1)
+  expect((await again.folder(id))!.log.rows).toEqual(folder.log.rows)
+})
+
+test('a report that does not arrive is tried again, also after a restart', async () => {
+  await record()
+  isReachable = false
+  await (await openStore()).reportPending()
+  expect(reports).toEqual([])
+  isReachable = true
+  await (await openStore()).reportPending()
+  expect(reports).toHaveLength(1)
+})
+
+test.each([
+  ['a torn last line', '{"row":{"number":5,"take":"abcdefg'],
+  ['a row that does not follow', '{"row":{"number":9,"take":"abcdefgh12-1","segments":{}}}\n'],
+  ['a row of an unknown take', '{"row":{"number":5,"take":"zzzzzzzz-1","segments":{}}}\n'],
+  ['bytes of nowhere', '\0\0\0\0\n'],
+])('a journal with %s is read up to there', async (_, tail) => {
+  await record()
+  await appendFile(join(root, id, 'segments.jsonl'), tail)
+  expect((await (await openStore()).folder(id))!.log.rows).toHaveLength(4)
+})
+
+test('what was not to be recorded, or never became anything, is deleted at the start', async () => {
+  await record({ isRecorded: false })
+  await BroadcastFolder.create(
+    root,
+    new SegmentLog({ ...broadcast, broadcastId: 'a3f0e6b2-51a4-4a6c-8a71-0c5b6d0a4e11' }),
+  )
+  await mkdir(join(root, 'stray'))
+  await writeFile(join(root, 'stray', 'file'), '')
+  const store = await openStore()
+  expect(store.count).toBe(0)
+  expect(await readdir(root)).toEqual([])
+})
+
+test('a broadcast that goes on is no recording until it ends again', async () => {
+  await record()
+  const store = await openStore()
+  const folder = (await store.resume(id))!
+  expect(store.count).toBe(0)
+  expect(folder.log.isEnded).toBe(false)
+  expect(await readdir(join(root, id))).not.toContain('recording.json')
+  const before = folder.log.rows.at(-1)!
+  await folder.commitRow({ ...before, number: 5 })
+  await store.keep(folder)
+  const stored = JSON.parse(await readFile(join(root, id, 'recording.json'), 'utf8'))
+  expect(stored.report.durationMs).toBe(10_000)
+})
+
+test('a deleted recording is gone for good', async () => {
+  await record()
+  const store = await openStore()
+  expect(await store.delete(id)).toBe(true)
+  expect(await store.delete(id)).toBe(false)
+  expect(await store.folder(id)).toBeUndefined()
+  expect(await readdir(root)).toEqual([])
+})

@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { stringify } from 'yaml'
+import { Encoder } from '../../support/encoder.ts'
+import { descendantsOf, isRunning, processesMentioning } from '../../support/processes.ts'
+import { TranscoderRig, transcoderConfig } from '../../support/transcoder-rig.ts'
+import { until } from '../../support/until.ts'
+
+const limitMs = 60_000
+let dir: string
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'nearcast-failures-'))
+})
+
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true })
+})
+
+/** A stand-in for ffmpeg, as a shell script. */
+async function script(text: string): Promise<string> {
+  const path = join(dir, 'ffmpeg')
+  await writeFile(path, `#!/bin/sh\n${text}\n`)
+  await chmod(path, 0o755)
+  return path
+}
+
+async function metric(rig: TranscoderRig, name: string): Promise<number> {
+  const text = await (await fetch(`${rig.transcoder.endpoints.admin}/metrics`)).text()
+  const found = text.split('\n').find((line) => line.startsWith(`nearcast_${name}`))
+  return Number(found?.split(' ').at(-1) ?? Number.NaN)
+}
+
+test('a publisher is told when its encoder fails three times', { timeout: limitMs }, async () => {
+  const ffmpeg = await script(
+    'case "$1" in -version) echo "ffmpeg version test";; *) exit 3;; esac',
+  )
+  await using rig = await TranscoderRig.start({ transcoder: { ffmpeg } })
+  const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
+  await using encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  await encoder.exited
+  expect(encoder.output).toMatch(/\(transcoder-failed\)/)
+  expect(await metric(rig, 'transcode_restarts_total{reason="crashed"}')).toBe(2)
+  expect(await metric(rig, 'ingest_rejected_total{reason="transcoder-failed"}')).toBe(1)
+})
+
+test('an encoder that takes media and makes nothing is replaced', {
+  timeout: limitMs,
+}, async () => {
+  const ffmpeg = await script(
+    'case "$1" in -version) echo "ffmpeg version test";; *) exec cat;; esac',
+  )
+  await using rig = await TranscoderRig.start({ transcoder: { ffmpeg, stallMs: 1_000 } })
+  const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
+  await using _encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  await until('a restart', async () => {
+    return (await metric(rig, 'transcode_restarts_total{reason="stalled"}')) >= 1
+  })
+})
+
+test('a missing ffmpeg shows in the readiness', { timeout: limitMs }, async () => {
+  await using rig = await TranscoderRig.start({ transcoder: { ffmpeg: join(dir, 'none') } })
+  const answer = await fetch(`${rig.transcoder.endpoints.admin}/readyz?verbose`)
+  expect(answer.status).toBe(503)
+  expect(await answer.json()).toMatchObject({
+    checks: expect.arrayContaining([expect.objectContaining({ name: 'ffmpeg', ok: false })]),
+  })
+})
+
+test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async () => {
+  await using rig = await TranscoderRig.start()
+  await rig.transcoder[Symbol.asyncDispose]()
+  const config = join(dir, 'transcoder.yaml')
+  await writeFile(config, stringify(transcoderConfig(dir, rig.transcoderSettings)))
+  const main = fileURLToPath(new URL('../../../origin/transcoder/main.ts', import.meta.url))
+  const child = spawn(process.execPath, [main, '--config', config], {
+    stdio: 'ignore',
+    env: { ...process.env, NEARCAST_TEST_MARK: dir },
+  })
+  const key = await rig.createChannel('demo')
+  const { transcoder, streamName } = await until('a placement', () => rig.grant(key))
+  await using _encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  const helpers = await until('its receiver and its ffmpeg', () => {
+    const found = descendantsOf(child.pid!)
+    return found.some(({ command }) => command.includes('unused.mpd')) && found
+  })
+  expect(helpers.length).toBeGreaterThanOrEqual(2)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  expect(await processesMentioning(dir)).toEqual([])
+  for (const { pid } of helpers) expect(isRunning(pid)).toBe(false)
+  rig.transcoder = { endpoints: {}, async reload() {}, async [Symbol.asyncDispose]() {} }
+})
