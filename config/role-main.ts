@@ -2,13 +2,18 @@
 import { createLogger, type Logger } from '../common/log.ts'
 import { type RunningRole, runRole } from '../common/role-process.ts'
 import { ConfigError, configExitCode, loadConfig, type ResolvedConfigs } from './load.ts'
+import { createReread, type Reread } from './reload.ts'
 
 const usageExitCode = 2
 
 export async function roleMain<R extends keyof ResolvedConfigs>(
   role: R,
   configFile: string | undefined,
-  start: (config: ResolvedConfigs[R], log: Logger) => Promise<RunningRole>,
+  start: (
+    config: ResolvedConfigs[R],
+    log: Logger,
+    overrides: { reread: Reread<ResolvedConfigs[R]> },
+  ) => Promise<RunningRole>,
 ): Promise<number> {
   if (configFile === undefined) {
     process.stderr.write(`usage: ${role} --config FILE\n`)
@@ -24,7 +29,8 @@ export async function roleMain<R extends keyof ResolvedConfigs>(
     return configExitCode
   }
   const log = createLogger({ name: config.node.id, ...config.log })
-  return await runRole(log, () => start(config, log))
+  const reread = createReread(role, configFile, config, log)
+  return await runRole(log, () => start(config, log, { reread }))
 }
 
 /** The value of `--config` on the command line of this process. */

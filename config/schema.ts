@@ -66,7 +66,9 @@ const admin = z
 const secretMinimum = 32
 const cluster = z
   .strictObject({
-    coordinator: httpUrl.describe('Base URL of the coordinator, e.g. https://10.0.0.1:7000'),
+    coordinator: httpUrl.describe(
+      'Base URL of the coordinator, e.g. https://coordinator.internal:7000',
+    ),
     secret: z.string().min(secretMinimum).optional().describe('Cluster secret; prefer secretFile'),
     secretFile: filePath.optional().describe('File that holds the cluster secret'),
   })

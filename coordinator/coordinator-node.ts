@@ -14,6 +14,7 @@ import { reachableHost } from '../common/net/reachable-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedCoordinatorConfig } from '../config/load.ts'
+import type { Reread } from '../config/reload.ts'
 import { loadAdminToken } from './admin-token.ts'
 import { coordinatorApp } from './app.ts'
 import { Coordinator } from './coordinator.ts'
@@ -29,7 +30,7 @@ const consoleDir = fileURLToPath(new URL('../web/dist/console/', import.meta.url
 export async function startCoordinator(
   config: ResolvedCoordinatorConfig,
   log: Logger,
-  overrides: { clock?: Clock } = {},
+  overrides: { clock?: Clock; reread?: Reread<ResolvedCoordinatorConfig> } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = overrides.clock ?? systemClock
@@ -56,7 +57,9 @@ export async function startCoordinator(
   const url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
 
   let draining = false
-  const reload = async () => {}
+  const reload = async () => {
+    overrides.reread?.()
+  }
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,

@@ -14,6 +14,7 @@ import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
+import type { Reread } from '../config/reload.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
 import { StaticPages } from './delivery/static-pages.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
@@ -22,7 +23,11 @@ import { PublishIngest } from './ingest/publish-ingest.ts'
 
 const watchPages = fileURLToPath(new URL('../web/dist/watch', import.meta.url))
 
-export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promise<RunningRole> {
+export async function startEdge(
+  config: ResolvedEdgeConfig,
+  log: Logger,
+  { reread = () => config }: { reread?: Reread<ResolvedEdgeConfig> } = {},
+): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
@@ -100,7 +105,7 @@ export async function startEdge(config: ResolvedEdgeConfig, log: Logger): Promis
     return membership.beat()
   }
   const reload = async () => {
-    await door.reload()
+    await door.reload(reread().tls.certificates)
     delivery.setPages(await StaticPages.load(watchPages))
   }
   const admin = stack.use(

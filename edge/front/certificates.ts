@@ -42,33 +42,25 @@ export class CertificateStore implements AsyncDisposable {
   #slots: Certificate[] = []
   #byName = new Map<string, Certificate>()
   #reloading: Promise<void> = Promise.resolve()
+  #files: CertificateOptions['files']
   #watch: Disposable | undefined
   #renewal: Timer | undefined
 
   constructor(options: CertificateOptions) {
     this.#options = options
+    this.#files = options.files
   }
 
   /** Rejects with a `ServiceError` that names the file when something cannot be loaded. */
   async start(): Promise<void> {
-    const { files, clock, log } = this.#options
-    const onChange = () =>
-      this.reload().catch((err) =>
-        log.error({ detail: messageOf(err) }, 'new certificate refused; the old one stays'),
-      )
     // Watched before they are read, so that no change falls between.
-    this.#watch = await watchFiles({
-      files: files.flatMap(({ certFile, keyFile }) => [certFile, keyFile]),
-      clock,
-      log,
-      onChange,
-    })
+    await this.#startWatch()
     const failures = await this.#load()
     if (failures.length > 0) {
       await this[Symbol.asyncDispose]()
       throw new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
     }
-    this.#renewal = clock.setInterval(onChange, renewalCheckMs)
+    this.#renewal = this.#options.clock.setInterval(() => this.#onChange(), renewalCheckMs)
   }
 
   /** What clients get that name no server. */
@@ -96,11 +88,16 @@ export class CertificateStore implements AsyncDisposable {
     this.#listeners.add(listener)
   }
 
-  /** Rejects when a certificate cannot be loaded: that one stays as it was, the others are taken. */
-  reload(): Promise<void> {
+  /**
+   * Rejects when a certificate cannot be loaded: that one stays as it was, the others are taken. A new list of
+   * files is taken whole or not at all.
+   */
+  reload(files: CertificateOptions['files'] = this.#files): Promise<void> {
     const next = this.#reloading.then(async () => {
       const before = this.#slots.map((slot) => slot.digest)
-      const failures = await this.#load()
+      const failures = isSameList(files, this.#files)
+        ? await this.#load()
+        : await this.#replace(files)
       if (this.#slots.some((slot, i) => slot.digest !== before[i])) {
         this.#options.log.info(
           { names: this.#slots.flatMap((slot) => slot.names) },
@@ -122,16 +119,45 @@ export class CertificateStore implements AsyncDisposable {
     await this.#reloading
   }
 
+  #onChange(): void {
+    this.reload().catch((err) =>
+      this.#options.log.error(
+        { detail: messageOf(err) },
+        'new certificate refused; the old one stays',
+      ),
+    )
+  }
+
+  async #startWatch(): Promise<void> {
+    const { clock, log } = this.#options
+    this.#watch?.[Symbol.dispose]()
+    this.#watch = await watchFiles({
+      files: this.#files.flatMap(({ certFile, keyFile }) => [certFile, keyFile]),
+      clock,
+      log,
+      onChange: () => this.#onChange(),
+    })
+  }
+
+  async #replace(files: CertificateOptions['files']): Promise<string[]> {
+    const failures = await this.#load(files, [])
+    if (failures.length === 0) {
+      this.#files = files
+      await this.#startWatch()
+    }
+    return failures
+  }
+
   /** Fills every slot that can be filled and answers what went wrong with the others. */
-  async #load(): Promise<string[]> {
+  async #load(files = this.#files, previous = this.#slots): Promise<string[]> {
     const failures: string[] = []
     const loaded = await Promise.all(
-      this.#sources().map(async (source, i) => {
+      this.#sources(files).map(async (source, i) => {
         try {
           return certificateOf(await source())
         } catch (err) {
           failures.push(messageOf(err))
-          return this.#slots[i]
+          return previous[i]
         }
       }),
     )
@@ -147,8 +173,10 @@ export class CertificateStore implements AsyncDisposable {
     return failures
   }
 
-  #sources(): (() => Promise<CertificatePair & { origin: string }>)[] {
-    const { files, localCa, clock } = this.#options
+  #sources(
+    files: CertificateOptions['files'],
+  ): (() => Promise<CertificatePair & { origin: string }>)[] {
+    const { localCa, clock } = this.#options
     if (files.length > 0) {
       return files.map(({ certFile, keyFile }) => async () => ({
         cert: await readPem(certFile),
@@ -179,6 +207,12 @@ export class CertificateStore implements AsyncDisposable {
       leftMs < 0 ? 'certificate has expired' : 'certificate expires soon',
     )
   }
+}
+
+function isSameList(a: CertificateOptions['files'], b: CertificateOptions['files']): boolean {
+  const same = (one: (typeof a)[number], other: (typeof b)[number] | undefined) =>
+    one.certFile === other?.certFile && one.keyFile === other.keyFile
+  return a.length === b.length && a.every((pair, i) => same(pair, b[i]))
 }
 
 async function readPem(file: string): Promise<string> {

@@ -97,9 +97,9 @@ export class FrontDoor implements AsyncDisposable {
     }
   }
 
-  /** Loads the certificates again; rejects when one is bad, and the old one stays. */
-  reload(): Promise<void> {
-    return this.#certificates.reload()
+  /** Loads the certificates again, from new files where given; rejects when one is bad, and the old one stays. */
+  reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
+    return this.#certificates.reload(files)
   }
 
   /** No new connections; idle ones end, the others after their answer. Publishers are the ingest's to end. */

@@ -13,6 +13,7 @@ import { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
 import type { ResolvedGatewayConfig } from '../../config/load.ts'
+import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
@@ -20,6 +21,7 @@ import { Shield } from './shield.ts'
 export async function startGateway(
   config: ResolvedGatewayConfig,
   log: Logger,
+  { reread = () => config }: { reread?: Reread<ResolvedGatewayConfig> } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
@@ -87,6 +89,9 @@ export async function startGateway(
   const port = await door.start(config.listen)
   url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
   stack.use(ingest)
+  const reload = async () => {
+    reread()
+  }
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,
@@ -99,7 +104,7 @@ export async function startGateway(
           detail: membership.connected ? 'connected' : 'coordinator away',
         },
       ],
-      reload: async () => {},
+      reload,
       drain: () => {
         draining = true
         return membership.beat()
@@ -114,7 +119,7 @@ export async function startGateway(
   const owned = stack.move()
   return {
     endpoints: { id, url, rtmp: `${url.replace(/^http/, 'rtmp')}/live`, admin: admin.url },
-    reload: async () => {},
+    reload,
     async [Symbol.asyncDispose]() {
       draining = true
       await membership.beat()

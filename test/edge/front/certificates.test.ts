@@ -130,6 +130,24 @@ describe('exchange', () => {
     expect(await commonNameAt(door, 'new.test')).toBe('new.test')
   })
 
+  it('takes a new list of files whole', async () => {
+    const first = await write('a', await authority.issue(['old.test']))
+    const second = await write('b', await authority.issue(['new.test']))
+    await using door = await openDoor({ tls: { certificates: [first] } })
+    await door.door.reload([second, first])
+    expect(await commonNameAt(door, '')).toBe('new.test')
+    expect(await commonNameAt(door, 'old.test')).toBe('old.test')
+  })
+
+  it('keeps the old list when one of the new files cannot be read', async () => {
+    const first = await write('a', await authority.issue(['old.test']))
+    await using door = await openDoor({ tls: { certificates: [first] } })
+    await expect(door.door.reload([pathsOf('missing'), first])).rejects.toThrow('missing.crt')
+    expect(await commonNameAt(door, '')).toBe('old.test')
+    await door.door.reload()
+    expect(await commonNameAt(door, '')).toBe('old.test')
+  })
+
   it('keeps the old certificate when the new key does not fit', async () => {
     const files = [await write('a', await authority.issue(['old.test']))]
     await using door = await openDoor({ tls: { certificates: files } })
