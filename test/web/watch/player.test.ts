@@ -1,7 +1,11 @@
 // The pure parts of the player: stalls, first picture, latency, addresses and keys.
 import { describe, expect, test } from 'vitest'
 import { actionOf } from '../../../web/watch/keys.ts'
-import { latencyFromDate, sortChoices } from '../../../web/watch/player/choice.ts'
+import {
+  joinDistanceSeconds,
+  latencyFromDate,
+  sortChoices,
+} from '../../../web/watch/player/choice.ts'
 import { PlaybackMonitor } from '../../../web/watch/player/playback-monitor.ts'
 import { manifestUrl, readAddress, searchOf } from '../../../web/watch/programme.ts'
 
@@ -60,6 +64,15 @@ describe('latency by the time of day in the media', () => {
   ])('%s', (_name, playingAt, now, offset, expected) => {
     expect(latencyFromDate(playingAt, now, offset)).toBe(expected)
   })
+})
+
+test.each([
+  [4, 2, 7],
+  [2, 2, 5],
+  [4, 4, 10],
+  [2, 6, 6],
+])('target duration %d and segments of %d s join %d s behind', (target, segment, expected) => {
+  expect(joinDistanceSeconds(target, segment)).toBe(expected)
 })
 
 test('choices are listed best first', () => {

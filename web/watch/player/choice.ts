@@ -1,4 +1,4 @@
-// What a viewer may choose from, and what the media's own time of day says about its age.
+// What a viewer may choose from, where a live show is joined, and what the media's own time of day says of its age.
 
 export interface Choice {
   /** Stable within one engine. */
@@ -28,4 +28,12 @@ export function latencyFromDate(
   const offset = Math.abs(clockOffsetMs) > 2_000 ? clockOffsetMs : 0
   const seconds = (nowMs + offset - playingAtMs) / 1000
   return seconds >= 0 && seconds < 120 ? seconds : null
+}
+
+/**
+ * How far behind the newest media to join where segments are shorter than the target duration. The next look at the
+ * playlist may be a target duration away and must find a segment; half a segment is for the road.
+ */
+export function joinDistanceSeconds(targetDuration: number, longestSegment: number): number {
+  return Math.min(3 * targetDuration, targetDuration + 1.5 * longestSegment)
 }

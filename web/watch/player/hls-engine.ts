@@ -2,7 +2,7 @@
 import Hls, { type ErrorData, type HlsConfig, type Level } from 'hls.js'
 // A worker of our own origin needs no blob: in the content security policy.
 import workerUrl from 'hls.js/dist/hls.worker.js?url'
-import { type Choice, latencyFromDate, nameOf, sortChoices } from './choice.ts'
+import { type Choice, joinDistanceSeconds, latencyFromDate, nameOf, sortChoices } from './choice.ts'
 import type { StartEngine } from './engine.ts'
 
 export function isHlsEngineSupported(): boolean {
@@ -42,6 +42,14 @@ export const startHlsEngine: StartEngine = (source, events) => {
     events.onChange()
   })
   hls.on(Hls.Events.LEVELS_UPDATED, events.onChange)
+  // The playlist says itself where to join when it has hold-backs; else our target is nearer than hls.js's own.
+  hls.once(Hls.Events.LEVEL_LOADED, (_event, { details }) => {
+    if (!details.live || details.holdBack > 0 || details.partHoldBack > 0) return
+    const longest = Math.max(...details.fragments.map(({ duration }) => duration))
+    hls.targetLatency = joinDistanceSeconds(details.targetduration, longest)
+    const position = hls.liveSyncPosition
+    if (position !== null) hls.startLoad(position)
+  })
   hls.on(Hls.Events.LEVEL_SWITCHED, events.onChange)
   hls.on(Hls.Events.ERROR, (_event, data: ErrorData) => {
     if (!data.fatal || isDisposed) return
