@@ -8,7 +8,15 @@ const lockFile = join(stateDir, 'setup.lock')
 // The holder touches its file each second; process ids would lie in containers, where they come again.
 const abandonedAfterMs = 6_000
 
-export async function withSetupLock(work) {
+/** Makes what is not ready, unless somebody else has made it while we waited. */
+export async function makeOnce(isReady, make) {
+  if (isReady()) return
+  await withSetupLock(async () => {
+    if (!isReady()) await make()
+  })
+}
+
+async function withSetupLock(work) {
   mkdirSync(stateDir, { recursive: true })
   let told = false
   while (!take()) {

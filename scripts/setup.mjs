@@ -7,33 +7,26 @@
 import { makeNodeReady, nodeIsReady, requireNode } from './node-runtime.mjs'
 import { installPackages, packagesAreFresh } from './npm-packages.mjs'
 import { isEntry, SetupError } from './project.mjs'
-import { withSetupLock } from './setup-lock.mjs'
+import { makeOnce } from './setup-lock.mjs'
 import { installTools, missingTools, tools } from './system-tools.mjs'
-import { buildWeb, webIsFresh } from './web-build.mjs'
+import { buildWeb } from './web-build.mjs'
 
 // In this order: each step may need the ones before it.
 const steps = {
-  packages: { isReady: packagesAreFresh, make: installPackages },
-  node: { isReady: nodeIsReady, make: makeNodeReady },
-  web: { isReady: webIsFresh, make: buildWeb },
+  packages: () => makeOnce(packagesAreFresh, installPackages),
+  node: () => makeOnce(nodeIsReady, makeNodeReady),
+  web: buildWeb,
 }
 
 /** Makes ready what is named in `need` and is not yet, and returns the path of the Node to use. */
 export async function ensureReady({ need }) {
   // The programs first: where they cannot be installed, that should be told before a long download.
-  const wanted = need.filter((name) => name in tools)
-  if (missingTools(wanted).length > 0) {
-    await withSetupLock(async () => {
-      const missing = missingTools(wanted)
-      if (missing.length > 0) await installTools(missing)
-    })
-  }
-  for (const [name, { isReady, make }] of Object.entries(steps)) {
-    if (!need.includes(name) || isReady()) continue
-    await withSetupLock(async () => {
-      if (!isReady()) await make()
-    })
-  }
+  const programs = need.filter((name) => name in tools)
+  await makeOnce(
+    () => missingTools(programs).length === 0,
+    () => installTools(missingTools(programs)),
+  )
+  for (const [name, ensure] of Object.entries(steps)) if (need.includes(name)) await ensure()
   return { node: requireNode() }
 }
 

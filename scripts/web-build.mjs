@@ -5,6 +5,7 @@ import { runCaptured } from './captured.mjs'
 import { requireNode } from './node-runtime.mjs'
 import { step } from './progress.mjs'
 import { childEnv, hashOf, modulesDir, root, SetupError } from './project.mjs'
+import { makeOnce } from './setup-lock.mjs'
 
 const webDir = join(root, 'web')
 const distDir = join(webDir, 'dist')
@@ -21,7 +22,11 @@ export function webIsFresh() {
   return isBuilt && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sourcesHash()
 }
 
-export async function buildWeb() {
+export function buildWeb() {
+  return makeOnce(webIsFresh, build)
+}
+
+async function build() {
   if (!existsSync(viteFile)) {
     throw new SetupError('The web pages are not built and vite is not installed. Run: npm ci')
   }
