@@ -5,6 +5,7 @@
 // Two gates: a refusal before the start is an answer that encoders show; one after it is a status that OBS
 // does not read, so the socket is destroyed half a second later and the verdict remembered by the owner.
 import type { Duplex } from 'node:stream'
+import { classicMedia } from '../../media/flv/classic-media.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import {
   RtmpServerSession,
@@ -114,7 +115,7 @@ export class PublishRelay {
         if (this.#state === 'greeting') void this.#open(event)
         return true
       case 'media':
-        return this.#relay(event.message)
+        return this.#normalize(event.message)
       case 'unpublish':
         this.#upstream?.unpublish()
         this.#end('unpublished')
@@ -182,6 +183,17 @@ export class PublishRelay {
     this.#pending = []
     for (const message of pending) this.#relay(message)
     this.#watchSilence(limits.idleTimeoutMs)
+  }
+
+  /** Enhanced RTMP is sent on in the classic form, as far as it has one. */
+  #normalize(message: MediaMessage): boolean {
+    if (message.payload.length === 0) return true
+    const classic = classicMedia(message)
+    if ('fault' in classic) {
+      this.#refuse(refusal('input-broken', `The stream cannot be read: ${classic.fault}.`))
+      return true
+    }
+    return classic.value ? this.#relay(classic.value) : true
   }
 
   #relay(message: MediaMessage): boolean {

@@ -134,11 +134,15 @@ function toward(hop: NextHop) {
     )
 }
 
+function videoTag(head: string, bodyBytes: number): Buffer {
+  return Buffer.concat([Buffer.from(head, 'hex'), Buffer.alloc(bodyBytes, 0x5a)])
+}
+
 const messages: MediaMessage[] = [
   { kind: 'data', timestampMs: 0, payload: Buffer.from('02000a6f6e4d65746144617461', 'hex') },
-  { kind: 'video', timestampMs: 0, payload: Buffer.alloc(70_000, 0x17) },
+  { kind: 'video', timestampMs: 0, payload: videoTag('1701000000', 70_000) },
   { kind: 'audio', timestampMs: 21, payload: Buffer.from('af01aabb', 'hex') },
-  { kind: 'video', timestampMs: 0xffff_fff0, payload: Buffer.alloc(300, 0x27) },
+  { kind: 'video', timestampMs: 0xffff_fff0, payload: videoTag('2701000010', 300) },
 ]
 
 describe('a publish relay', () => {
@@ -152,6 +156,33 @@ describe('a publish relay', () => {
     expect(hop.names).toEqual(['a-key'])
     publisher.unpublish()
     expect(await relay.ended).toMatchObject({ reason: 'unpublished', wasLive: true })
+  })
+
+  test('sends enhanced H.264 on as classic tags and leaves out what is empty', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    // ExVideoTagHeader: keyframe, CodedFrames, FourCC avc1, composition time 10 ms.
+    publisher.send({ kind: 'video', timestampMs: 0, payload: videoTag('916176633100000a', 100) })
+    publisher.send({ kind: 'audio', timestampMs: 1, payload: Buffer.alloc(0) })
+    publisher.send(messages[2]!)
+    await hop.has(2)
+    expect(hop.received).toEqual([
+      { kind: 'video', timestampMs: 0, payload: videoTag('170100000a', 100) },
+      messages[2],
+    ])
+    publisher.unpublish()
+    await relay.ended
+  })
+
+  test('refuses several tracks in one stream', async () => {
+    const hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    const publisher = started(await publish(relay.port))
+    // ExVideoTagHeader: keyframe, Multitrack (6).
+    publisher.send({ kind: 'video', timestampMs: 0, payload: videoTag('961061766331', 100) })
+    expect(await relay.ended).toMatchObject({ reason: 'refused: input-broken' })
+    expect(hop.received).toEqual([])
   })
 
   test('passes a refusal before the start on as the answer to the publish', async () => {
