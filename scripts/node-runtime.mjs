@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { isEntry, modulesDir, readJson, root, SetupError } from './project.mjs'
+import { makeOnce } from './setup-lock.mjs'
 import { installTools } from './system-tools.mjs'
 
 const minimum = /\d+\.\d+/.exec(readJson(join(root, 'package.json')).engines.node)[0]
@@ -27,15 +28,18 @@ export function linkPackagedNode() {
   symlinkSync(relative(dirname(linkedNode), packagedNode), linkedNode)
 }
 
-export function nodeIsReady() {
+/** Path of a Node that is new enough, after whatever it takes to have one. */
+export async function readyNode() {
   linkPackagedNode()
-  return findNode() !== undefined
+  const node = findNode()
+  if (node) return node
+  await makeOnce(() => findNode() !== undefined, installLibrary)
+  return requireNode()
 }
 
-export async function makeNodeReady() {
+async function installLibrary() {
   const library = /loading shared libraries: ([^:]+):/.exec(run(packagedNode).stderr ?? '')?.[1]
   if (library in libraries) await installTools([libraries[library]])
-  requireNode()
 }
 
 /** Path of a Node that is new enough. */

@@ -95,8 +95,13 @@ in_chroot() {
     run_demo 'npm start, first time' 1800
     run_demo 'npm start, second time' 120
   fi
-  timed 'set-up with nothing to do' npm run --silent setup
-  [ "$elapsed_ms" -lt 2000 ] || fail 'a set-up with nothing to do takes 2 s or more'
+  # The best of three: this machine may be busy with something else.
+  local best=2000
+  for _ in 1 2 3; do
+    timed 'set-up with nothing to do' npm run --silent setup
+    [ "$elapsed_ms" -ge "$best" ] || best=$elapsed_ms
+  done
+  [ "$best" -lt 2000 ] || fail 'a set-up with nothing to do takes 2 s or more'
   [ "$tests" = 0 ] || timed 'npm test' timeout 4800 npm test </dev/null
 }
 

@@ -4,21 +4,16 @@
 //   node scripts/setup.mjs [packages|node|web|ffmpeg|chromium|nginx …]
 //
 // Asks nothing. NEARCAST_NO_INSTALL=1 keeps it from changing the system; it then names what to install.
-import { makeNodeReady, nodeIsReady, requireNode } from './node-runtime.mjs'
+import { readyNode } from './node-runtime.mjs'
 import { installPackages, packagesAreFresh } from './npm-packages.mjs'
 import { isEntry, SetupError } from './project.mjs'
 import { makeOnce } from './setup-lock.mjs'
 import { installTools, missingTools, tools } from './system-tools.mjs'
 import { buildWeb } from './web-build.mjs'
 
-// In this order: each step may need the ones before it.
-const steps = {
-  packages: () => makeOnce(packagesAreFresh, installPackages),
-  node: () => makeOnce(nodeIsReady, makeNodeReady),
-  web: buildWeb,
-}
+const parts = ['packages', 'node', 'web']
 
-/** Makes ready what is named in `need` and is not yet, and returns the path of the Node to use. */
+/** Makes ready what is named in `need` and is not yet. `node` is the path of the Node to use, where one was asked for. */
 export async function ensureReady({ need }) {
   // The programs first: where they cannot be installed, that should be told before a long download.
   const programs = need.filter((name) => name in tools)
@@ -26,8 +21,10 @@ export async function ensureReady({ need }) {
     () => missingTools(programs).length === 0,
     () => installTools(missingTools(programs)),
   )
-  for (const [name, ensure] of Object.entries(steps)) if (need.includes(name)) await ensure()
-  return { node: requireNode() }
+  if (need.includes('packages')) await makeOnce(packagesAreFresh, installPackages)
+  const node = need.includes('node') ? await readyNode() : undefined
+  if (need.includes('web')) await buildWeb()
+  return { node }
 }
 
 /** Runs a script's main function: a set-up error is told in its own words, and decides the exit code. */
@@ -41,7 +38,7 @@ export async function runScript(main) {
 }
 
 async function main(args) {
-  const known = [...Object.keys(steps), ...Object.keys(tools)]
+  const known = [...parts, ...Object.keys(tools)]
   const unknown = args.filter((name) => !known.includes(name))
   if (unknown.length > 0) {
     process.stderr.write(`Unknown: ${unknown.join(', ')}. Known: ${known.join(', ')}.\n`)
