@@ -11,6 +11,8 @@ export function isHlsEngineSupported(): boolean {
 
 // hls.js asks to be rescued this often before we call it fatal.
 const mediaRescues = 2
+/** Behind the place to join at the start by more than this, the picture jumps there. */
+const longestLagSeconds = 2
 
 export const startHlsEngine: StartEngine = (source, events) => {
   const { video, url, isLive, preferred } = source
@@ -43,13 +45,20 @@ export const startHlsEngine: StartEngine = (source, events) => {
   })
   hls.on(Hls.Events.LEVELS_UPDATED, events.onChange)
   // The playlist says itself where to join when it has hold-backs; else our target is nearer than hls.js's own.
-  hls.once(Hls.Events.LEVEL_LOADED, (_event, { details }) => {
+  hls.once(Hls.Events.LEVEL_UPDATED, (_event, { details }) => {
     if (!details.live || details.holdBack > 0 || details.partHoldBack > 0) return
     const longest = Math.max(...details.fragments.map(({ duration }) => duration))
     hls.targetLatency = joinDistanceSeconds(details.targetduration, longest)
-    const position = hls.liveSyncPosition
-    if (position !== null) hls.startLoad(position)
+    hls.startLoad(Math.max(details.fragmentStart, details.edge - hls.targetLatency))
+    // A segment that was under way already may still have set an earlier start.
+    video.addEventListener('playing', catchUp, { once: true })
   })
+  const catchUp = () => {
+    const position = isDisposed ? null : hls.liveSyncPosition
+    if (position !== null && position - video.currentTime > longestLagSeconds) {
+      video.currentTime = position
+    }
+  }
   hls.on(Hls.Events.LEVEL_SWITCHED, events.onChange)
   hls.on(Hls.Events.ERROR, (_event, data: ErrorData) => {
     if (!data.fatal || isDisposed) return
@@ -86,6 +95,7 @@ export const startHlsEngine: StartEngine = (source, events) => {
     livePosition: () => (isLive ? hls.liveSyncPosition : null),
     dispose() {
       isDisposed = true
+      video.removeEventListener('playing', catchUp)
       hls.destroy()
     },
   }
