@@ -1,6 +1,7 @@
 // One running ffmpeg: FLV bytes go in with back-pressure, progress comes out, a stall or a crash is noticed,
 // and it always ends: by the end of its input, or by a timer's SIGKILL.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
@@ -31,7 +32,8 @@ export interface FfmpegProgress {
 export type FfmpegExit = { kind: 'ended' | 'killed' | 'stalled' | 'crashed'; detail: string }
 
 const limits: ResourceLimits = {
-  addressSpaceBytes: 8 * 1024 ** 3,
+  // Threads grow with the cores, and each reserves address space for its stack and its heap.
+  addressSpaceBytes: 8 * 1024 ** 3 + availableParallelism() * 512 * 1024 ** 2,
   fileSizeBytes: 1024 ** 3,
   openFiles: 256,
 }
@@ -56,7 +58,15 @@ export class FfmpegProcess {
     const [command, args] = options.guard.wrap(options.command, options.args, limits)
     const stdio: ('pipe' | 'ignore')[] = ['pipe', 'ignore', 'pipe']
     stdio[progressFd] = 'pipe'
-    return new FfmpegProcess(options, spawn(command, args, { cwd: options.folder, stdio }))
+    const child = spawn(command, args, {
+      cwd: options.folder,
+      stdio,
+      // It parses what strangers send: no secret of ours is in reach.
+      env: {},
+      // Out of the terminal's process group: Ctrl-C reaches us alone, and we end it in order.
+      detached: true,
+    })
+    return new FfmpegProcess(options, child)
   }
 
   private constructor(options: FfmpegProcessOptions, child: ChildProcess) {

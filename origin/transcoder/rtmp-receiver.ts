@@ -131,6 +131,8 @@ export class RtmpReceiver implements AsyncDisposable {
       execPath,
       execArgv: execArgs,
       cwd: this.#folder,
+      // Nothing of our environment: it parses bytes from the network and needs no secret.
+      env: {},
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     this.#child = child

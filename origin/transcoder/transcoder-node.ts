@@ -14,7 +14,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
-import { ffmpegVersion } from './ffmpeg-version.ts'
+import { findFfmpeg } from './ffmpeg-command.ts'
 import { readLadder } from './ladder-file.ts'
 import { MachineLoad } from './machine-load.ts'
 import { PlaybackServer } from './playback-server.ts'
@@ -49,7 +49,7 @@ export async function startTranscoder(
   const ladder = await readLadder(config.ladder)
   const guard = await findProcessGuard()
   log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
-  const ffmpeg = await ffmpegVersion(config.ffmpeg)
+  const ffmpeg = await findFfmpeg(config.ffmpeg)
   if (!ffmpeg.ok) log.error({ ffmpeg: config.ffmpeg, reason: ffmpeg.detail }, 'ffmpeg does not run')
   const manifest: MpdSettings = {
     segmentSeconds: config.segmentSeconds,
@@ -73,7 +73,7 @@ export async function startTranscoder(
   const streams: StreamJobs = new StreamJobs({
     nodeId: id,
     instance: self.instance,
-    config,
+    config: { ...config, ffmpeg: ffmpeg.path },
     manifest,
     mediaFolder,
     ladder,
@@ -137,7 +137,7 @@ export async function startTranscoder(
       log,
       readiness: () => [
         { name: 'rtmp receiver', ok: receiver.isListening },
-        { name: 'ffmpeg', ...ffmpeg },
+        { name: 'ffmpeg', ok: ffmpeg.ok, detail: ffmpeg.detail },
         {
           name: 'cluster',
           ok: membership.known,

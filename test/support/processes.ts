@@ -1,12 +1,12 @@
-// Finds processes by what stands in their command line or environment (Linux), to prove that none is left.
-import { readdirSync, readFileSync } from 'node:fs'
+// Finds processes by what stands in their command line, environment or working directory (Linux), to prove that none is left.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 export interface FoundProcess {
   pid: number
   command: string
 }
 
-/** Processes whose command line or environment holds `text`; waits up to 5 s for them to be gone. */
+/** Processes whose command line, environment or working directory holds `text`; waits up to 5 s for them to be gone. */
 export async function processesMentioning(text: string): Promise<FoundProcess[]> {
   for (let attempt = 0; ; attempt++) {
     const found = scan(text)
@@ -46,6 +46,8 @@ function scan(text: string): FoundProcess[] {
     if (pid === process.pid || !isRunning(pid)) return false
     if (command.includes(text)) return true
     try {
+      // Helpers run without our environment, but below the data folder.
+      if (readlinkSync(`/proc/${pid}/cwd`).includes(text)) return true
       return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(text)
     } catch {
       return false

@@ -68,7 +68,7 @@ async function probe(path: string): Promise<unknown> {
 
 function ffmpegs(): number[] {
   return descendantsOf(process.pid)
-    .filter(({ command }) => command.startsWith('ffmpeg ') && command.includes('unused.mpd'))
+    .filter(({ command }) => command.includes('unused.mpd'))
     .map(({ pid }) => pid)
 }
 
@@ -134,6 +134,7 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     const key = await rig.createChannel('demo')
     await using _encoder = await publish(key)
     await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    expect(ffmpegs()).toHaveLength(1)
     for (const pid of ffmpegs()) process.kill(pid, 'SIGKILL')
     const after = await playlistOf('/live/demo/400p.m3u8', (it) =>
       it.segments.some((segment) => segment.hasDiscontinuity),
@@ -215,6 +216,7 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     const key = await rig.createChannel('demo')
     await using encoder = await publish(key)
     await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    expect(ffmpegs()).toHaveLength(1)
     await rig.api('DELETE', '/api/v1/streams/demo')
     await encoder.exited
     expect(ffmpegs()).toEqual([])
