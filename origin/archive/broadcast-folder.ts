@@ -57,6 +57,9 @@ const lineSchema = z.union([
   }),
 ])
 
+/** Ten minutes of usual segments: far more than any live window. */
+const maxUnrecordedRows = 300
+
 export class BroadcastFolder {
   readonly path: string
   readonly log: SegmentLog
@@ -110,6 +113,16 @@ export class BroadcastFolder {
       appendFile(join(this.path, 'segments.jsonl'), text),
     )
     await this.#appending
+    if (!this.log.broadcast.isRecorded)
+      await this.#dropRow(this.log.rows.at(-1 - maxUnrecordedRows))
+  }
+
+  /** A show that is not recorded may run for months: its old segments go while it runs. */
+  async #dropRow(row: LogRow | undefined): Promise<void> {
+    const take = row && this.log.takeNamed(row.take)
+    for (const { name } of take?.renditions ?? []) {
+      await rm(join(this.renditionPath(take!, name), `${row!.number}.m4s`), { force: true })
+    }
   }
 
   async writeRecording(recording: object): Promise<void> {

@@ -126,3 +126,18 @@ test('a deleted recording is gone for good', async () => {
   expect(await store.folder(id)).toBeUndefined()
   expect(await readdir(root)).toEqual([])
 })
+
+test('a show that is not recorded sheds its old segments while it runs', async () => {
+  const source = segmentLog([{ rows: 305, startSeconds: 10 }])
+  const facts = { ...broadcast, isRecorded: false }
+  const folder = await BroadcastFolder.create(root, new SegmentLog(facts))
+  const rendition = folder.renditionPath(source.takes[0]!, '720p')
+  await mkdir(rendition, { recursive: true })
+  for (const [index, row] of source.rows.entries()) {
+    await writeFile(join(rendition, `${row.number}.m4s`), '')
+    await folder.commitRow(row, index === 0 ? source.takes[0] : undefined)
+  }
+  const left = (await readdir(rendition)).map((name) => Number.parseInt(name, 10))
+  expect(Math.min(...left)).toBe(6)
+  expect(left).toHaveLength(300)
+})
