@@ -4,8 +4,9 @@
 // generation number here: whenever it grows, the page throws its engine away and starts a new one.
 // Rules.
 //   1. Live and no player: start one. Start is the only way in.
-//   2. A player that gave up, or stands still although nobody paused it, is started again: at once when
-//      the publisher's media has started anew (takes or broadcast changed), else after a back-off.
+//   2. A player that gave up, or stands still although nobody paused it, is started again: soon when the
+//      publisher's media has started anew (takes or broadcast changed), else after a back-off. Soon is not
+//      at once: the first segments have to be made, and a player started before them shows old ones again.
 //   3. A player that copes by itself is left alone: a new take alone reloads nothing.
 //   4. When the show ends or the publisher leaves, what is buffered plays out first.
 //   5. A status that cannot be had changes nothing for a picture that moves.
@@ -46,6 +47,10 @@ export interface Session {
   /** Status requests that failed in a row. */
   failures: number
   player: Player | null
+  /** Since when the channel is live, as far as the page knows; null while it is not. */
+  liveAt: number | null
+  /** When the page heard of media that began after the player did. */
+  newMediaAt: number | null
   /** Players started so far; the next one gets this number plus one. */
   generations: number
   /** Starts since the picture last moved for a while. */
@@ -60,6 +65,8 @@ export const newSession: Session = {
   knows: 'nothing',
   failures: 0,
   player: null,
+  liveAt: null,
+  newMediaAt: null,
   generations: 0,
   attempts: 0,
   paused: false,
@@ -68,6 +75,8 @@ export const newSession: Session = {
 
 /** Standing still for so long, with new media to be had, the player has not coped by itself. */
 export const newTakePatienceMs = 4_000
+/** How long new media has been announced before a player that stands still, or gave up, is started for it. */
+export const newMediaMs = { still: 7_000, stopped: 3_000 }
 /** Standing still for so long, it needs help whatever the reason. */
 export const stillPatienceMs = 12_000
 /** After the end of the show the last picture stays so long before the page says so. */
@@ -86,7 +95,7 @@ export function advance(session: Session, event: SessionEvent): Session {
 function take(session: Session, event: SessionEvent): Session {
   switch (event.type) {
     case 'status':
-      return takeAnswer(session, event.answer)
+      return takeAnswer(session, event.answer, event.at)
     case 'progress':
       return withPlayer(session, (player) => ({ ...player, movedAt: event.at }))
     case 'fatal':
@@ -107,17 +116,25 @@ function take(session: Session, event: SessionEvent): Session {
   }
 }
 
-function takeAnswer(session: Session, answer: StatusAnswer): Session {
+function takeAnswer(session: Session, answer: StatusAnswer, at: number): Session {
   if (answer.kind === 'failed') return { ...session, failures: session.failures + 1 }
   if (answer.kind === 'unknown') {
     return { ...session, status: null, knows: 'no-such-channel', failures: 0 }
   }
+  const { status } = answer
+  const { player } = session
+  const isNew =
+    player !== null &&
+    status.state === 'live' &&
+    (status.takes !== player.takes || status.broadcastId !== player.broadcastId)
   return {
     ...session,
-    status: answer.status,
+    status,
     knows: 'channel',
     failures: 0,
-    sawLive: session.sawLive || answer.status.state !== 'offline',
+    liveAt: status.state === 'live' ? (session.liveAt ?? at) : null,
+    newMediaAt: isNew ? (session.newMediaAt ?? at) : null,
+    sawLive: session.sawLive || status.state !== 'offline',
   }
 }
 
@@ -132,23 +149,31 @@ function steer(session: Session, at: number): Session {
 
   const still = stillForMs(session, at)
   if (!isLive) {
-    const isOver = player.stoppedAt !== null || still > newTakePatienceMs
     // `held` keeps the last picture on stage: most encoders are back within seconds.
-    const lets = status?.state === 'offline' || session.knows === 'no-such-channel'
-    if (lets && isOver && at - (player.stoppedAt ?? 0) >= farewellMs) {
+    const isShowOver = status?.state === 'offline' || session.knows === 'no-such-channel'
+    const hasPlayedOut =
+      player.stoppedAt === null ? still > newTakePatienceMs : at - player.stoppedAt >= farewellMs
+    if (isShowOver && hasPlayedOut) {
       return { ...session, player: null, attempts: 0 }
     }
     return session
   }
 
-  const isNewMedia = status.takes !== player.takes || status.broadcastId !== player.broadcastId
-  if (isNewMedia && (player.stoppedAt !== null || still >= newTakePatienceMs)) {
-    return start({ ...session, attempts: 0 }, at)
+  if (session.newMediaAt !== null) {
+    const announcedMs = at - session.newMediaAt
+    const hasStopped = player.stoppedAt !== null
+    const isTime = hasStopped
+      ? announcedMs >= newMediaMs.stopped
+      : announcedMs >= newMediaMs.still && still >= newTakePatienceMs
+    return isTime ? start({ ...session, attempts: 0 }, at) : session
   }
   if (player.stoppedAt !== null) {
     return at - player.stoppedAt >= backoffMs(session.attempts) ? start(session, at) : session
   }
-  if (still >= Math.max(stillPatienceMs, backoffMs(session.attempts))) return start(session, at)
+  const helplessMs = Math.min(still, at - (session.liveAt ?? at))
+  if (helplessMs >= Math.max(stillPatienceMs, backoffMs(session.attempts))) {
+    return start(session, at)
+  }
   const isSettled = player.movedAt !== null && player.movedAt - player.startedAt >= settledMs
   return isSettled && session.attempts > 1 ? { ...session, attempts: 1 } : session
 }
@@ -160,6 +185,7 @@ function start(session: Session, at: number): Session {
     generations: generation,
     attempts: session.attempts + 1,
     paused: false,
+    newMediaAt: null,
     player: {
       generation,
       startedAt: at,

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest'
 import type { ChannelStatus } from '../../../common/contract/channel.ts'
 import {
   advance,
+  newMediaMs,
   newSession,
-  newTakePatienceMs,
   type Session,
   type SessionEvent,
   sceneOf,
@@ -90,23 +90,34 @@ describe('a watch page', () => {
   test('starts a new player when a new take is there and the picture stands still', () => {
     const page = playing()
       .told({ takes: 2 })
-      .pass(newTakePatienceMs - 250, 'still')
+      .pass(newMediaMs.still - 250, 'still')
     expect([page.scene, page.generation]).toEqual(['catching-up', 1])
-    page.pass(500, 'still')
+    page.told({ takes: 2 }).pass(500, 'still')
     expect([page.scene, page.generation]).toEqual(['starting', 2])
     expect(page.session.player?.takes).toBe(2)
   })
 
-  test('starts a new player at once when the old one gave up and a new take is there', () => {
-    const page = playing().hear({ type: 'fatal' })
+  test('gives a player that has long stood still the time to find the new take by itself', () => {
+    const page = playing().told({ state: 'held' }).pass(30_000, 'still').told({ takes: 2 })
+    page.pass(newMediaMs.still - 1_000, 'still')
     expect(page.generation).toBe(1)
-    page.told({ takes: 2 })
+    page.pass(30_000, 'moving')
+    expect(page.generation).toBe(1)
+  })
+
+  test('starts a new player soon when the old one gave up and a new take is there', () => {
+    const page = playing()
+    page.session = { ...page.session, attempts: 5 }
+    page.told({ takes: 2 }).hear({ type: 'fatal' })
+    page.pass(newMediaMs.stopped - 250, 'still')
+    expect(page.generation).toBe(1)
+    page.pass(250, 'still')
     expect(page.generation).toBe(2)
   })
 
   test('starts a new player for a new broadcast that has the same number of takes', () => {
     const other = '00000000-0000-4000-8000-000000000000'
-    const page = playing().told({ broadcastId: other }).pass(newTakePatienceMs, 'still')
+    const page = playing().told({ broadcastId: other }).pass(newMediaMs.still, 'still')
     expect(page.generation).toBe(2)
   })
 
@@ -151,7 +162,7 @@ describe('a watch page', () => {
     expect([page.scene, page.generation]).toEqual(['waiting', 1])
     page.pass(18_000, 'still')
     expect(page.generation).toBe(1)
-    page.told({ takes: 2 }).pass(500, 'still')
+    page.told({ takes: 2 }).pass(newMediaMs.still, 'still')
     expect(page.generation).toBe(2)
     page.pass(1_000, 'moving')
     expect(page.scene).toBe('playing')
