@@ -1,5 +1,5 @@
 // What the transcoder and its RTMP receiver, a child process, tell each other over IPC. Media takes another
-// way: one connection per stream to a unix-domain socket of the parent, its first line the nonce.
+// way: one connection per stream to a unix-domain socket of the parent, its first line the connection's id.
 
 /** First message to the child. */
 export interface StartReceiver {

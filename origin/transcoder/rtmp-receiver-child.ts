@@ -7,7 +7,8 @@
 // - `publish` asks the parent before Start is sent; as shipped, Start comes first and a refusal is a FIN.
 // - `play` is refused.
 // - The parser is guarded: one malformed message would end the process and every stream with it.
-// - Each connection's stream path is its nonce, so the 30 s resume by address never finds a path again.
+// - Each connection has a stream path of its own, so the 30 s resume by address never finds a path again,
+//   and a publisher that comes back by another gateway is not refused for its own half-open past.
 // - Media leaves by a subscriber into a pipe to the parent. When the pipe is full, the publisher's socket is
 //   paused: subscribers as shipped buffer without bound. What the pipe took is acknowledged.
 // - The end of a stream is the close of its socket, not the server's own event 30 s later.
@@ -162,7 +163,7 @@ class ReceiverConnection {
     })
     pipe.on('drain', () => this.#resume())
     pipe.resume()
-    pipe.write(`${this.#session.rtmp.streamName}\n`)
+    pipe.write(`${this.id}\n`)
     this.#start()
   }
 
@@ -174,7 +175,7 @@ class ReceiverConnection {
     rtmp.respondPublish()
     rtmp.onConnectCallback({
       app: rtmp.streamApp,
-      name: rtmp.streamName,
+      name: this.id,
       host: rtmp.streamHost,
       query: {},
     })

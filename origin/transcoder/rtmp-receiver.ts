@@ -8,13 +8,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Clock, Timer } from '../../common/clock.ts'
-import { type Refusal, statusDescription } from '../../common/contract/refusal.ts'
+import { type Refusal, statusCodeOf, statusDescription } from '../../common/contract/refusal.ts'
 import { ServiceError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard } from './process-guard.ts'
 import type { FromReceiver, ToReceiver } from './receiver-messages.ts'
 
 export interface PublishAttempt {
+  /** Names this one connection; media comes under it. */
+  connection: string
   app: string
   name: string
   ticket: string
@@ -23,7 +25,7 @@ export interface PublishAttempt {
 
 /** A publish that was let in. */
 export interface ReceivedStream {
-  nonce: string
+  connection: string
   /** FLV bytes; ends when the publisher's connection ends. Not reading it slows the publisher down. */
   media: Socket
   /** A status for the publisher, then the end of its connection. */
@@ -49,16 +51,16 @@ const childFile = fileURLToPath(new URL('./rtmp-receiver-child.ts', import.meta.
 const firstRestartMs = 250
 const longestRestartMs = 5_000
 const stopMs = 2_000
-const nonceTimeoutMs = 5_000
-const maxNonceBytes = 128
+const firstLineTimeoutMs = 5_000
+const maxFirstLineBytes = 128
 const maxSocketPathBytes = 100
 
 export class RtmpReceiver implements AsyncDisposable {
   readonly #options: RtmpReceiverOptions
   readonly #mediaServer: Server
   readonly #mediaSockets = new Set<Socket>()
-  /** Connections that were let in and whose media has not come yet, by nonce. */
-  readonly #expected = new Map<string, string>()
+  /** Connections that were let in and whose media has not come yet. */
+  readonly #expected = new Set<string>()
   #folder = ''
   #mediaPath = ''
   #child: ChildProcess | undefined
@@ -195,36 +197,29 @@ export class RtmpReceiver implements AsyncDisposable {
 
   #onMessage(message: FromReceiver): void {
     if (message.type === 'publish') void this.#decide(message)
-    else if (message.type === 'closed') this.#forget(message.connection)
+    else if (message.type === 'closed') this.#expected.delete(message.connection)
     else if (message.type === 'log') this.#options.log[message.level](message.message)
   }
 
   async #decide(attempt: FromReceiver & { type: 'publish' }): Promise<void> {
-    const { connection, name } = attempt
-    let refused = await this.#options.decide(attempt)
-    if (!refused && this.#expected.has(name)) {
-      refused = { code: 'already-publishing', message: 'This connection is already publishing.' }
+    const { connection } = attempt
+    const refused = await this.#options.decide(attempt)
+    if (refused) this.#refuse(connection, refused, statusCodeOf(refused.code))
+    else {
+      this.#expected.add(connection)
+      this.#send({ type: 'accept', connection })
     }
-    if (refused) return this.#refuse(connection, refused, 'NetStream.Publish.BadName')
-    this.#expected.set(name, connection)
-    this.#send({ type: 'accept', connection })
   }
 
   #refuse(connection: string, refused: Refusal, code: string): void {
     this.#send({ type: 'refuse', connection, code, description: statusDescription(refused) })
   }
 
-  #forget(connection: string): void {
-    for (const [nonce, owner] of this.#expected) {
-      if (owner === connection) this.#expected.delete(nonce)
-    }
-  }
-
   #onMediaSocket(socket: Socket): void {
     this.#mediaSockets.add(socket)
     socket.on('error', () => {})
     socket.once('close', () => this.#mediaSockets.delete(socket))
-    const timer = this.#options.clock.setTimeout(() => socket.destroy(), nonceTimeoutMs)
+    const timer = this.#options.clock.setTimeout(() => socket.destroy(), firstLineTimeoutMs)
     let head = Buffer.alloc(0)
     const onReadable = () => {
       for (;;) {
@@ -232,16 +227,14 @@ export class RtmpReceiver implements AsyncDisposable {
         if (bytes === null) return
         head = Buffer.concat([head, bytes])
         const end = head.indexOf(0x0a)
-        if (end < 0 && head.length <= maxNonceBytes) continue
+        if (end < 0 && head.length <= maxFirstLineBytes) continue
         timer.cancel()
         socket.off('readable', onReadable)
-        const nonce = head.toString('latin1', 0, Math.max(0, end))
-        const connection = this.#expected.get(nonce)
-        if (end < 0 || connection === undefined) return socket.destroy()
-        this.#expected.delete(nonce)
+        const connection = head.toString('latin1', 0, Math.max(0, end))
+        if (end < 0 || !this.#expected.delete(connection)) return socket.destroy()
         if (end + 1 < head.length) socket.unshift(head.subarray(end + 1))
         return this.#options.onStream({
-          nonce,
+          connection,
           media: socket,
           refuse: (refused) => this.#refuse(connection, refused, 'NetStream.Publish.Rejected'),
           drop: () => this.#send({ type: 'drop', connection }),

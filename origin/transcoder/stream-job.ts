@@ -58,6 +58,7 @@ const tickMs = 250
 const runGapSeconds = 0.05
 
 interface Connection {
+  nonce: string
   stream: ReceivedStream
   reader: InputReader
   meter: InputMeter
@@ -163,7 +164,9 @@ export class StreamJob {
     if (previous) {
       this.#log.info('a newer connection replaces the publisher')
       this.#connection = undefined
-      previous.stream.drop()
+      // The same publisher by another way needs no word; another encoder deserves one.
+      if (previous.nonce === ticket.nonce) previous.stream.drop()
+      else previous.stream.refuse(refusal('already-publishing'))
     }
     this.#endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
@@ -172,13 +175,14 @@ export class StreamJob {
     this.#state = 'receiving'
     const { config, clock, metrics } = this.#options
     const connection: Connection = {
+      nonce: ticket.nonce,
       stream,
       reader: new InputReader(config.input, trackParsers, clock.monotonic()),
       meter: new InputMeter(config.input),
     }
     this.#connection = connection
     metrics.connectionOpened()
-    this.#log.info({ nonce: stream.nonce, epoch: this.#epoch }, 'publisher connected')
+    this.#log.info({ nonce: ticket.nonce, epoch: this.#epoch }, 'publisher connected')
     void this.#pump(connection)
   }
 
@@ -220,7 +224,7 @@ export class StreamJob {
     return {
       epoch: this.#epoch,
       instance: ticket.instance,
-      nonce: connection?.stream.nonce ?? null,
+      nonce: connection?.nonce ?? null,
       state: connection ? 'live' : 'held',
       takes: this.#takeNumber,
       cost: this.cost,

@@ -120,20 +120,21 @@ export class StreamJobs implements AsyncDisposable {
       renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
-    const timer = clock.setTimeout(() => this.#admitted.delete(ticket.nonce), admissionMs)
-    this.#admitted.set(ticket.nonce, { ticket, timer })
+    const { connection } = attempt
+    const timer = clock.setTimeout(() => this.#admitted.delete(connection), admissionMs)
+    this.#admitted.set(connection, { ticket, timer })
     return undefined
   }
 
   /** The media of a publish that was let in. */
   onStream(stream: ReceivedStream): void {
-    const admission = this.#admitted.get(stream.nonce)
+    const admission = this.#admitted.get(stream.connection)
     if (!admission) {
       stream.drop()
       return
     }
     admission.timer.cancel()
-    this.#admitted.delete(stream.nonce)
+    this.#admitted.delete(stream.connection)
     const { ticket } = admission
     this.#jobFor(ticket).then(
       (job) => job.attach(stream, ticket),

@@ -100,7 +100,7 @@ describe('a publish', { timeout: limitMs }, () => {
     expect(client.statuses).toEqual([
       expect.objectContaining({
         level: 'error',
-        code: 'NetStream.Publish.BadName',
+        code: 'NetStream.Publish.Failed',
         description: expect.stringMatching(/\(lease-lost\)$/),
       }),
     ])
@@ -177,11 +177,13 @@ describe('a publish', { timeout: limitMs }, () => {
     expect(client.session.bytesAcknowledged).toBeGreaterThan(heldMemory)
   })
 
-  test('under a name that is publishing already is closed', async () => {
-    await using client = await publish()
-    await using other = await publish()
-    await other.closed()
-    expect(client.isClosed).toBe(false)
+  test('under the nonce of one that is still open is let in beside it', async () => {
+    await using _halfOpen = await publish()
+    await using again = await publish()
+    expect(again.isStarted).toBe(true)
+    again.send(frame(0, 10))
+    await until('both streams', () => streams.length === 2)
+    expect(streams[1]!.connection).not.toBe(streams[0]!.connection)
   })
 })
 

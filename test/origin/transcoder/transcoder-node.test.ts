@@ -130,6 +130,18 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     expect(mpd).toContain('type="dynamic"')
   })
 
+  test('goes to the encoder that came last, and the one before is told', async () => {
+    const key = await rig.createChannel('demo')
+    await using first = await publish(key)
+    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
+    await using _second = await publish(key)
+    await first.exited
+    expect(first.output).toMatch(/\(already-publishing\)/)
+    await playlistOf('/live/demo/360p.m3u8', (it) =>
+      it.segments.some((segment) => segment.hasDiscontinuity),
+    )
+  })
+
   test('starts a new take from the last cut when its ffmpeg is killed', async () => {
     const key = await rig.createChannel('demo')
     await using _encoder = await publish(key)
