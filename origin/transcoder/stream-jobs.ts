@@ -25,7 +25,8 @@ export interface StreamJobsOptions {
   config: TranscoderConfig
   manifest: MpdSettings
   mediaFolder: string
-  ladder: Ladder
+  /** As it stands when a broadcast begins. */
+  ladder: () => Ladder
   guard: ProcessGuard
   auth: ClusterAuth
   lease: LeaseClient
@@ -182,7 +183,8 @@ export class StreamJobs implements AsyncDisposable {
     await this.#forget(ticket.liveId)
     const { config, manifest, ladder, guard, lease, clock, log, metrics } = this.#options
     const job = new StreamJob({
-      ...{ ticket, folder, config, manifest, ladder, guard, lease, clock, log, metrics },
+      ...{ ticket, folder, config, manifest, guard, lease, clock, log, metrics },
+      ladder: ladder(),
       onEnded: (ended) => this.#settle(ended),
     })
     this.#jobs.set(ticket.liveId, job)

@@ -12,6 +12,7 @@ import { reachableHost } from '../../common/net/reachable-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
+import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
@@ -28,6 +29,7 @@ const reportEveryMs = 15_000
 export async function startTranscoder(
   config: ResolvedTranscoderConfig,
   log: Logger,
+  { reread = () => config }: { reread?: Reread<ResolvedTranscoderConfig> } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
@@ -46,7 +48,7 @@ export async function startTranscoder(
       clock,
     }),
   )
-  const ladder = await readLadder(config.ladder)
+  let ladder = await readLadder(config.ladder)
   const guard = await findProcessGuard()
   log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
   const ffmpeg = await findFfmpeg(config.ffmpeg)
@@ -76,7 +78,7 @@ export async function startTranscoder(
     config: { ...config, ffmpeg: ffmpeg.path },
     manifest,
     mediaFolder,
-    ladder,
+    ladder: () => ladder,
     guard,
     auth,
     lease: coordinator,
@@ -130,6 +132,11 @@ export async function startTranscoder(
     config.publicRtmp ?? `rtmp://${reachableHost(config.rtmp.host)}:${receiver.port}/live`
   stack.use(streams)
 
+  const reload = async () => {
+    reread()
+    // For broadcasts from now on; a bad file throws, and the old ladder stays.
+    ladder = await readLadder(config.ladder)
+  }
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,
@@ -144,7 +151,7 @@ export async function startTranscoder(
           detail: membership.connected ? 'connected' : 'coordinator away',
         },
       ],
-      reload: async () => {},
+      reload,
       drain: () => {
         draining = true
         return membership.beat()
@@ -186,7 +193,7 @@ export async function startTranscoder(
   const owned = stack.move()
   return {
     endpoints: { id, url, rtmp, admin: admin.url },
-    reload: async () => {},
+    reload,
     async [Symbol.asyncDispose]() {
       // The coordinator hears of it before the publishers do: they come back at once and must go elsewhere.
       draining = true

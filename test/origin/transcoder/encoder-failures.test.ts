@@ -96,3 +96,22 @@ test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async
   for (const { pid } of helpers) expect(isRunning(pid)).toBe(false)
   rig.transcoder = { endpoints: {}, async reload() {}, async [Symbol.asyncDispose]() {} }
 })
+
+test('a ladder file is taken over on a reload, and a bad one is not', {
+  timeout: limitMs,
+}, async () => {
+  const ladder = join(dir, 'ladder.yaml')
+  const rung = (height: number) =>
+    `name: x\nrungs: [{ height: ${height}, videoBitsPerSecond: 200000 }]\n`
+  await writeFile(ladder, rung(240))
+  await using rig = await TranscoderRig.start({ transcoder: { ladder } })
+  await writeFile(ladder, 'rungs: 7')
+  await expect(rig.transcoder.reload()).rejects.toThrow(/ladder\.yaml: name/)
+  await writeFile(ladder, rung(180))
+  await rig.transcoder.reload()
+  const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
+  const server = transcoder.rtmp
+  await using _encoder = new Encoder({ server, streamKey: streamName, size: '320x240' })
+  const text = await until('a playlist', () => rig.text('/live/demo/index.m3u8'))
+  expect(text.match(/^\d+p\.m3u8$/gm)).toEqual(['240p.m3u8', '180p.m3u8'])
+})
