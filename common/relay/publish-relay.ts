@@ -122,10 +122,8 @@ export class PublishRelay {
         return true
       case 'error':
         if (event.error.reason !== 'app-refused') {
-          const { reason, message } = event.error
-          this.#options.log.warn({ reason, detail: message }, 'publisher sent invalid bytes')
           this.#options.onRefused(
-            refusal('protocol-error'),
+            refusal('protocol-error', `The encoder sent invalid RTMP: ${event.error.message}.`),
             this.#state === 'live' ? 'after-start' : 'before-start',
           )
         }

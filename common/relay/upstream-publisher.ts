@@ -9,6 +9,8 @@ import { type Refusal, refusalFromDescription } from '../contract/refusal.ts'
 export interface UpstreamTarget {
   host: string
   port: number
+  /** A unix-domain socket to dial instead. */
+  path?: string
   app: string
   /** Name and query that are published; may hold a secret, so it is never logged. */
   streamName: string
@@ -56,8 +58,9 @@ export class UpstreamPublisher {
     target: UpstreamTarget,
     options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
   ): Promise<UpstreamOutcome> {
-    const { host, port, tls } = target
-    const socket = tls ? connectTls({ ...tls, host, port }) : connect({ host, port, noDelay: true })
+    const { host, port, path, tls } = target
+    const address = path === undefined ? { host, port, noDelay: true } : { path }
+    const socket = tls ? connectTls({ ...tls, host, port }) : connect(address)
     const session = new RtmpClientSession({
       app: target.app,
       tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
@@ -73,7 +76,7 @@ export class UpstreamPublisher {
   ): Promise<UpstreamOutcome> {
     const { promise, resolve } = Promise.withResolvers<UpstreamOutcome>()
     const { clock } = options
-    const where = `${target.host}:${target.port}`
+    const where = target.path ?? `${target.host}:${target.port}`
     const settle = (outcome: UpstreamOutcome) => {
       deadline.cancel()
       resolve(outcome)
