@@ -1,4 +1,5 @@
 // Proof that a node belongs to the cluster, and tickets that open a transcoder: JWS HS256 under the cluster secret.
+import { randomUUID } from 'node:crypto'
 import { type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { type Clock, systemClock } from '../clock.ts'
 import { nodeIdSchema, type Role, roleSchema } from '../contract/membership.ts'
@@ -68,7 +69,8 @@ export function createClusterAuth(secret: string, clock: Clock = systemClock): C
       return nodeId.success && role.success ? { nodeId: nodeId.data, role: role.data } : undefined
     },
 
-    signTicket: (claims) => sign({ ...claims }, ticketAudience, ticketSeconds),
+    // An id of its own: a ticket opens one publish, and two may be signed within one second.
+    signTicket: (claims) => sign({ ...claims, jti: randomUUID() }, ticketAudience, ticketSeconds),
 
     async verifyTicket(token) {
       const ticket = publishTicketSchema.safeParse(
