@@ -1,33 +1,15 @@
-// What the transcoder and its RTMP receiver, a child process, tell each other over IPC. Media takes another
-// way: one connection per stream to a unix-domain socket of the parent, its first line the connection's id.
+// What the transcoder tells its RTMP receiver, a child process, over IPC, and hears from it. Publishes and their
+// media take other ways, both unix-domain sockets in a folder of the transcoder: publishes come to the child's
+// socket; media goes back by one connection per stream to the transcoder's, its first line the stream's name.
 
-/** First message to the child. */
+/** First and only message to the child. */
 export interface StartReceiver {
   type: 'start'
-  host: string
-  port: number
+  rtmpSocket: string
   mediaSocket: string
-  trustedNetworks: readonly string[]
 }
 
-export type ToReceiver =
-  | StartReceiver
-  /** The publish may start; media follows. */
-  | { type: 'accept'; connection: string }
-  /** A status, then the end: before Start and after it. */
-  | { type: 'refuse'; connection: string; code: string; description: string }
-  | { type: 'drop'; connection: string }
-
 export type FromReceiver =
-  | { type: 'listening'; port: number }
-  | { type: 'listen-failed'; code: string; message: string }
-  | {
-      type: 'publish'
-      connection: string
-      app: string
-      name: string
-      ticket: string
-      address: string
-    }
-  | { type: 'closed'; connection: string }
+  | { type: 'listening' }
+  | { type: 'listen-failed'; message: string }
   | { type: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; message: string }

@@ -1,23 +1,30 @@
-// The transcoder's side of its RTMP receiver: starts and restarts the child, decides about each publish, and
-// gets the media of each stream as a socket that pushes back.
-import { type ChildProcess, fork } from 'node:child_process'
+// The transcoder's RTMP port. Each connection is ended by our own session, which is bounded in all it takes;
+// once its publish is let in, its media is written anew to node-media-server in a child process, and comes back
+// from there as FLV, one socket per stream, that pushes back all the way to the publisher.
+//
+//   gateway ──RTMP──▶ relay (here) ──RTMP, unix socket──▶ child ──FLV, unix socket──▶ stream (here)
+//
+// So nobody on the network reaches the child's reader, with or without a ticket.
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import type { Clock, Timer } from '../../common/clock.ts'
-import { type Refusal, statusCodeOf, statusDescription } from '../../common/contract/refusal.ts'
-import { ServiceError } from '../../common/errors.ts'
+import type { Clock } from '../../common/clock.ts'
+import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
+import { plainAddress } from '../../common/net/addresses.ts'
+import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
+import { acceptConnection } from '../../common/net/first-bytes.ts'
+import { Listener } from '../../common/net/listener.ts'
+import { PublishRelay } from '../../common/relay/publish-relay.ts'
 import type { ProcessGuard } from './process-guard.ts'
-import type { FromReceiver, ToReceiver } from './receiver-messages.ts'
+import { ReceiverProcess } from './receiver-process.ts'
 
 export interface PublishAttempt {
   /** Names this one connection; media comes under it. */
   connection: string
-  app: string
   name: string
   ticket: string
   address: string
@@ -42,59 +49,68 @@ export interface RtmpReceiverOptions {
   guard: ProcessGuard
   clock: Clock
   log: Logger
-  /** `undefined` lets the publish start. */
+  /** `undefined` lets the publish start. Must not reject. */
   decide: (attempt: PublishAttempt) => Promise<Refusal | undefined>
   onStream: (stream: ReceivedStream) => void
 }
 
-const childFile = fileURLToPath(new URL('./rtmp-receiver-child.ts', import.meta.url))
-const firstRestartMs = 250
-const longestRestartMs = 5_000
-const stopMs = 2_000
+const firstByteTimeoutMs = 10_000
+/** A gateway that vanished without a FIN is noticed after the second. */
+const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 15_000 }
+/** Each may hold 1 MiB before its publish is let in. */
+const maxConnections = 512
+const drainLimitMs = 1_000
 const firstLineTimeoutMs = 5_000
 const maxFirstLineBytes = 128
 const maxSocketPathBytes = 100
 
 export class RtmpReceiver implements AsyncDisposable {
   readonly #options: RtmpReceiverOptions
+  readonly #trusted: NetworkList
+  readonly #listener: Listener
   readonly #mediaServer: Server
   readonly #mediaSockets = new Set<Socket>()
-  /** Connections that were let in and whose media has not come yet. */
-  readonly #expected = new Set<string>()
+  readonly #relays = new Map<PublishRelay, Promise<unknown>>()
+  /** What to make of the media of a connection that was let in, until it comes. */
+  readonly #expected = new Map<string, (media: Socket) => void>()
   #folder = ''
-  #mediaPath = ''
-  #child: ChildProcess | undefined
-  #port = 0
-  #restartTimer: Timer | undefined
-  #restartMs = firstRestartMs
-  #isStopping = false
-  #isListening = false
+  #process: ReceiverProcess | undefined
 
   constructor(options: RtmpReceiverOptions) {
+    const { clock, log } = options
     this.#options = options
+    this.#trusted = createNetworkList(options.trustedNetworks)
     this.#mediaServer = createServer((socket) => this.#onMediaSocket(socket))
+    const server = createServer({ noDelay: true }, (socket) => void this.#accept(socket))
+    this.#listener = new Listener({ server, maxConnections, drainLimitMs, clock, log })
   }
 
   /** The real one, also when 0 was asked for. */
   get port(): number {
-    return this.#port
+    return this.#listener.address?.port ?? 0
   }
 
   get isListening(): boolean {
-    return this.#isListening
+    return this.#process?.isListening === true && this.port !== 0
   }
 
+  /** Of the child. */
   get pid(): number | undefined {
-    return this.#child?.pid
+    return this.#process?.pid
   }
 
   /** Rejects with a `ServiceError` that names the port when it cannot be had. */
   async start(): Promise<void> {
-    await this.#makeFolder()
-    this.#mediaServer.listen(this.#mediaPath)
-    await once(this.#mediaServer, 'listening')
+    const { guard, clock, log, host, port } = this.#options
     try {
-      await this.#startChild(this.#options.port)
+      const folder = await this.#makeFolder()
+      const mediaSocket = join(folder, 'media.sock')
+      const rtmpSocket = join(folder, 'rtmp.sock')
+      this.#mediaServer.listen(mediaSocket)
+      await once(this.#mediaServer, 'listening')
+      this.#process = new ReceiverProcess({ folder, rtmpSocket, mediaSocket, guard, clock, log })
+      await this.#process.start()
+      await this.#listener.start({ host, port })
     } catch (err) {
       await this[Symbol.asyncDispose]()
       throw err
@@ -102,9 +118,11 @@ export class RtmpReceiver implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isStopping = true
-    this.#restartTimer?.cancel()
-    await this.#stopChild()
+    this.#listener.stopAccepting()
+    for (const relay of this.#relays.keys()) relay.close(refusal('maintenance'))
+    await Promise.all(this.#relays.values())
+    await this.#listener[Symbol.asyncDispose]()
+    await this.#process?.[Symbol.asyncDispose]()
     for (const socket of this.#mediaSockets) socket.destroy()
     if (this.#mediaServer.listening) {
       this.#mediaServer.close()
@@ -113,7 +131,7 @@ export class RtmpReceiver implements AsyncDisposable {
     if (this.#folder !== '') await rm(this.#folder, { recursive: true, force: true })
   }
 
-  async #makeFolder(): Promise<void> {
+  async #makeFolder(): Promise<string> {
     const own = this.#options.runFolder
     if (Buffer.byteLength(join(own, 'media.sock')) <= maxSocketPathBytes) {
       await rm(own, { recursive: true, force: true })
@@ -122,97 +140,73 @@ export class RtmpReceiver implements AsyncDisposable {
     } else {
       this.#folder = await mkdtemp(join(tmpdir(), 'nearcast-'))
     }
-    this.#mediaPath = join(this.#folder, 'media.sock')
+    return this.#folder
   }
 
-  #startChild(port: number): Promise<void> {
-    const { guard, log, host, trustedNetworks } = this.#options
-    const [execPath, execArgs] = guard.wrap(process.execPath, [])
-    // `fork` runs `execPath ...execArgv file`, so the guard goes in front of Node.
-    const child = fork(childFile, [], {
-      execPath,
-      execArgv: execArgs,
-      cwd: this.#folder,
-      // Nothing of our environment: it parses bytes from the network and needs no secret.
-      env: {},
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  async #accept(socket: Socket): Promise<void> {
+    const { clock, log } = this.#options
+    const address = plainAddress(socket.remoteAddress ?? '')
+    if (!this.#trusted.includes(address)) {
+      socket.destroy()
+      log.warn({ address }, 'publish from outside the trusted networks refused')
+      return
+    }
+    socket.setKeepAlive(true, 5_000)
+    const accepted = await acceptConnection(socket, {
+      clock,
+      deadlineMs: firstByteTimeoutMs,
+      proxy: 'none',
     })
-    this.#child = child
-    const started = Promise.withResolvers<void>()
-    let errors = ''
-    child.stderr?.setEncoding('utf8')
-    child.stderr?.on('data', (text: string) => {
-      errors = (errors + text).slice(-2_000)
-    })
-    child.on('message', (message: FromReceiver) => {
-      if (message.type === 'listening') {
-        this.#port = message.port
-        this.#isListening = true
-        this.#restartMs = firstRestartMs
-        started.resolve()
-      } else if (message.type === 'listen-failed') {
-        const { code } = message
-        started.reject(new ServiceError(message.message, { code, source: 'internal' }))
-      } else this.#onMessage(message)
-    })
-    child.once('error', (err) => started.reject(err))
-    child.once('exit', (code, signal) => {
-      this.#isListening = false
-      if (this.#child === child) this.#child = undefined
-      const reason = signal ?? `exit code ${code}`
-      started.reject(new Error(`the RTMP receiver ended: ${reason} ${errors}`))
-      if (this.#isStopping || this.#port === 0) return
-      log.error({ reason, errors }, 'the RTMP receiver ended; starting it again')
-      this.#restartSoon()
-    })
-    this.#send({ type: 'start', host, port, mediaSocket: this.#mediaPath, trustedNetworks })
-    return started.promise
-  }
-
-  #restartSoon(): void {
-    this.#restartTimer = this.#options.clock.setTimeout(() => {
-      this.#restartMs = Math.min(this.#restartMs * 2, longestRestartMs)
-      this.#startChild(this.#port).catch((err) => {
-        this.#options.log.error({ err }, 'the RTMP receiver does not start')
-      })
-    }, this.#restartMs)
-  }
-
-  async #stopChild(): Promise<void> {
-    const child = this.#child
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    const timer = this.#options.clock.setTimeout(() => child.kill('SIGKILL'), stopMs)
-    // Losing its parent's channel is the child's sign to go.
-    if (child.connected) child.disconnect()
-    else child.kill('SIGKILL')
-    await exited
-    timer.cancel()
-  }
-
-  #send(message: ToReceiver): void {
-    // The exit of a child that cannot be told anything is handled where it is noticed.
-    if (this.#child?.connected) this.#child.send(message, () => {})
-  }
-
-  #onMessage(message: FromReceiver): void {
-    if (message.type === 'publish') void this.#decide(message)
-    else if (message.type === 'closed') this.#expected.delete(message.connection)
-    else if (message.type === 'log') this.#options.log[message.level](message.message)
-  }
-
-  async #decide(attempt: FromReceiver & { type: 'publish' }): Promise<void> {
-    const { connection } = attempt
-    const refused = await this.#options.decide(attempt)
-    if (refused) this.#refuse(connection, refused, statusCodeOf(refused.code))
+    if (accepted.protocol === 'rtmp') this.#relay(socket, address)
     else {
-      this.#expected.add(connection)
-      this.#send({ type: 'accept', connection })
+      socket.destroy()
+      log.debug({ address }, 'connection closed: not RTMP')
     }
   }
 
-  #refuse(connection: string, refused: Refusal, code: string): void {
-    this.#send({ type: 'refuse', connection, code, description: statusDescription(refused) })
+  #relay(socket: Socket, address: string): void {
+    const { clock, decide } = this.#options
+    const log = this.#options.log.child({ address })
+    const connection = randomBytes(12).toString('base64url')
+    /** Whoever refused has logged it. */
+    let verdict: Refusal | undefined
+    const relay: PublishRelay = new PublishRelay({
+      socket,
+      clock,
+      log,
+      limits,
+      openUpstream: async (intent, signal) => {
+        const ticket = new URLSearchParams(intent.query).get('ticket') ?? ''
+        verdict = await decide({ connection, name: intent.name, ticket, address })
+        if (verdict) return { refused: verdict }
+        if (signal.aborted) return { failed: 'the publisher has left' }
+        this.#expected.set(connection, (media) =>
+          this.#options.onStream({
+            connection,
+            media,
+            refuse(refused) {
+              verdict = refused
+              relay.close(refused)
+            },
+            drop: () => socket.destroy(),
+          }),
+        )
+        const outcome = await this.#process!.publish(connection)
+        if ('started' in outcome) return outcome
+        log.error({ detail: outcome }, 'the RTMP receiver takes no publish')
+        return { refused: refusal('transcoder-failed') }
+      },
+      onRefused(refused, stage) {
+        if (refused !== verdict) log.warn({ reason: refused.code, stage }, refused.message)
+      },
+      onLive() {},
+    })
+    const ended = relay.run().then((end) => {
+      this.#relays.delete(relay)
+      this.#expected.delete(connection)
+      log.debug({ reason: end.reason, bytesIn: end.bytesIn }, 'publisher left')
+    })
+    this.#relays.set(relay, ended)
   }
 
   #onMediaSocket(socket: Socket): void {
@@ -231,14 +225,11 @@ export class RtmpReceiver implements AsyncDisposable {
         timer.cancel()
         socket.off('readable', onReadable)
         const connection = head.toString('latin1', 0, Math.max(0, end))
-        if (end < 0 || !this.#expected.delete(connection)) return socket.destroy()
+        const deliver = this.#expected.get(connection)
+        if (end < 0 || deliver === undefined) return socket.destroy()
+        this.#expected.delete(connection)
         if (end + 1 < head.length) socket.unshift(head.subarray(end + 1))
-        return this.#options.onStream({
-          connection,
-          media: socket,
-          refuse: (refused) => this.#refuse(connection, refused, 'NetStream.Publish.Rejected'),
-          drop: () => this.#send({ type: 'drop', connection }),
-        })
+        return deliver(socket)
       }
     }
     socket.on('readable', onReadable)

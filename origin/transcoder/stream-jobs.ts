@@ -37,11 +37,12 @@ export interface StreamJobsOptions {
   isDraining: () => boolean
 }
 
-const application = 'live'
 /** After the end players still fetch the last window, and the end itself. */
 const afterglowMs = 60_000
 /** A publish that was let in and never sent media. */
 const admissionMs = 30_000
+/** By far longer than a ticket is valid, whatever the clocks of two machines say. */
+const longestTicketLifeMs = 180_000
 
 interface Admission {
   ticket: PublishTicket
@@ -59,6 +60,7 @@ export class StreamJobs implements AsyncDisposable {
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
   readonly #admitted = new Map<string, Admission>()
+  readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
 
@@ -100,13 +102,15 @@ export class StreamJobs implements AsyncDisposable {
 
   async #examine(attempt: PublishAttempt): Promise<Refusal | undefined> {
     const { auth, nodeId, instance, config, clock, isDraining, lease } = this.#options
-    if (attempt.app !== application) return refusal('app-unknown')
     const ticket = await auth.verifyTicket(attempt.ticket)
     if (!ticket || ticket.nonce !== attempt.name) {
       return refusal('lease-lost', 'The ticket of this publish is not valid. Connect again.')
     }
     if (ticket.transcoder !== nodeId || ticket.instance !== instance) return refusal('lease-lost')
     if (isDraining()) return refusal('maintenance')
+    if (!this.#use(attempt.ticket)) {
+      return refusal('lease-lost', 'The ticket of this publish has been used. Connect again.')
+    }
     const job = this.#jobs.get(ticket.liveId)
     if (job && job.epoch > ticket.epoch) return refusal('lease-lost')
     if (!job && this.#jobs.size >= config.maxStreams) return refusal('no-transcoder')
@@ -125,6 +129,17 @@ export class StreamJobs implements AsyncDisposable {
     const timer = clock.setTimeout(() => this.#admitted.delete(connection), admissionMs)
     this.#admitted.set(connection, { ticket, timer })
     return undefined
+  }
+
+  /** False: it has opened a publish before. Whoever overhears a ticket can do nothing with it. */
+  #use(ticket: string): boolean {
+    // Without the signature: of that, several spellings are the same.
+    const signed = ticket.slice(0, ticket.lastIndexOf('.'))
+    if (this.#usedTickets.has(signed)) return false
+    const { clock } = this.#options
+    const timer = clock.setTimeout(() => this.#usedTickets.delete(signed), longestTicketLifeMs)
+    this.#usedTickets.set(signed, timer)
+    return true
   }
 
   /** The media of a publish that was let in. */
@@ -156,6 +171,8 @@ export class StreamJobs implements AsyncDisposable {
     await this.endAll()
     for (const { timer } of this.#admitted.values()) timer.cancel()
     this.#admitted.clear()
+    for (const timer of this.#usedTickets.values()) timer.cancel()
+    this.#usedTickets.clear()
     for (const liveId of [...this.#finished.keys()]) await this.#forget(liveId)
   }
 

@@ -11,6 +11,7 @@ import {
   readMediaPlaylist,
 } from '../../support/media-playlist.ts'
 import { childrenOf, descendantsOf } from '../../support/processes.ts'
+import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { TranscoderRig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
@@ -222,6 +223,25 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     await encoder.exited
     expect(encoder.output).toMatch(/ticket of this publish is not valid.*\(lease-lost\)/)
     expect(ffmpegs()).toEqual([])
+  })
+
+  test('cannot be taken over with its ticket, while it runs or later', async () => {
+    const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
+    const { rtmp } = transcoder
+    await using encoder = new Encoder({ ...picture, server: rtmp, streamKey: streamName })
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    const replay = async () => {
+      await using client = await RtmpTestClient.publish(rtmp, streamName)
+      expect(client.isStarted).toBe(false)
+      expect(client.statuses.at(-1)?.description).toMatch(
+        /ticket .* has been used.*\(lease-lost\)$/,
+      )
+    }
+    await replay()
+    const before = (await playlist('/live/demo/400p.m3u8'))!.segments.at(-1)!.number
+    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.number > before)
+    await encoder.stop()
+    await replay()
   })
 
   test('ends when the operator stops it', async () => {
