@@ -73,11 +73,20 @@ export function writeAtomically(file: string, content: string): void {
   renameSync(temporary, file)
 }
 
+/** A number may have passed to another program since; where that cannot be seen it counts as ours. */
+function isNearcast(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('nearcast')
+  } catch {
+    return true
+  }
+}
+
 function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false
   try {
     process.kill(pid, 0)
-    return true
+    return isNearcast(pid)
   } catch (err) {
     return (err as NodeJS.ErrnoException).code === 'EPERM'
   }

@@ -6,6 +6,7 @@ export const refusals = {
   'key-revoked': 'The stream key has been revoked. Use the new key of the channel.',
   'key-expired': 'The stream key has expired. Ask for a new one.',
   'key-missing': 'No stream key was given. Put it into the stream key field of the encoder.',
+  'bandwidth-test-unavailable': 'Bandwidth tests are not available on this server yet.',
   'app-unknown': 'Publish to the application "live", as in rtmps://HOST:443/live.',
   'already-publishing': 'The channel is already live from another encoder.',
   'no-gateway': 'No gateway can be reached at the moment. Try again in a few seconds.',

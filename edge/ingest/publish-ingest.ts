@@ -101,6 +101,10 @@ export class PublishIngest implements AsyncDisposable {
   ): Promise<UpstreamOutcome> {
     const { config, clock, gateways } = this.#options
     if (intent.name === '') return { refused: refusal('key-missing') }
+    // A test must never go live.
+    if (new URLSearchParams(intent.query).has('bandwidthtest')) {
+      return { refused: refusal('bandwidth-test-unavailable') }
+    }
     const verdict = this.#verdicts.recall(keyDigest)
     if (verdict) return { refused: verdict }
     const token = await this.#options.nodeToken()

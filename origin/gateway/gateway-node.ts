@@ -48,7 +48,7 @@ export async function startGateway(
     dataDir: config.dataDir,
     heartbeat: () =>
       self.beat({
-        urls: { http: url, rtmp: `${url.replace(/^http/, 'rtmp')}/live`, admin: admin.url },
+        urls: { http: url, rtmp: rtmpUrl(url), admin: admin.url },
         draining,
         streams: ingest.streams,
         bytesIn: ingest.bytesIn,
@@ -118,7 +118,7 @@ export async function startGateway(
 
   const owned = stack.move()
   return {
-    endpoints: { id, url, rtmp: `${url.replace(/^http/, 'rtmp')}/live`, admin: admin.url },
+    endpoints: { id, url, rtmp: rtmpUrl(url), admin: admin.url },
     reload,
     async [Symbol.asyncDispose]() {
       draining = true
@@ -126,4 +126,10 @@ export async function startGateway(
       await owned.disposeAsync()
     },
   }
+}
+
+/** The same port speaks RTMP; named always, since the schemes' own ports differ. */
+function rtmpUrl(httpUrl: string): string {
+  const { hostname, port, protocol } = new URL(httpUrl)
+  return `rtmp://${hostname}:${port || (protocol === 'https:' ? 443 : 80)}/live`
 }

@@ -100,11 +100,14 @@ export class PlaybackServer implements AsyncDisposable {
     const path = parsePlaybackPath(request.url ?? '')
     const kind = path?.kind ?? 'unknown'
     if (!(await this.#isAllowed(request))) {
-      return { kind, answer: text(403, 'This node answers to gateways of its cluster only.') }
+      return {
+        kind,
+        answer: refused(403, 'forbidden', 'This node answers to gateways of its cluster only.'),
+      }
     }
-    if (!path) return { kind, answer: text(404, 'No such path here.') }
+    if (!path) return { kind, answer: refused(404, 'path-unknown', 'No such path here.') }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return { kind, answer: text(405, 'Only GET and HEAD.') }
+      return { kind, answer: refused(405, 'method', 'Only GET and HEAD.') }
     }
     return { kind, answer: await this.#find(path) }
   }
@@ -123,17 +126,25 @@ export class PlaybackServer implements AsyncDisposable {
     }
     const isLive = path.from.kind === 'live'
     const folder = await this.#folder(path.from)
-    if (!folder)
-      return text(404, isLive ? 'This stream is not live here.' : 'No such recording here.')
+    if (!folder) {
+      return isLive
+        ? refused(404, 'offline', 'This stream is not live here.')
+        : refused(404, 'recording-unknown', 'No such recording here.')
+    }
     const { log } = folder
+    if (log.rows.length === 0) return refused(404, 'not-yet', 'Nothing to play yet.')
     switch (path.kind) {
       case 'multivariant':
-        return playlist(isLive ? liveMultivariant(log, manifest) : replayMultivariant(log))
+        return manifestAnswer(
+          isLive ? liveMultivariant(log, manifest) : replayMultivariant(log),
+          types.playlist,
+        )
       case 'playlist':
-        return playlist(
+        return manifestAnswer(
           isLive
             ? liveMediaPlaylist(log, manifest, path.rendition)
             : replayMediaPlaylist(log, manifest, path.rendition),
+          types.playlist,
         )
       case 'mpd': {
         const body = isLive ? liveMpd(log, manifest, clock.now()) : replayMpd(log, manifest)
@@ -143,7 +154,8 @@ export class PlaybackServer implements AsyncDisposable {
       case 'segment': {
         const take = log.takeNamed(path.take)
         const rendition = take?.renditions.find((it) => it.name === path.rendition)
-        if (!take || !rendition) return text(404, 'No such take or rendition.')
+        if (!take || !rendition)
+          return refused(404, 'segment-unknown', 'No such take or rendition.')
         const name = path.kind === 'init' ? 'init.mp4' : `${path.number}.m4s`
         const file = join(folder.renditionPath(take, rendition.name), name)
         const type = path.kind === 'segment' ? types.segment : types.init
@@ -167,7 +179,13 @@ export class PlaybackServer implements AsyncDisposable {
     const { metrics } = this.#options
     if (typeof answer.body === 'object') {
       const file = await open(answer.body.file).catch(() => undefined)
-      if (!file) return await this.#send(request, response, text(404, 'No such segment.'), kind)
+      if (!file)
+        return await this.#send(
+          request,
+          response,
+          refused(404, 'segment-unknown', 'No such segment.'),
+          kind,
+        )
       try {
         const { size } = await file.stat()
         writeHead(response, answer, size)
@@ -199,17 +217,13 @@ function writeHead(response: ServerResponse, answer: Answer, length: number): vo
   })
 }
 
-function playlist(body: string | undefined): Answer {
-  return manifestAnswer(body, types.playlist)
-}
-
 function manifestAnswer(body: string | undefined, type: string): Answer {
-  return body === undefined
-    ? text(404, 'Nothing to play yet.')
-    : { status: 200, type, cacheControl: shortLived, body }
+  if (body === undefined) return refused(404, 'rendition-unknown', 'No such rendition.')
+  return { status: 200, type, cacheControl: shortLived, body }
 }
 
-function text(status: number, sentence: string): Answer {
+function refused(status: number, error: string, message: string): Answer {
+  const body = `${JSON.stringify({ error, message })}\n`
   const cacheControl = status === 404 ? 'max-age=0' : uncached
-  return { status, type: 'text/plain; charset=utf-8', cacheControl, body: `${sentence}\n` }
+  return { status, type: 'application/json', cacheControl, body }
 }

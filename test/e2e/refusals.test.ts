@@ -34,6 +34,16 @@ describe('a refused publisher', () => {
     expect(cluster.log('gw-1')).not.toContain(streamKey)
   })
 
+  test('that asks for a bandwidth test does not go live', async () => {
+    const { streamKey } = cluster.facts.channels[0]!
+    await using encoder = new Encoder({
+      server: server(),
+      streamKey: `${streamKey}?bandwidthtest=true`,
+    })
+    expect(await encoder.exited).not.toBe(0)
+    expect(encoder.output).toContain('bandwidth-test-unavailable')
+  })
+
   test('with a revoked key is told so', async () => {
     const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
       liveId: 'revoked',
