@@ -79,9 +79,16 @@ export class RecordingStore {
     return row && toRecording(row)
   }
 
-  /** Newest first. */
+  /** Newest first. A part that was kept before its broadcast went on is no replay yet. */
   async list(filter: { liveId?: string | undefined; limit: number }): Promise<Recording[]> {
-    const query = this.#select().orderBy('started_at', 'desc').limit(filter.limit)
+    const running = this.#database.db
+      .selectFrom('broadcasts')
+      .select('id')
+      .where('ended_at', 'is', null)
+    const query = this.#select()
+      .where('broadcast_id', 'not in', running)
+      .orderBy('started_at', 'desc')
+      .limit(filter.limit)
     const rows = await (filter.liveId === undefined
       ? query
       : query.where('live_id', '=', filter.liveId)

@@ -1,9 +1,9 @@
 // The part of a heartbeat that is the same for every role: who the node is, how busy its machine is.
 import { randomUUID } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import type { Clock } from '../clock.ts'
 import type { Heartbeat, NodeUrls, Role } from '../contract/membership.ts'
 import { version } from '../version.ts'
+import { MachineLoad } from './machine-load.ts'
 
 export interface NodeIdentitySettings {
   region: string | null
@@ -29,13 +29,14 @@ export class NodeHeartbeat {
   readonly #role: Role
   readonly #settings: NodeIdentitySettings
   readonly #clock: Clock
-  #last: { atMs: number; cpu: NodeJS.CpuUsage; bytesIn: number; bytesOut: number }
+  readonly #machine = new MachineLoad()
+  #last: { atMs: number; bytesIn: number; bytesOut: number }
 
   constructor(role: Role, settings: NodeIdentitySettings, clock: Clock) {
     this.#role = role
     this.#settings = settings
     this.#clock = clock
-    this.#last = { atMs: clock.monotonic(), cpu: process.cpuUsage(), bytesIn: 0, bytesOut: 0 }
+    this.#last = { atMs: clock.monotonic(), bytesIn: 0, bytesOut: 0 }
   }
 
   /** Rates are over the time since the last beat. */
@@ -54,6 +55,7 @@ export class NodeHeartbeat {
       urls: parts.urls,
       load: {
         ...this.#rates(parts),
+        cpu: this.#machine.busyShare(),
         memoryBytes: process.memoryUsage.rss(),
         streams: parts.streams,
         cost: parts.cost ?? 0,
@@ -64,13 +66,11 @@ export class NodeHeartbeat {
   }
 
   #rates({ bytesIn, bytesOut }: HeartbeatParts) {
-    const now = { atMs: this.#clock.monotonic(), cpu: process.cpuUsage(), bytesIn, bytesOut }
+    const now = { atMs: this.#clock.monotonic(), bytesIn, bytesOut }
     const last = this.#last
     this.#last = now
     const seconds = Math.max(0.001, (now.atMs - last.atMs) / 1000)
-    const cpuSeconds = (now.cpu.user + now.cpu.system - last.cpu.user - last.cpu.system) / 1e6
     return {
-      cpu: cpuSeconds / seconds / availableParallelism(),
       bitsInPerSecond: (8 * Math.max(0, bytesIn - last.bytesIn)) / seconds,
       bitsOutPerSecond: (8 * Math.max(0, bytesOut - last.bytesOut)) / seconds,
     }

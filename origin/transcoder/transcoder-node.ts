@@ -17,7 +17,6 @@ import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { readLadder } from './ladder-file.ts'
-import { MachineLoad } from './machine-load.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { findProcessGuard } from './process-guard.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
@@ -66,7 +65,6 @@ export async function startTranscoder(
   })
   await recordings.open()
 
-  const machine = new MachineLoad()
   let draining = false
   let bytesIn = 0
   let bytesOut = 0
@@ -170,18 +168,15 @@ export async function startTranscoder(
     clock,
     log,
     dataDir,
-    heartbeat: () => {
-      const beat = self.beat({
+    heartbeat: () =>
+      self.beat({
         urls: { http: url, rtmp, admin: admin.url },
         draining,
         streams: streams.count,
         cost: streams.cost,
         bytesIn,
         bytesOut,
-      })
-      // The encoders are other processes: their load is the machine's, not ours.
-      return { ...beat, load: { ...beat.load, cpu: machine.busyShare() } }
-    },
+      }),
     onAnswer: ({ recordingsToDelete }) => void deleteRecordings(recordingsToDelete),
   })
   stack.use(membership)

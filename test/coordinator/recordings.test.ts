@@ -45,6 +45,14 @@ test('a replay is offered when the show has ended, not while it runs', async () 
   expect(await replayId()).toBe(id)
 })
 
+test('a part that was kept before the show went on is not listed', async () => {
+  const list = () => fixture.api<{ recordings: object[] }>('GET', '/recordings')
+  await put(transcoder, randomUUID())
+  expect((await list()).recordings).toEqual([])
+  await transcoder.release('demo', 1, 'publisher-left')
+  expect((await list()).recordings).toHaveLength(1)
+})
+
 test('a gateway is told where a replay is, also while the transcoder is away', async () => {
   const id = randomUUID()
   await put(transcoder, id)
@@ -89,6 +97,7 @@ test('bears the title of its show, or the one that the channel sets for replays'
   await fixture.api('PATCH', '/channels/demo', { replayTitle: 'Best of' })
   await fixture.clock.advance(1)
   await put(transcoder, randomUUID())
+  await transcoder.release('demo', 1, 'publisher-left')
   const { recordings } = await fixture.api<{ recordings: object[] }>(
     'GET',
     '/recordings?liveId=demo',

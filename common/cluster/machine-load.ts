@@ -1,4 +1,4 @@
-// How busy the whole machine is, since its encoders are processes of their own.
+// How busy the whole machine is: a node's encoders and neighbours are processes of their own.
 import { cpus } from 'node:os'
 
 interface Times {
