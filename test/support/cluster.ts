@@ -34,7 +34,7 @@ export interface NodeFacts {
 export interface ReadyFacts {
   edges: EdgeFacts[]
   gateways: (NodeFacts & { rtmp: string })[]
-  transcoders: NodeFacts[]
+  transcoders: (NodeFacts & { rtmp: string })[]
   coordinator: { url: string; adminToken: string; pid: number }
   channels: { liveId: string; streamKey: string }[]
   caFile: string

@@ -198,7 +198,8 @@ describe('a publish', { timeout: limitMs }, () => {
 
 describe('the receiver', { timeout: limitMs }, () => {
   test('ends every connection that sends hostile bytes, and its child hears nothing', async () => {
-    const pid = receiver.pid
+    const pid = receiver.pid!
+    process.kill(pid, 'SIGSTOP')
     const open = new Set(fatalInput.map(([name]) => name))
     await Promise.all(
       fatalInput.map(async ([name, , input]) => {
@@ -210,6 +211,7 @@ describe('the receiver', { timeout: limitMs }, () => {
         open.delete(name)
       }),
     )
+    process.kill(pid, 'SIGCONT')
     expect([...open]).toEqual([])
     expect(attempts).toEqual([])
     expect(receiver.pid).toBe(pid)
