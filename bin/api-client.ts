@@ -9,11 +9,11 @@ export interface ApiClientOptions {
 const timeoutMs = 10_000
 
 export class ApiClient {
-  readonly #url: string
+  readonly url: string
   readonly #token: string
 
   constructor(options: ApiClientOptions) {
-    this.#url = options.url.replace(/\/$/, '')
+    this.url = options.url.replace(/\/$/, '')
     this.#token = options.token
   }
 
@@ -44,7 +44,7 @@ export class ApiClient {
   async #request(method: string, path: string, body?: unknown): Promise<Response> {
     let response: Response
     try {
-      response = await fetch(`${this.#url}${path}`, {
+      response = await fetch(`${this.url}${path}`, {
         method,
         headers: {
           authorization: `Bearer ${this.#token}`,
@@ -56,7 +56,7 @@ export class ApiClient {
     } catch (err) {
       const cause = err instanceof Error && err.cause ? err.cause : err
       throw new ServiceError(
-        `the coordinator at ${this.#url} does not answer: ${messageOf(cause)}`,
+        `the coordinator at ${this.url} does not answer: ${messageOf(cause)}`,
         {
           code: 'coordinator-away',
           source: 'upstream',

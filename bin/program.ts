@@ -24,6 +24,7 @@ const commands: Record<string, () => Promise<CommandModule>> = {
   config: () => import('./commands/config.ts'),
   channel: () => import('./commands/channel.ts'),
   key: () => import('./commands/key.ts'),
+  console: () => import('./commands/console.ts'),
   publish: () => import('./commands/publish.ts'),
   ca: () => import('./commands/ca.ts'),
   version: () => import('./commands/version.ts'),

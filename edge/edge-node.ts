@@ -50,6 +50,7 @@ export async function startEdge(
     config,
     gateways,
     nodeToken,
+    isDraining: () => draining,
     clock,
     log,
     metrics: new IngestMetrics(metrics),

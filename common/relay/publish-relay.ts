@@ -172,7 +172,7 @@ export class PublishRelay {
     void upstream.closed.then((reason) => {
       if (this.#state !== 'live') return
       log.warn({ reason }, 'the next hop closed the publish')
-      this.#refuse(refusal('transcoder-failed'))
+      this.#refuse(refusal('path-lost'))
     })
     this.#session.acceptPublish(this.#streamId)
     this.#flush()

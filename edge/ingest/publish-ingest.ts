@@ -28,6 +28,8 @@ export interface PublishIngestOptions {
   config: Pick<EdgeConfig, 'ingest' | 'upstream'>
   gateways: GatewayPicker
   nodeToken: () => Promise<string>
+  /** True while no new publisher is taken. */
+  isDraining: () => boolean
   clock: Clock
   log: Logger
   metrics: IngestMetrics
@@ -101,6 +103,7 @@ export class PublishIngest implements AsyncDisposable {
   ): Promise<UpstreamOutcome> {
     const { config, clock, gateways } = this.#options
     if (intent.name === '') return { refused: refusal('key-missing') }
+    if (this.#options.isDraining()) return { refused: refusal('maintenance') }
     // A test must never go live.
     if (new URLSearchParams(intent.query).has('bandwidthtest')) {
       return { refused: refusal('bandwidth-test-unavailable') }

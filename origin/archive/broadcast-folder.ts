@@ -7,7 +7,7 @@
 //
 // The journal is the truth: after a crash the log is what the journal says, and the files it names exist,
 // since a row is journalled only after its files are in place.
-import { appendFile, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { appendFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type LoggedTake, type LogRow, SegmentLog } from '../packager/segment-log.ts'
@@ -96,6 +96,7 @@ export class BroadcastFolder {
         break
       }
     }
+    await removeWork(path)
     return new BroadcastFolder(path, log)
   }
 
@@ -165,5 +166,12 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     return undefined
+  }
+}
+
+/** What encoders that were killed have left behind. */
+async function removeWork(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (/^\d+-\d+$/.test(name)) await rm(join(path, name, 'work'), { recursive: true, force: true })
   }
 }

@@ -71,6 +71,7 @@ export async function startGateway(
     gatewayId: id,
     config,
     coordinator,
+    isDraining: () => draining,
     clock,
     log,
     metrics: new IngestMetrics(metrics),

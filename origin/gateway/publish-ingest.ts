@@ -25,6 +25,8 @@ export interface GatewayIngestOptions {
   gatewayId: string
   config: Pick<GatewayConfig, 'ingest'>
   coordinator: Pick<CoordinatorClient, 'publish'>
+  /** True while no new publisher is taken. */
+  isDraining: () => boolean
   clock: Clock
   log: Logger
   metrics: IngestMetrics
@@ -103,6 +105,7 @@ export class GatewayIngest implements AsyncDisposable {
   }
 
   async #place(keyDigest: string, nonce: string, publisher: RelayedPublisher) {
+    if (this.#options.isDraining()) return { refused: refusal('maintenance') }
     const verdict = this.#verdicts.recall(keyDigest)
     if (verdict) return { refused: verdict }
     return await this.#options.coordinator.publish({

@@ -28,7 +28,8 @@ export interface InputSample {
 }
 
 export type InputStep =
-  | { kind: 'run'; tracks: InputTracks }
+  /** `claimedVideoBitsPerSecond` is from the encoder's metadata; 0 where it says nothing. */
+  | { kind: 'run'; tracks: InputTracks; claimedVideoBitsPerSecond: number }
   | { kind: 'sample'; sample: InputSample }
   | { kind: 'refused'; refusal: Refusal }
 
@@ -62,6 +63,7 @@ export class InputReader {
   #baseMs = 0
   #lastMs: { audio?: number; video?: number } = {}
   #misplaced = 0
+  #claimedVideoBitsPerSecond = 0
 
   constructor(limits: InputLimits, parsers: TrackParsers, nowMs: number) {
     this.#limits = limits
@@ -96,6 +98,9 @@ export class InputReader {
     const content = readTag(tag)
     switch (content.kind) {
       case 'ignored':
+        return
+      case 'metadata':
+        this.#claimedVideoBitsPerSecond = content.videoBitsPerSecond
         return
       case 'refused':
         this.#refuse(content.refusal, steps)
@@ -165,7 +170,11 @@ export class InputReader {
       this.#baseMs = tag.timestampMs
       this.#lastMs = {}
       this.#misplaced = 0
-      steps.push({ kind: 'run', tracks: this.#tracks })
+      steps.push({
+        kind: 'run',
+        tracks: this.#tracks,
+        claimedVideoBitsPerSecond: this.#claimedVideoBitsPerSecond,
+      })
     }
     const relativeMs = tag.timestampMs - this.#baseMs + runLeadMs
     // The other track's time has not jumped yet, or never will.

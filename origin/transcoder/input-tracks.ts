@@ -1,6 +1,7 @@
 // What stands in a publisher's media message, and whether we take its codec: H.264 and AAC.
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { type AudioCodec, readAudioTag } from '../../media/flv/audio-tag.ts'
+import { readMetadata } from '../../media/flv/metadata.ts'
 import { readVideoTag, type VideoCodec } from '../../media/flv/video-tag.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 
@@ -8,6 +9,8 @@ export type TagContent =
   | { kind: 'video-config' | 'audio-config'; config: Buffer }
   | { kind: 'video'; isKeyframe: boolean }
   | { kind: 'audio' }
+  /** What the encoder says of itself; 0 where it says nothing. */
+  | { kind: 'metadata'; videoBitsPerSecond: number }
   /** Nothing that an encoder needs: metadata, ends of sequences, torn or empty messages. */
   | { kind: 'ignored' }
   | { kind: 'refused'; refusal: Refusal }
@@ -29,8 +32,14 @@ const names: Record<VideoCodec | AudioCodec, string> = {
 }
 
 export function readTag({ kind, payload }: MediaMessage): TagContent {
-  if (kind === 'data') return { kind: 'ignored' }
+  if (kind === 'data') return readData(payload)
   return kind === 'video' ? readVideo(payload) : readAudio(payload)
+}
+
+function readData(payload: Buffer): TagContent {
+  const read = readMetadata(payload)
+  if ('fault' in read) return { kind: 'ignored' }
+  return { kind: 'metadata', videoBitsPerSecond: read.value.videoBitsPerSecond ?? 0 }
 }
 
 function readVideo(payload: Buffer): TagContent {

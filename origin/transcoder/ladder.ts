@@ -41,8 +41,12 @@ export interface PlannedVideo {
 export interface VideoPlanOptions {
   /** False when the publisher's keyframes lie too far apart to cut the source at them. */
   canCopySource: boolean
+  /** No rung gets more; 0 where it is not known. */
   sourceBitsPerSecond: number
 }
+
+/** Below this a claim about the source is not believed. */
+const leastSourceBitsPerSecond = 100_000
 
 /** From the tallest down; the first is the source. */
 export function planVideo(
@@ -64,6 +68,7 @@ export function planVideo(
         : Math.max(sourceBitsPerSecond, nearest?.videoBitsPerSecond ?? 0, 500_000),
     },
   ]
+  const most = sourceBitsPerSecond >= leastSourceBitsPerSecond ? sourceBitsPerSecond : Infinity
   for (const rung of rungs) {
     if (rung.height >= source.height) continue
     planned.push({
@@ -72,7 +77,7 @@ export function planVideo(
       height: even(rung.height),
       isCopied: false,
       isSource: false,
-      videoBitsPerSecond: rung.videoBitsPerSecond,
+      videoBitsPerSecond: Math.min(rung.videoBitsPerSecond, most),
     })
   }
   return planned

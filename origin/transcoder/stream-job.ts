@@ -77,6 +77,7 @@ export class StreamJob {
   #takeNumber: number
   #connection: Connection | undefined
   #tracks: InputTracks | undefined
+  #claimedVideoBitsPerSecond = 0
   #take: Take | undefined
   #cuts: CutTracker | undefined
   /** The newest take has committed its rows; takes are chained by it. */
@@ -303,7 +304,7 @@ export class StreamJob {
     const connection = this.#connection
     if (!connection) return
     if (step.kind === 'refused') this.#refuse(step.refusal)
-    else if (step.kind === 'run') this.#startRun(step.tracks)
+    else if (step.kind === 'run') this.#startRun(step.tracks, step.claimedVideoBitsPerSecond)
     else {
       const { sample } = step
       const refused = connection.meter.add({ ...sample, sizeBytes: sample.payload.length })
@@ -312,10 +313,11 @@ export class StreamJob {
     }
   }
 
-  #startRun(tracks: InputTracks): void {
+  #startRun(tracks: InputTracks, claimedVideoBitsPerSecond: number): void {
     const { clock, config, manifest } = this.#options
     this.#endRun()
     this.#tracks = tracks
+    this.#claimedVideoBitsPerSecond = claimedVideoBitsPerSecond
     const wallSeconds = (clock.now() - timelineZeroMs(this.log.broadcast)) / 1000
     this.#originSeconds = Math.max(wallSeconds, this.#headSeconds + runGapSeconds)
     this.#connection!.meter = new InputMeter(config.input)
@@ -369,7 +371,10 @@ export class StreamJob {
       tracks,
       ladder,
       canCopySource: this.#canCopySource && tracks.video?.isWidelyPlayable === true,
-      sourceBitsPerSecond: tracks.video ? meter.videoFacts(tracks.video).bitsPerSecond : 0,
+      // Nothing is measured yet when a run begins.
+      sourceBitsPerSecond:
+        (tracks.video && meter.videoFacts(tracks.video).bitsPerSecond) ||
+        this.#claimedVideoBitsPerSecond,
       originSeconds: this.#originSeconds,
       segmentSeconds: config.segmentSeconds,
       stallMs: config.stallMs,

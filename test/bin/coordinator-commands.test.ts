@@ -111,6 +111,22 @@ describe('key', () => {
   })
 })
 
+describe('console', () => {
+  test('prints an address that opens the console once', async () => {
+    const { code, stdout } = await run('console')
+    expect(code).toBe(0)
+    const login = /#code=(nco_\S+)/.exec(stdout)?.[1]
+    const signIn = () =>
+      fetch(new URL('/api/v1/sessions', stdout.trim()), {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ code: login }),
+      })
+    expect((await signIn()).status).toBe(201)
+    expect((await signIn()).status).toBe(403)
+  })
+})
+
 describe('where the coordinator is', () => {
   test('stands in the ready file of an up', async () => {
     const { code } = await nearcast(['channel', 'list', '--data', folder])

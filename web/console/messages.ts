@@ -36,7 +36,7 @@ export const en = {
   'error.no-answer': 'The coordinator does not answer. Is it running?',
   'error.bearer-invalid': 'The token is not valid, or no longer.',
   'error.code-invalid':
-    'The one-time address was used before, or is too old. Paste an API token instead, or ask the server for a new address.',
+    'The one-time address was used before, or is too old. `nearcast console` prints a new one; an API token will do too.',
   'error.live-id-taken': 'There is a channel with this live id already.',
   'error.topic-unknown': 'There is no such topic.',
   'error.channel-unknown': 'There is no such channel. It may have been deleted.',
@@ -242,7 +242,8 @@ export const zhCN: Record<MessageKey, string> = {
   'value.no': '否',
   'error.no-answer': '协调器没有响应，它在运行吗？',
   'error.bearer-invalid': '令牌无效或已失效。',
-  'error.code-invalid': '一次性地址已被使用或已过期。请粘贴 API 令牌，或让服务器生成新的地址。',
+  'error.code-invalid':
+    '一次性地址已被使用或已过期。请运行 nearcast console 获取新地址，或粘贴 API 令牌。',
   'error.live-id-taken': '已有频道使用这个直播 ID。',
   'error.topic-unknown': '没有这个主题。',
   'error.channel-unknown': '没有这个频道，它可能已被删除。',

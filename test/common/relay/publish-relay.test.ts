@@ -217,7 +217,7 @@ describe('a publish relay', () => {
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     hop.die()
-    expect(await relay.ended).toMatchObject({ reason: 'refused: transcoder-failed' })
+    expect(await relay.ended).toMatchObject({ reason: 'refused: path-lost' })
     await publisher.closed
   })
 

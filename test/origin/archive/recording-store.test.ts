@@ -141,3 +141,12 @@ test('a show that is not recorded sheds its old segments while it runs', async (
   expect(Math.min(...left)).toBe(6)
   expect(left).toHaveLength(300)
 })
+
+test('what an encoder that was killed has left behind is swept at the next start', async () => {
+  const folder = await record()
+  const take = join(folder.path, folder.log.takes[0]!.folder)
+  await mkdir(join(take, 'work'), { recursive: true })
+  await writeFile(join(take, 'work', '5.m4s.tmp'), 'torn')
+  await openStore()
+  expect(await readdir(take)).not.toContain('work')
+})

@@ -43,6 +43,17 @@ describe('the default ladder', () => {
   })
 })
 
+test('no rung gets more bits than the source has, where that is known', async () => {
+  const ladder = await readLadder('default')
+  const rates = (sourceBitsPerSecond: number) =>
+    planVideo(ladder, { width: 540, height: 960 }, { ...copy, sourceBitsPerSecond }).map(
+      (it) => it.videoBitsPerSecond,
+    )
+  expect(rates(1_000_000)).toEqual([0, 1_000_000, 1_000_000, 700_000])
+  expect(rates(0)).toEqual([0, 2_500_000, 1_200_000, 700_000])
+  expect(rates(1)).toEqual([0, 2_500_000, 1_200_000, 700_000])
+})
+
 test('no rung is ever above the source, odd, or twice the same', async () => {
   const ladders = await Promise.all(['default', '2160', 'passthrough'].map(readLadder))
   fc.assert(
