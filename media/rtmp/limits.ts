@@ -2,10 +2,12 @@
 
 export interface RtmpLimits {
   chunkStreams: number
-  /** One message, before and after `acceptPublish`. */
+  /** One message: until a publish is asked for, from there to `acceptPublish`, and after it. */
+  messageBytesAtFirst: number
   messageBytesBeforePublish: number
   messageBytes: number
-  /** Memory for messages that are not complete yet, over all chunk streams of a connection. */
+  /** Memory for messages that are not complete yet, over all chunk streams of a connection; same three. */
+  partialBytesAtFirst: number
   partialBytesBeforePublish: number
   partialBytes: number
   /** Message streams (`createStream`) open at once. */
@@ -21,8 +23,10 @@ export interface RtmpLimits {
 
 export const defaultRtmpLimits: RtmpLimits = {
   chunkStreams: 32,
+  messageBytesAtFirst: 64 * 1024,
   messageBytesBeforePublish: 1024 * 1024,
   messageBytes: 4 * 1024 * 1024,
+  partialBytesAtFirst: 256 * 1024,
   partialBytesBeforePublish: 1024 * 1024,
   partialBytes: 8 * 1024 * 1024,
   messageStreams: 8,

@@ -41,8 +41,8 @@ export class Link {
     this.#talkLeft = limits.messagesWithoutMedia
     this.#reader = new ChunkReader({
       chunkStreams: limits.chunkStreams,
-      messageBytes: limits.messageBytesBeforePublish,
-      partialBytes: limits.partialBytesBeforePublish,
+      messageBytes: limits.messageBytesAtFirst,
+      partialBytes: limits.partialBytesAtFirst,
     })
   }
 
@@ -59,8 +59,8 @@ export class Link {
     return this.#reader.partialBytes
   }
 
-  /** A publisher that has been let in may send larger messages. */
-  raiseLimits(limits: RtmpLimits): void {
+  /** A publisher may send larger messages: some do not wait for the start, and more once let in. */
+  raiseLimits(limits: { messageBytes: number; partialBytes: number }): void {
     this.#reader.setLimits({
       messageBytes: limits.messageBytes,
       partialBytes: limits.partialBytes,

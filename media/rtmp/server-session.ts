@@ -271,6 +271,10 @@ export class RtmpServerSession {
     this.#publishedName = target
     this.#publishedId = streamId
     this.#state = 'publishing'
+    this.#link.raiseLimits({
+      messageBytes: this.#limits.messageBytesBeforePublish,
+      partialBytes: this.#limits.partialBytesBeforePublish,
+    })
     this.#events.push({
       type: 'publish',
       streamId,

@@ -119,6 +119,16 @@ test('R14 before the publish is accepted the bound is 1 MiB', () => {
   expect(errorsOf(peer.send(part(21)))).toEqual(['too-much-partial-data'])
 })
 
+test('R14 before a publish is asked for the bound is 64 KiB a message and 256 KiB in all', () => {
+  const peer = greeted()
+  peer.send(connect, createStream)
+  const part = (csid: number) => unfinished(csid, 511 * 128)
+  expect(peer.send(part(20), part(21), part(22), part(23))).toEqual([])
+  expect(errorsOf(peer.send(part(24)))).toEqual(['too-much-partial-data'])
+  expect(peer.session.partialBytes).toBeLessThanOrEqual(256 * 1024)
+  expect(errorsOf(greeted().send(onCsid(6, 64 * 1024 + 1)))).toEqual(['message-too-large'])
+})
+
 test('a message of 4 MiB passes once the publish is accepted, one byte more does not', () => {
   const peer = live()
   const largest = Buffer.alloc(4 * 1024 * 1024, 7)
