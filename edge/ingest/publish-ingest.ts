@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../../common/clock.ts'
 import { refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import type { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
@@ -38,12 +39,14 @@ export interface PublishIngestOptions {
 export class PublishIngest implements AsyncDisposable {
   readonly #options: PublishIngestOptions
   readonly #verdicts: RefusalMemory
+  readonly #refusalLines: LogBudget
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
   #bytesIn = 0
 
   constructor(options: PublishIngestOptions) {
     this.#options = options
     this.#verdicts = new RefusalMemory(options.clock, options.config.ingest.refusalMemoryMs)
+    this.#refusalLines = new LogBudget(options)
   }
 
   get streams(): number {
@@ -73,6 +76,7 @@ export class PublishIngest implements AsyncDisposable {
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)
         if (stage === 'after-start') this.#verdicts.remember(keyDigest, refused)
+        if (stage === 'before-start' && !this.#refusalLines.take()) return
         log.warn({ reason: refused.code, stage, key: undefined }, refused.message)
       },
       onLive: () => {
@@ -87,7 +91,9 @@ export class PublishIngest implements AsyncDisposable {
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
       metrics.ended(end.wasLive, end.bytesIn)
-      log.info({ reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }, 'left')
+      const facts = { reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }
+      // Whoever never was live has its line already, if it needs one.
+      log[end.wasLive ? 'info' : 'debug'](facts, 'left')
     })
     this.#relays.set(relay, ended)
   }

@@ -5,6 +5,7 @@ import { createServer, type Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import { plainAddress } from '../../common/net/addresses.ts'
 import type { NetworkList } from '../../common/net/allowed-networks.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
@@ -32,12 +33,14 @@ export class GatewayDoor implements AsyncDisposable {
   readonly #options: GatewayDoorOptions
   readonly #listener: Listener
   readonly #http: HttpConnections
+  readonly #refusalLines: LogBudget
   /** Connections that may ask without a credential. */
   readonly #trustedSockets = new WeakSet<Socket>()
 
   constructor(options: GatewayDoorOptions) {
     const { clock, log } = options
     this.#options = options
+    this.#refusalLines = new LogBudget({ clock, log })
     this.#http = new HttpConnections({
       handlers: { onRequest: (req, res) => this.#request(req, res) },
       log,
@@ -60,7 +63,7 @@ export class GatewayDoor implements AsyncDisposable {
       proxy: 'optional',
     })
     if (accepted.protocol === 'closed') {
-      if (accepted.reason !== 'left') {
+      if (accepted.reason !== 'left' && this.#refusalLines.take()) {
         log.warn({ peer, reason: accepted.reason, detail: accepted.detail }, 'connection refused')
       }
       return
@@ -72,8 +75,10 @@ export class GatewayDoor implements AsyncDisposable {
       return
     }
     if (!isTrusted && !(await this.#showsCredential(accepted.proxy))) {
-      log.warn({ peer }, 'publish from outside the trusted networks refused')
       socket.destroy()
+      if (this.#refusalLines.take()) {
+        log.warn({ peer }, 'publish from outside the trusted networks refused')
+      }
       return
     }
     this.#options.onRtmp(socket, publisherOf(accepted.proxy, peer))

@@ -8,6 +8,7 @@ import type { CoordinatorClient } from '../../common/cluster/coordinator-client.
 import type { PublishGrant } from '../../common/contract/placement.ts'
 import { refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import type { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
 import { type PublishIntent, PublishRelay } from '../../common/relay/publish-relay.ts'
 import { RefusalMemory } from '../../common/relay/refusal-memory.ts'
@@ -38,12 +39,14 @@ const refusalMemoryMs = 15_000
 export class GatewayIngest implements AsyncDisposable {
   readonly #options: GatewayIngestOptions
   readonly #verdicts: RefusalMemory
+  readonly #refusalLines: LogBudget
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
   #bytesIn = 0
 
   constructor(options: GatewayIngestOptions) {
     this.#options = options
     this.#verdicts = new RefusalMemory(options.clock, refusalMemoryMs)
+    this.#refusalLines = new LogBudget(options)
   }
 
   get streams(): number {
@@ -86,6 +89,7 @@ export class GatewayIngest implements AsyncDisposable {
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)
         if (stage === 'after-start') this.#verdicts.remember(keyDigest, refused)
+        if (stage === 'before-start' && !this.#refusalLines.take()) return
         log.warn({ reason: refused.code, stage }, refused.message)
       },
       onLive: () => {
@@ -99,7 +103,9 @@ export class GatewayIngest implements AsyncDisposable {
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
       metrics.ended(end.wasLive, end.bytesIn)
-      log.info({ reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }, 'left')
+      const facts = { reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }
+      // Whoever never was live has its line already, if it needs one.
+      log[end.wasLive ? 'info' : 'debug'](facts, 'left')
     })
     this.#relays.set(relay, ended)
   }

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import { plainAddress } from '../../common/net/addresses.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
@@ -68,6 +69,7 @@ export class RtmpReceiver implements AsyncDisposable {
   readonly #options: RtmpReceiverOptions
   readonly #trusted: NetworkList
   readonly #listener: Listener
+  readonly #refusalLines: LogBudget
   readonly #mediaServer: Server
   readonly #mediaSockets = new Set<Socket>()
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
@@ -79,6 +81,7 @@ export class RtmpReceiver implements AsyncDisposable {
   constructor(options: RtmpReceiverOptions) {
     const { clock, log } = options
     this.#options = options
+    this.#refusalLines = new LogBudget({ clock, log })
     this.#trusted = createNetworkList(options.trustedNetworks)
     this.#mediaServer = createServer((socket) => this.#onMediaSocket(socket))
     const server = createServer({ noDelay: true }, (socket) => void this.#accept(socket))
@@ -148,7 +151,9 @@ export class RtmpReceiver implements AsyncDisposable {
     const address = plainAddress(socket.remoteAddress ?? '')
     if (!this.#trusted.includes(address)) {
       socket.destroy()
-      log.warn({ address }, 'publish from outside the trusted networks refused')
+      if (this.#refusalLines.take()) {
+        log.warn({ address }, 'publish from outside the trusted networks refused')
+      }
       return
     }
     socket.setKeepAlive(true, 5_000)
@@ -196,8 +201,9 @@ export class RtmpReceiver implements AsyncDisposable {
         log.error({ detail: outcome }, 'the RTMP receiver takes no publish')
         return { refused: refusal('transcoder-failed') }
       },
-      onRefused(refused, stage) {
-        if (refused !== verdict) log.warn({ reason: refused.code, stage }, refused.message)
+      onRefused: (refused, stage) => {
+        if (refused === verdict || !this.#refusalLines.take()) return
+        log.warn({ reason: refused.code, stage }, refused.message)
       },
       onLive() {},
     })

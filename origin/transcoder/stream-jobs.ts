@@ -6,6 +6,7 @@ import type { PublishTicket } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import type { TranscoderConfig } from '../../config/schema.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
@@ -63,9 +64,11 @@ export class StreamJobs implements AsyncDisposable {
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
+  readonly #refusalLines: LogBudget
 
   constructor(options: StreamJobsOptions) {
     this.#options = options
+    this.#refusalLines = new LogBudget(options)
   }
 
   get jobs(): Iterable<StreamJob> {
@@ -95,7 +98,9 @@ export class StreamJobs implements AsyncDisposable {
     if (refused) {
       this.#options.metrics.refused(refused.code)
       const { address } = attempt
-      this.#options.log.warn({ address, code: refused.code }, 'publish refused')
+      if (this.#refusalLines.take()) {
+        this.#options.log.warn({ address, code: refused.code }, 'publish refused')
+      }
     }
     return refused
   }
