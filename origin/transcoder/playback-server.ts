@@ -9,6 +9,7 @@ import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { Logger } from '../../common/log.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import { listen } from '../../common/net/listen.ts'
+import { requestFault } from '../../common/net/request-guard.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import { liveMpd, type MpdSettings, replayMpd } from '../packager/dash-manifests.ts'
 import {
@@ -63,7 +64,11 @@ export class PlaybackServer implements AsyncDisposable {
     this.#trusted = createNetworkList(options.trustedNetworks)
     this.#server = createServer({ headersTimeout: 10_000, requestTimeout: 15_000 })
     this.#server.keepAliveTimeout = 60_000
-    this.#server.on('request', (request, response) => void this.#onRequest(request, response))
+    this.#server.on('upgrade', (_request, socket) => socket.destroy())
+    // Without the other two Node answers `100 Continue` by itself.
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      this.#server.on(event, (request, response) => void this.#onRequest(request, response))
+    }
   }
 
   get port(): number {
@@ -87,6 +92,8 @@ export class PlaybackServer implements AsyncDisposable {
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#options.log.debug({ path: request.url }, 'asked')
     try {
+      // What follows on such a connection cannot be trusted to start where we think it does.
+      if (requestFault(request)) response.shouldKeepAlive = false
       const answer = await this.#answer(request)
       await this.#send(request, response, answer.answer, answer.kind)
     } catch (err) {
@@ -97,6 +104,8 @@ export class PlaybackServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage): Promise<{ kind: string; answer: Answer }> {
+    const fault = requestFault(request)
+    if (fault) return { kind: 'unknown', answer: refused(fault.status, 'malformed', fault.reason) }
     const path = parsePlaybackPath(request.url ?? '')
     const kind = path?.kind ?? 'unknown'
     if (!(await this.#isAllowed(request))) {

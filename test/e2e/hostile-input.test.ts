@@ -146,7 +146,7 @@ describe('a live cluster under attack', () => {
       ['R02 C0 alone at the transcoder', transcoder, [hex('03')]],
       ['no publish', edgeTls, [greeting, connect, createStream]],
       ['no publish at the transcoder', transcoder, [greeting, connect, createStream]],
-      ['an unfinished message', transcoder, [greeting, onCsid(6, 1_000_000), Buffer.alloc(128)]],
+      ['an unfinished message', transcoder, [greeting, onCsid(6, 60_000), Buffer.alloc(128)]],
       ['a PROXY header of 64 KiB', gateway, [hex('0d0a0d0a000d0a515549540a 21 11 ffff')]],
       ['a PROXY line without an end', gateway, [`PROXY TCP4 ${'1'.repeat(200)}`]],
       ['a PROXY header, twice', gateway, ['PROXY UNKNOWN\r\nPROXY UNKNOWN\r\n', greeting]],
@@ -168,7 +168,7 @@ describe('a live cluster under attack', () => {
     ['the transcoder', () => cluster.facts.transcoders[0]!.pid],
   ] as const)('a connection before its publish costs %s 1 MiB at most', async (name, pid) => {
     const door = doors()[name]
-    const parts = Array.from({ length: 29 }, (_, i) => [onCsid(64 + i, 100_000), Buffer.alloc(128)])
+    const parts = Array.from({ length: 29 }, (_, i) => [onCsid(64 + i, 60_000), Buffer.alloc(128)])
     for (const [count, bytes] of [
       [300, [Buffer.concat([hex('03'), Buffer.alloc(1_000)])]],
       [60, [greeting, ...parts.flat()]],
@@ -253,6 +253,7 @@ describe('a live cluster under attack', () => {
     ['the edge', () => edge().http],
     ['the edge by TLS', () => edge().https],
     ['the gateway', () => cluster.facts.gateways[0]!.url],
+    ['the transcoder', () => cluster.facts.transcoders[0]!.url],
   ] as const)('hostile HTTP at %s is refused', async (_, url) => {
     const door = { port: portOf(url()), tls: url().startsWith('https') }
     const wrong: string[] = []
