@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config'
 // Two projects: `unit` runs files side by side; `e2e` boots whole clusters, one file at a time.
 export default defineConfig({
   test: {
+    // Many files wait for real time to pass, so that two at once fit on two cores.
+    maxWorkers: 2,
     projects: [
       {
         test: {
