@@ -88,6 +88,7 @@ export class RecordingStore {
     const query = this.#select()
       .where('broadcast_id', 'not in', running)
       .orderBy('started_at', 'desc')
+      .orderBy('duration_ms', 'desc')
       .limit(filter.limit)
     const rows = await (filter.liveId === undefined
       ? query
@@ -96,12 +97,13 @@ export class RecordingStore {
     return rows.map(toRecording)
   }
 
-  /** The replay to offer for a channel: the newest one that is not of the running broadcast. */
+  /** The replay to offer for a channel: of the newest broadcast that is over, its longest part. */
   async newest(channelId: string, runningBroadcastId: string | null): Promise<string | undefined> {
     const row = await this.#select()
       .where('channel_id', '=', channelId)
       .where('broadcast_id', '!=', runningBroadcastId ?? '')
       .orderBy('started_at', 'desc')
+      .orderBy('duration_ms', 'desc')
       .limit(1)
       .executeTakeFirst()
     return row?.id

@@ -1,5 +1,7 @@
 // The recordings that this transcoder holds: found again after a restart, reported until the coordinator has
-// heard of them, served as replays, deleted on call.
+// heard of them, served as replays, deleted on call. A show that moved between transcoders leaves a recording
+// on each, of the takes that it made.
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -79,17 +81,19 @@ export class RecordingStore {
 
   /** Gives the folder of a broadcast back that goes on after all. */
   async resume(broadcastId: string): Promise<BroadcastFolder | undefined> {
-    const folder = await this.folder(broadcastId)
+    const folder = await this.folder(recordingIdOf(broadcastId, this.#nodeId))
     if (!folder) return undefined
-    this.#forget(broadcastId)
+    this.#forget(recordingIdOf(broadcastId, this.#nodeId))
     await folder.withdrawRecording()
     folder.log.reopen()
     return folder
   }
 
   async folder(id: string): Promise<BroadcastFolder | undefined> {
-    if (!this.#reports.has(id)) return undefined
-    const loaded = this.#loaded.get(id) ?? (await BroadcastFolder.load(join(this.#root, id)))
+    const report = this.#reports.get(id)
+    if (!report) return undefined
+    const loaded =
+      this.#loaded.get(id) ?? (await BroadcastFolder.load(join(this.#root, report.broadcastId)))
     if (!loaded) return undefined
     loaded.log.end()
     this.#loaded.delete(id)
@@ -125,7 +129,7 @@ export class RecordingStore {
   }
 
   #list(folder: BroadcastFolder, report: RecordingReport, isReported: boolean): void {
-    const id = folder.log.broadcast.broadcastId
+    const id = recordingIdOf(folder.log.broadcast.broadcastId, this.#nodeId)
     this.#reports.set(id, report)
     this.#loaded.set(id, folder)
     if (!isReported) this.#unreported.add(id)
@@ -136,6 +140,15 @@ export class RecordingStore {
     this.#unreported.delete(id)
     this.#loaded.delete(id)
   }
+}
+
+/** The same after every restart of the node: a UUID of version 8 over both (RFC 9562 §5.8). */
+export function recordingIdOf(broadcastId: string, nodeId: string): string {
+  const bytes = createHash('sha256').update(`${broadcastId} ${nodeId}`).digest().subarray(0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
 export function reportOf(log: SegmentLog, nodeId: string): RecordingReport {

@@ -2,14 +2,17 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { RecordingReport } from '../../../common/contract/placement.ts'
+import {
+  type RecordingReport,
+  recordingLocationSchema,
+} from '../../../common/contract/placement.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
-import { RecordingStore } from '../../../origin/archive/recording-store.ts'
+import { RecordingStore, recordingIdOf } from '../../../origin/archive/recording-store.ts'
 import { type BroadcastFacts, SegmentLog } from '../../../origin/packager/segment-log.ts'
 import { broadcast, segmentLog } from '../../support/segment-logs.ts'
 
-const id = broadcast.broadcastId
+const id = recordingIdOf(broadcast.broadcastId, 'tc-1')
 let root: string
 let reports: { id: string; report: RecordingReport }[]
 let isReachable: boolean
@@ -87,7 +90,7 @@ test.each([
   ['bytes of nowhere', '\0\0\0\0\n'],
 ])('a journal with %s is read up to there', async (_, tail) => {
   await record()
-  await appendFile(join(root, id, 'segments.jsonl'), tail)
+  await appendFile(join(root, broadcast.broadcastId, 'segments.jsonl'), tail)
   expect((await (await openStore()).folder(id))!.log.rows).toHaveLength(4)
 })
 
@@ -107,14 +110,16 @@ test('what was not to be recorded, or never became anything, is deleted at the s
 test('a broadcast that goes on is no recording until it ends again', async () => {
   await record()
   const store = await openStore()
-  const folder = (await store.resume(id))!
+  const folder = (await store.resume(broadcast.broadcastId))!
   expect(store.count).toBe(0)
   expect(folder.log.isEnded).toBe(false)
-  expect(await readdir(join(root, id))).not.toContain('recording.json')
+  expect(await readdir(join(root, broadcast.broadcastId))).not.toContain('recording.json')
   const before = folder.log.rows.at(-1)!
   await folder.commitRow({ ...before, number: 5 })
   await store.keep(folder)
-  const stored = JSON.parse(await readFile(join(root, id, 'recording.json'), 'utf8'))
+  const stored = JSON.parse(
+    await readFile(join(root, broadcast.broadcastId, 'recording.json'), 'utf8'),
+  )
   expect(stored.report.durationMs).toBe(10_000)
 })
 
@@ -149,4 +154,10 @@ test('what an encoder that was killed has left behind is swept at the next start
   await writeFile(join(take, 'work', '5.m4s.tmp'), 'torn')
   await openStore()
   expect(await readdir(take)).not.toContain('work')
+})
+
+test('two transcoders that had the same broadcast keep a recording each', () => {
+  const ids = ['tc-1', 'tc-2'].map((node) => recordingIdOf(broadcast.broadcastId, node))
+  expect(new Set(ids).size).toBe(2)
+  for (const one of ids) expect(recordingLocationSchema.shape.id.safeParse(one).success).toBe(true)
 })
