@@ -118,7 +118,8 @@ describe('a live cluster under attack', () => {
     expect(await attack(doors()[name], inputs)).toEqual([])
   })
 
-  test('whoever says too little is hung up on', async () => {
+  // These wait for deadlines, so they wait together.
+  test.concurrent('whoever says too little is hung up on', async () => {
     const { https, http } = edge()
     const slow = 'GET /live/demo/index.m3u8 HTTP/1.1\r\nHost: a\r\nX-A: b\r\n'
     const plainTls = { port: portOf(https) }
@@ -162,7 +163,7 @@ describe('a live cluster under attack', () => {
     expect(kept).toEqual([])
   })
 
-  test.each([
+  test.concurrent.each([
     ['the edge by TLS', () => edge().pid],
     ['the gateway', () => cluster.facts.gateways[0]!.pid],
     ['the transcoder', () => cluster.facts.transcoders[0]!.pid],
