@@ -1,5 +1,6 @@
 // One YAML file as values that remember where in the file they stand.
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -61,8 +62,19 @@ export class SourceFile {
     try {
       return { value: this.#document.toJS() }
     } catch (err) {
-      return { problem: this.#problem([], `not valid YAML: ${messageOf(err)}`, undefined) }
+      const message = `not valid YAML: ${messageOf(err)}`
+      return { problem: this.#problem([], message, this.#suspectAlias()) }
     }
+  }
+
+  /** The first alias without an anchor, else the first alias: they are what cannot be built. */
+  #suspectAlias(): Span | undefined {
+    const document = this.#document
+    if (!document) return undefined
+    const aliases: Alias[] = []
+    visit(document, { Alias: (_key, node) => void aliases.push(node) })
+    const suspect = aliases.find((alias) => !alias.resolve(document)) ?? aliases[0]
+    return suspect?.range ? { start: suspect.range[0], end: suspect.range[1] } : undefined
   }
 
   /** Calls `replace` with each text that `pattern` finds something in; what it answers takes its place. */

@@ -91,6 +91,16 @@ describe('check', () => {
     expect(stderr).toContain(`${two}:4:17: listen.port: got -1, expected a whole number from 0`)
   })
 
+  test('names a ladder that does not exist and the place of an alias without an anchor', async () => {
+    const transcoder = good.replace('role: gateway', 'role: transcoder')
+    const ladder = write('ladder.yaml', `${transcoder}ladder: nope\n`)
+    const alias = write('alias.yaml', 'role: gateway\nnode: *nobody\n')
+    const { code, stderr } = await nearcast(['check', '--config', ladder, alias])
+    expect(code).toBe(78)
+    expect(stderr).toContain('nope.yaml')
+    expect(stderr).toContain(`${alias}:2:7: not valid YAML`)
+  })
+
   test('--json holds each problem with its place, and no secret', async () => {
     const file = write('json.yaml', `${good}listen: { prot: 1 }\n`)
     const { code, stdout, stderr } = await nearcast(['check', '--json', '--config', file])
