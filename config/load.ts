@@ -2,6 +2,7 @@
 // Everything that is wrong is told at once.
 import { readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
+import { messageOf } from '../common/errors.ts'
 import {
   ConfigError,
   type ConfigProblem,
@@ -16,6 +17,7 @@ import {
   put,
   typedValue,
 } from './environment.ts'
+import { type Ladder, readLadder } from './ladder.ts'
 import { collide, listenersOf } from './listeners.ts'
 import { gotText, issueText, unknownKeyText } from './problem-text.ts'
 import type {
@@ -38,7 +40,9 @@ type Resolved<C extends { cluster: { secret?: string | undefined } }> = Omit<C, 
 }
 export type ResolvedEdgeConfig = Resolved<EdgeConfig>
 export type ResolvedGatewayConfig = Resolved<GatewayConfig>
-export type ResolvedTranscoderConfig = Resolved<TranscoderConfig>
+export type ResolvedTranscoderConfig = Omit<Resolved<TranscoderConfig>, 'ladder'> & {
+  ladder: Ladder
+}
 /** `adminToken` is absent when `adminTokenFile` (always set) does not exist yet: the first start makes it. */
 export type ResolvedCoordinatorConfig = Resolved<CoordinatorConfig> & { adminTokenFile: string }
 
@@ -238,6 +242,15 @@ class Loader {
     return { file: this.#file, line: 0, column: 0, path: '' }
   }
 
+  #ladder(nameOrPath: string): Ladder | undefined {
+    try {
+      return readLadder(nameOrPath)
+    } catch (err) {
+      this.#report(['ladder'], messageOf(err))
+      return undefined
+    }
+  }
+
   #resolve<C extends Config>(config: C, tree: SettingSchema): ResolvedConfig {
     const resolved = this.#absolute(config, tree) as C
     resolved.cluster.secret = this.#secret(['cluster'], resolved.cluster, 'secret', 32)
@@ -251,6 +264,9 @@ class Loader {
       }
     }
     this.#checkPorts(resolved)
+    if (resolved.role === 'transcoder') {
+      return { ...resolved, ladder: this.#ladder(resolved.ladder) } as ResolvedConfig
+    }
     return resolved as ResolvedConfig
   }
 

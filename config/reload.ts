@@ -4,7 +4,7 @@ import type { Logger } from '../common/log.ts'
 import { loadConfig, type ResolvedConfigs } from './load.ts'
 
 /** Settings, with all below them, that a running role takes over. */
-const hotSettings = ['log.level', 'tls.certificates']
+const hotSettings = ['log.level', 'tls.certificates', 'ladder']
 
 /** Reads the file of a running role; throws a `ConfigError` when it is bad, and the old settings stay. */
 export type Reread<C> = () => C

@@ -1,8 +1,6 @@
 // `nearcast check --config FILE…`: what a node would say of its config file, without starting it.
 import type { Command } from 'commander'
-import { messageOf } from '../../common/errors.ts'
 import { ConfigError, configExitCode, loadConfig } from '../../config/load.ts'
-import { readLadder } from '../../origin/transcoder/ladder-file.ts'
 import { printJson, printLine, printNote } from '../output.ts'
 
 interface Checked {
@@ -20,19 +18,17 @@ export function register(program: Command): void {
     .description('validate config files, with the environment as it is now')
     .requiredOption('--config <file...>', 'config files')
     .option('--json', 'as JSON')
-    .action(async ({ config: files, json }: { config: string[]; json?: boolean }) => {
-      const results: Checked[] = []
-      for (const file of files) results.push(await check(file, json === true))
+    .action(({ config: files, json }: { config: string[]; json?: boolean }) => {
+      const results = files.map((file) => check(file, json === true))
       if (json) printJson(results)
       if (results.some((result) => !result.ok)) process.exitCode = configExitCode
     })
 }
 
-async function check(file: string, quiet: boolean): Promise<Checked> {
+function check(file: string, quiet: boolean): Checked {
   const warnings: string[] = []
   try {
     const config = loadConfig(file, { warn: (warning) => warnings.push(warning) })
-    if (config.role === 'transcoder') await checkLadder(file, config.ladder)
     if (!quiet) {
       for (const warning of warnings) printNote(`warning: ${warning}`)
       printLine(`${file}: ok, ${config.role} ${config.node.id}`)
@@ -43,13 +39,5 @@ async function check(file: string, quiet: boolean): Promise<Checked> {
     if (!quiet) printNote(err.message)
     const problems = err.problems.map(({ excerpt: _, ...problem }) => problem)
     return { file, ok: false, warnings, problems }
-  }
-}
-
-async function checkLadder(file: string, ladder: string): Promise<void> {
-  try {
-    await readLadder(ladder)
-  } catch (err) {
-    throw new ConfigError([{ file, line: 0, column: 0, path: 'ladder', message: messageOf(err) }])
   }
 }

@@ -1,25 +1,5 @@
 // Which renditions a source gets: the rungs at or below it, never above, the source standing in for its own.
-import { z } from 'zod'
-
-export const ladderSchema = z.strictObject({
-  name: z.string().min(1),
-  rungs: z
-    .array(
-      z.strictObject({
-        height: z.int().min(64).max(4320),
-        videoBitsPerSecond: z.int().min(50_000).max(200_000_000),
-      }),
-    )
-    .max(10)
-    .refine((rungs) => new Set(rungs.map((rung) => rung.height)).size === rungs.length, {
-      message: 'two rungs have the same height',
-    }),
-  audioBitsPerSecond: z.int().min(16_000).max(640_000).default(128_000),
-  preset: z
-    .enum(['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'])
-    .default('superfast'),
-})
-export type Ladder = z.infer<typeof ladderSchema>
+import type { Ladder } from '../../config/ladder.ts'
 
 export interface SourcePicture {
   width: number

@@ -16,7 +16,8 @@ import type {
 } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
-import type { TranscoderConfig } from '../../config/schema.ts'
+import type { Ladder } from '../../config/ladder.ts'
+import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { FlvReader } from '../../media/flv/tag-reader.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
@@ -26,7 +27,6 @@ import { type SegmentLog, timelineZeroMs } from '../packager/segment-log.ts'
 import { CutTracker } from './cut-tracker.ts'
 import { InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputSample, type InputStep, runLeadMs } from './input-reader.ts'
-import type { Ladder } from './ladder.ts'
 import { type LeaseClient, LeaseKeeper } from './lease-keeper.ts'
 import type { ProcessGuard } from './process-guard.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
@@ -37,7 +37,7 @@ import type { TranscoderMetrics } from './transcoder-metrics.ts'
 export interface StreamJobOptions {
   ticket: PublishTicket
   folder: BroadcastFolder
-  config: TranscoderConfig
+  config: ResolvedTranscoderConfig
   manifest: MpdSettings
   ladder: Ladder
   guard: ProcessGuard

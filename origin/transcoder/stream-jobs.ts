@@ -7,12 +7,12 @@ import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import { LogBudget } from '../../common/log-budget.ts'
-import type { TranscoderConfig } from '../../config/schema.ts'
+import type { Ladder } from '../../config/ladder.ts'
+import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { SegmentLog } from '../packager/segment-log.ts'
-import type { Ladder } from './ladder.ts'
 import type { LeaseClient } from './lease-keeper.ts'
 import type { ProcessGuard } from './process-guard.ts'
 import type { PublishAttempt, ReceivedStream } from './rtmp-receiver.ts'
@@ -23,7 +23,7 @@ export interface StreamJobsOptions {
   nodeId: string
   /** Changes with every start of the process; a ticket for another one is void. */
   instance: string
-  config: TranscoderConfig
+  config: ResolvedTranscoderConfig
   manifest: MpdSettings
   mediaFolder: string
   /** As it stands when a broadcast begins. */

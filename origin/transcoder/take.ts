@@ -1,8 +1,10 @@
 // One take: an ffmpeg that is fed one run of media, and the recorder that commits what it writes.
+
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
+import type { Ladder } from '../../config/ladder.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { CollectedStream } from '../packager/segment-collector.ts'
 import type { LogRow } from '../packager/segment-log.ts'
@@ -12,7 +14,7 @@ import { type FfmpegExit, FfmpegProcess, type FfmpegProgress } from './ffmpeg-pr
 import { flvOpening, flvSample } from './flv-writer.ts'
 import type { InputTracks } from './input-check.ts'
 import { type InputSample, runLeadMs } from './input-reader.ts'
-import { type Ladder, type PlannedVideo, planVideo } from './ladder.ts'
+import { type PlannedVideo, planVideo } from './ladder.ts'
 import type { ProcessGuard } from './process-guard.ts'
 
 export interface TakeOptions {

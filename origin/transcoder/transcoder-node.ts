@@ -16,7 +16,6 @@ import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
-import { readLadder } from './ladder-file.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { findProcessGuard } from './process-guard.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
@@ -47,7 +46,7 @@ export async function startTranscoder(
       clock,
     }),
   )
-  let ladder = await readLadder(config.ladder)
+  let { ladder } = config
   const guard = await findProcessGuard()
   log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
   const ffmpeg = await findFfmpeg(config.ffmpeg)
@@ -131,9 +130,8 @@ export async function startTranscoder(
   stack.use(streams)
 
   const reload = async () => {
-    reread()
-    // For broadcasts from now on; a bad file throws, and the old ladder stays.
-    ladder = await readLadder(config.ladder)
+    // For broadcasts from now on.
+    ladder = reread().ladder
   }
   const admin = stack.use(
     await startAdminListener({

@@ -27,7 +27,7 @@ async function nearcast(...args: string[]): Promise<{ code: number; stderr: stri
   child.stderr.on('data', (bytes: Buffer) => {
     stderr += bytes.toString()
   })
-  const [code] = await once(child, 'exit')
+  const [code] = await once(child, 'close')
   return { code, stderr }
 }
 

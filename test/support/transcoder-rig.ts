@@ -9,6 +9,8 @@ import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import type { PublishGrant } from '../../common/contract/placement.ts'
 import { type Logger, silentLogger } from '../../common/log.ts'
 import type { RunningRole } from '../../common/role-process.ts'
+import { readLadder } from '../../config/ladder.ts'
+import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import {
   coordinatorConfigSchema,
   type TranscoderConfig,
@@ -70,7 +72,7 @@ export class TranscoderRig implements AsyncDisposable {
     )
     const url = String(coordinator.endpoints.url)
     const settings = { ...options.transcoder, cluster: { coordinator: url, secret } }
-    const transcoder = await startTranscoder(transcoderConfig(dir, settings), log)
+    const transcoder = await startNode(dir, settings, log)
     const auth = createClusterAuth(secret)
     const gateway = new CoordinatorClient({
       url,
@@ -128,10 +130,7 @@ export class TranscoderRig implements AsyncDisposable {
   /** Stops the transcoder in order and starts it anew over the same data. */
   async restartTranscoder(): Promise<void> {
     await this.transcoder[Symbol.asyncDispose]()
-    this.transcoder = await startTranscoder(
-      transcoderConfig(this.dir, this.transcoderSettings),
-      this.log,
-    )
+    this.transcoder = await startNode(this.dir, this.transcoderSettings, this.log)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,7 +141,17 @@ export class TranscoderRig implements AsyncDisposable {
   }
 }
 
-export function transcoderConfig(dir: string, settings: Record<string, unknown>) {
+function startNode(
+  dir: string,
+  settings: Record<string, unknown>,
+  log: Logger,
+): Promise<RunningRole> {
+  const reread = () => resolvedTranscoderConfig(dir, settings)
+  return startTranscoder(reread(), log, { reread })
+}
+
+/** As it would stand in a file. */
+export function transcoderConfig(dir: string, settings: Record<string, unknown>): TranscoderConfig {
   return transcoderConfigSchema.parse({
     role: 'transcoder',
     node: { id: 'tc-1' },
@@ -151,5 +160,14 @@ export function transcoderConfig(dir: string, settings: Record<string, unknown>)
     http: { host: '127.0.0.1', port: 0 },
     rtmp: { host: '127.0.0.1', port: 0 },
     ...settings,
-  }) as never
+  })
+}
+
+/** As a node gets it. */
+function resolvedTranscoderConfig(
+  dir: string,
+  settings: Record<string, unknown>,
+): ResolvedTranscoderConfig {
+  const config = transcoderConfig(dir, settings)
+  return { ...config, ladder: readLadder(config.ladder) } as ResolvedTranscoderConfig
 }

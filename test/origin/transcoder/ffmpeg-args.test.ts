@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
+import { readLadder } from '../../../config/ladder.ts'
 import { type FfmpegPlan, ffmpegArgs } from '../../../origin/transcoder/ffmpeg-args.ts'
 import { planVideo } from '../../../origin/transcoder/ladder.ts'
-import { readLadder } from '../../../origin/transcoder/ladder-file.ts'
 
-const ladder = await readLadder('default')
+const ladder = readLadder('default')
 const plan = (canCopySource: boolean): FfmpegPlan => ({
   video: planVideo(ladder, { width: 854, height: 480 }, { canCopySource, sourceBitsPerSecond: 0 }),
   audio: { isCopied: true, bitsPerSecond: 128_000 },

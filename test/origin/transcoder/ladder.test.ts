@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { readLadder } from '../../../config/ladder.ts'
 import { planVideo } from '../../../origin/transcoder/ladder.ts'
-import { readLadder } from '../../../origin/transcoder/ladder-file.ts'
 
 const copy = { canCopySource: true, sourceBitsPerSecond: 6_000_000 }
 
@@ -18,7 +18,7 @@ describe('the default ladder', () => {
     [320, 240, '320x240 copied'],
     [3840, 2160, '3840x2160 copied, 1920x1080, 1280x720, 854x480, 640x360'],
   ])('of a source of %d by %d', async (width, height, expected) => {
-    const ladder = await readLadder('default')
+    const ladder = readLadder('default')
     const plan = planVideo(ladder, { width, height }, copy)
     expect(
       plan.map((it) => `${it.width}x${it.height}${it.isCopied ? ' copied' : ''}`).join(', '),
@@ -27,7 +27,7 @@ describe('the default ladder', () => {
   })
 
   test('encodes the source at its own rate when it cannot be copied', async () => {
-    const ladder = await readLadder('default')
+    const ladder = readLadder('default')
     const [source] = planVideo(
       ladder,
       { width: 1280, height: 720 },
@@ -44,7 +44,7 @@ describe('the default ladder', () => {
 })
 
 test('no rung gets more bits than the source has, where that is known', async () => {
-  const ladder = await readLadder('default')
+  const ladder = readLadder('default')
   const rates = (sourceBitsPerSecond: number) =>
     planVideo(ladder, { width: 540, height: 960 }, { ...copy, sourceBitsPerSecond }).map(
       (it) => it.videoBitsPerSecond,
@@ -55,7 +55,7 @@ test('no rung gets more bits than the source has, where that is known', async ()
 })
 
 test('no rung is ever above the source, odd, or twice the same', async () => {
-  const ladders = await Promise.all(['default', '2160', 'passthrough'].map(readLadder))
+  const ladders = ['default', '2160', 'passthrough'].map(readLadder)
   fc.assert(
     fc.property(
       fc.constantFrom(...ladders),
@@ -79,7 +79,7 @@ test('no rung is ever above the source, odd, or twice the same', async () => {
 })
 
 test('passthrough makes nothing but the source', async () => {
-  const plan = planVideo(await readLadder('passthrough'), { width: 1920, height: 1080 }, copy)
+  const plan = planVideo(readLadder('passthrough'), { width: 1920, height: 1080 }, copy)
   expect(plan).toHaveLength(1)
 })
 
@@ -98,13 +98,13 @@ describe('a ladder file', () => {
     try {
       const path = join(dir, 'ladder.yaml')
       await writeFile(path, text)
-      await expect(readLadder(path)).rejects.toThrow(reason)
+      expect(() => readLadder(path)).toThrow(reason)
     } finally {
       await rm(dir, { recursive: true, force: true })
     }
   })
 
   test('that is not there is named', async () => {
-    await expect(readLadder('nonesuch')).rejects.toThrow(/config\/ladders\/nonesuch\.yaml/)
+    expect(() => readLadder('nonesuch')).toThrow(/config\/ladders\/nonesuch\.yaml/)
   })
 })
