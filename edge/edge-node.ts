@@ -11,6 +11,7 @@ import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
 import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
+import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
@@ -45,16 +46,15 @@ export async function startEdge(
     }),
   )
   const gateways = new GatewayPicker({ clock, allowPlain: config.upstream.allowPlain })
-  const ingest = new PublishIngest({
-    popId: id,
-    config,
-    gateways,
-    nodeToken,
+  const relays = new RelayHost({
+    limits: config.ingest,
+    refusalMemoryMs: config.ingest.refusalMemoryMs,
     isDraining: () => draining,
     clock,
     log,
     metrics: new IngestMetrics(metrics),
   })
+  const ingest = new PublishIngest({ popId: id, config, relays, gateways, nodeToken, clock })
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,
@@ -82,7 +82,7 @@ export async function startEdge(
     }),
   )
   const urls: NodeUrls = publicUrls(config, await door.start())
-  stack.use(ingest)
+  stack.use(relays)
 
   const self = new NodeHeartbeat('edge', config.node, clock)
   const membership = new MembershipAgent({
@@ -94,8 +94,8 @@ export async function startEdge(
       self.beat({
         urls,
         draining,
-        streams: ingest.streams,
-        bytesIn: ingest.bytesIn,
+        streams: relays.streams,
+        bytesIn: relays.bytesIn,
         bytesOut: delivery.bytesOut,
         viewers: delivery.viewerCounts(),
       }),

@@ -10,6 +10,7 @@ import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
 import { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
+import { RelayHost } from '../../common/relay/relay-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
 import type { ResolvedGatewayConfig } from '../../config/load.ts'
@@ -17,6 +18,8 @@ import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
+
+const refusalMemoryMs = 15_000
 
 export async function startGateway(
   config: ResolvedGatewayConfig,
@@ -50,8 +53,8 @@ export async function startGateway(
       self.beat({
         urls: { http: url, rtmp: rtmpUrl(url), admin: admin.url },
         draining,
-        streams: ingest.streams,
-        bytesIn: ingest.bytesIn,
+        streams: relays.streams,
+        bytesIn: relays.bytesIn,
         bytesOut: shield.bytesOut,
       }),
   })
@@ -67,15 +70,15 @@ export async function startGateway(
       metrics,
     }),
   )
-  const ingest = new GatewayIngest({
-    gatewayId: id,
-    config,
-    coordinator,
+  const relays = new RelayHost({
+    limits: config.ingest,
+    refusalMemoryMs,
     isDraining: () => draining,
     clock,
     log,
     metrics: new IngestMetrics(metrics),
   })
+  const ingest = new GatewayIngest({ gatewayId: id, config, relays, coordinator, clock })
   const door = stack.use(
     new GatewayDoor({
       trusted: createNetworkList(config.trustedNetworks),
@@ -89,7 +92,7 @@ export async function startGateway(
   )
   const port = await door.start(config.listen)
   url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
-  stack.use(ingest)
+  stack.use(relays)
   const reload = async () => {
     reread()
   }

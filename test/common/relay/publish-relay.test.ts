@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
-import { refusal, statusCodeOf, statusDescription } from '../../../common/contract/refusal.ts'
+import { refusal } from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { PublishRelay, type RelayEnd } from '../../../common/relay/publish-relay.ts'
 import {
@@ -11,8 +11,8 @@ import {
   UpstreamPublisher,
 } from '../../../common/relay/upstream-publisher.ts'
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
-import { RtmpServerSession } from '../../../media/rtmp/server-session.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { NextHop } from '../../support/next-hop.ts'
 
 const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 8_000 }
 const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
@@ -28,66 +28,6 @@ async function listen(onSocket: (socket: Socket) => void): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return (server.address() as { port: number }).port
-}
-
-/** A next hop that accepts every publish and keeps what it gets. */
-class NextHop {
-  readonly received: MediaMessage[] = []
-  readonly names: string[] = []
-  #socket: Socket | undefined
-  #session = new RtmpServerSession()
-  #streamId = 0
-  #waiting: { count: number; resolve: () => void } | undefined
-  port = 0
-
-  static async start(): Promise<NextHop> {
-    const hop = new NextHop()
-    hop.port = await listen((socket) => hop.#serve(socket))
-    return hop
-  }
-
-  #serve(socket: Socket): void {
-    this.#socket = socket
-    socket.on('error', () => {})
-    socket.on('data', (bytes: Buffer) => {
-      for (const event of this.#session.receive(bytes)) {
-        if (event.type === 'publish') {
-          this.#streamId = event.streamId
-          this.names.push(event.name)
-          this.#session.acceptPublish(event.streamId)
-        } else if (event.type === 'media') {
-          this.received.push(event.message)
-        }
-      }
-      this.#flush()
-      if (this.#waiting && this.received.length >= this.#waiting.count) this.#waiting.resolve()
-    })
-  }
-
-  #flush(): void {
-    for (const bytes of this.#session.takeOutput()) this.#socket?.write(bytes)
-  }
-
-  has(count: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting = { count, resolve }
-      if (this.received.length >= count) resolve()
-    })
-  }
-
-  refuse(code: 'codec-unsupported'): void {
-    const reason = refusal(code)
-    this.#session.sendStatus(this.#streamId, {
-      level: 'error',
-      code: statusCodeOf(code),
-      description: statusDescription(reason),
-    })
-    this.#flush()
-  }
-
-  die(): void {
-    this.#socket?.resetAndDestroy()
-  }
 }
 
 interface Running {
@@ -147,7 +87,7 @@ const messages: MediaMessage[] = [
 
 describe('a publish relay', () => {
   test('passes every message on, byte for byte and in order', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     for (const message of messages) publisher.send(message)
@@ -159,7 +99,7 @@ describe('a publish relay', () => {
   })
 
   test('sends enhanced H.264 on as classic tags and leaves out what is empty', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     // ExVideoTagHeader: keyframe, CodedFrames, FourCC avc1, composition time 10 ms.
@@ -176,7 +116,7 @@ describe('a publish relay', () => {
   })
 
   test('refuses several tracks in one stream', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     // ExVideoTagHeader: keyframe, Multitrack (6).
@@ -199,7 +139,7 @@ describe('a publish relay', () => {
   })
 
   test('tells a refusal after the start by a status, then closes', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     const told = new Promise((resolve) => {
@@ -213,7 +153,7 @@ describe('a publish relay', () => {
   })
 
   test('lets the publisher go when the next hop dies', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     hop.die()
@@ -222,7 +162,7 @@ describe('a publish relay', () => {
   })
 
   test('ends when the publisher vanishes', async () => {
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
     const publisher = started(await publish(relay.port))
     publisher.destroy()
@@ -231,7 +171,7 @@ describe('a publish relay', () => {
 
   test('ends a live publisher that has fallen silent', async () => {
     const clock = new FakeClock()
-    const hop = await NextHop.start()
+    using hop = await NextHop.start()
     const relay = await relayTo(toward(hop), clock)
     const publisher = started(await publish(relay.port))
     await clock.advance(limits.idleTimeoutMs + 200)
