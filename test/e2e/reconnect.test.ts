@@ -28,25 +28,32 @@ async function untilPlayable({ facts }: Cluster, liveId: string): Promise<void> 
   await until('a playable playlist', async () => (await fetch(url)).ok)
 }
 
-test('an encoder killed and back after 20 s keeps its transcoder, and the page recovers', async () => {
+test('an encoder killed and back after 20 s keeps its transcoder, and pages recover', async () => {
   await using cluster = await Cluster.start({ transcoders: 2 })
   await using browser = await launchBrowser()
   const { streamKey } = cluster.facts.channels[0]!
   const first = publish(cluster, streamKey)
   await untilPlayable(cluster, 'demo')
   const before = await streamOf(cluster, 'demo')
-  const page = await browser.newPage()
-  await page.goto(`${cluster.facts.edges[0]!.http}/watch/demo`)
-  await until('a picture', async () => ((await playerState(page))?.currentTime ?? 0) > 1)
+  const pages = await Promise.all(
+    ['hls', 'dash'].map(async (protocol) => {
+      const page = await browser.newPage()
+      await page.goto(`${cluster.facts.edges[0]!.http}/watch/demo?protocol=${protocol}`)
+      await until('a picture', async () => ((await playerState(page))?.currentTime ?? 0) > 1)
+      return page
+    }),
+  )
 
   await first.kill()
   await new Promise((resolve) => setTimeout(resolve, awayMs))
-  const held = await playerState(page)
+  const held = await Promise.all(pages.map((page) => playerState(page)))
   await using _second = publish(cluster, streamKey)
-  await until('the page to play on', async () => {
-    const now = await playerState(page)
-    return now !== undefined && now.currentTime > (held?.currentTime ?? 0) + 2
-  })
+  for (const [i, page] of pages.entries()) {
+    await until('the page to play on', async () => {
+      const now = await playerState(page)
+      return now !== undefined && now.currentTime > (held[i]?.currentTime ?? 0) + 2
+    })
+  }
   const after = await streamOf(cluster, 'demo')
   expect(after.broadcastId).toBe(before.broadcastId)
   expect(after.transcoder.id).toBe(before.transcoder.id)

@@ -35,7 +35,9 @@ describe('a refused publisher', () => {
   })
 
   test('that asks for a bandwidth test does not go live', async () => {
-    const { streamKey } = cluster.facts.channels[0]!
+    const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
+      liveId: 'tested',
+    })
     await using encoder = new Encoder({
       server: server(),
       streamKey: `${streamKey}?bandwidthtest=true`,

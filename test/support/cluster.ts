@@ -71,7 +71,12 @@ export class Cluster implements AsyncDisposable {
       env: { ...process.env, ...options.env },
     })
     const cluster = new Cluster(dir, child)
-    await cluster.#untilReady()
+    try {
+      await cluster.#untilReady()
+    } catch (err) {
+      await cluster[Symbol.asyncDispose]()
+      throw err
+    }
     return cluster
   }
 
