@@ -82,10 +82,12 @@ async function runRound({ seconds }: ScenarioOptions): Promise<Round> {
   return round
 }
 
+function isEncoder({ command }: { command: string }): boolean {
+  return /^\S*ffmpeg /.test(command)
+}
+
 function residentBytes({ facts }: Cluster): Record<string, number> {
-  const busiest = facts.transcoders.find(({ pid }) =>
-    descendantsOf(pid).some(({ command }) => command.startsWith('ffmpeg')),
-  )
+  const busiest = facts.transcoders.find(({ pid }) => descendantsOf(pid).some(isEncoder))
   const children = busiest ? descendantsOf(busiest.pid) : []
   const pids: Record<string, number | undefined> = {
     coordinator: facts.coordinator.pid,
@@ -93,8 +95,8 @@ function residentBytes({ facts }: Cluster): Record<string, number> {
     'edge of the viewer': facts.edges[1]?.pid,
     gateway: facts.gateways[0]?.pid,
     transcoder: busiest?.pid,
-    'its RTMP receiver': children.find(({ command }) => !command.startsWith('ffmpeg'))?.pid,
-    'its ffmpeg (480p, 360p)': children.find(({ command }) => command.startsWith('ffmpeg'))?.pid,
+    'RTMP receiver': children.find((child) => !isEncoder(child))?.pid,
+    'ffmpeg (480p and 360p)': children.find(isEncoder)?.pid,
   }
   return Object.fromEntries(
     Object.entries(pids).map(([name, pid]) => {
