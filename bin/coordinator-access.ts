@@ -6,6 +6,7 @@ import { type Command, Option } from 'commander'
 import { messageOf, ServiceError } from '../common/errors.ts'
 import { ApiClient } from './api-client.ts'
 import { defaultDataDir } from './up/all-in-one.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface CoordinatorOptions {
   url?: string
@@ -32,9 +33,8 @@ export function coordinatorApi(options: CoordinatorOptions): ApiClient {
     ? readToken(options.tokenFile)
     : (options.token ?? ready?.adminToken)
   if (!url || !token) {
-    throw new ServiceError(
+    throw new UsageError(
       'which coordinator? Give --url and --token-file, or --data DIR of a running nearcast up',
-      { code: 'coordinator-unknown', source: 'downstream' },
     )
   }
   return new ApiClient({ url, token })

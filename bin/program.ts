@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { messageOf } from '../common/errors.ts'
 import { version } from '../common/version.ts'
 import { ConfigError, configExitCode } from '../config/config-error.ts'
+import { UsageError } from './usage-error.ts'
 
 const failureExitCode = 1
 const usageExitCode = 2
@@ -51,6 +52,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? 0)
   } catch (err) {
     if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : usageExitCode
+    if (err instanceof UsageError) {
+      process.stderr.write(`nearcast: ${err.message}\n`)
+      return usageExitCode
+    }
     const isConfig = err instanceof ConfigError
     process.stderr.write(isConfig ? `${err.message}\n` : `nearcast: ${messageOf(err)}\n`)
     return isConfig ? configExitCode : failureExitCode

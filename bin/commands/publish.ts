@@ -1,4 +1,5 @@
 // `nearcast publish FILE|test --to URL`: a show from a file, or the test picture, into any RTMP(S) server.
+
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../../common/clock.ts'
@@ -7,6 +8,7 @@ import { sourceArguments } from '../publish/ffmpeg-arguments.ts'
 import { canDrawText, FfmpegSource } from '../publish/ffmpeg-source.ts'
 import { publishTarget } from '../publish/publish-target.ts'
 import { Publisher } from '../publish/publisher.ts'
+import { UsageError } from '../usage-error.ts'
 
 interface Options {
   to: string
@@ -66,7 +68,7 @@ async function publish(input: string, options: Options): Promise<boolean> {
     caPem: options.ca ? readFileSync(options.ca, 'utf8') : undefined,
     insecure: options.insecure,
   })
-  if ('problem' in target) throw new Error(target.problem)
+  if ('problem' in target) throw new UsageError(target.problem)
   const args = sourceArguments({
     input,
     loop: options.loop,

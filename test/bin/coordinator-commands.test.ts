@@ -140,7 +140,7 @@ describe('where the coordinator is', () => {
 
   test('is asked for when nothing says it', async () => {
     const { code, stderr } = await nearcast(['channel', 'list'], { cwd: folder })
-    expect(code).toBe(1)
+    expect(code).toBe(2)
     expect(stderr).toBe(
       'nearcast: which coordinator? Give --url and --token-file, or --data DIR of a running nearcast up\n',
     )

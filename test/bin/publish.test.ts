@@ -246,8 +246,8 @@ test.each([
   [['test', '--key', key], 2],
   [['test', '--to', 'rtmp://127.0.0.1/live', '--fps', 'many'], 2],
   [['test', '--to', 'rtmp://127.0.0.1/live', '--size', '5'], 2],
-  [['test', '--to', 'rtmp://127.0.0.1/live'], 1],
-  [['test', '--to', 'http://127.0.0.1/live', '--key', key], 1],
+  [['test', '--to', 'rtmp://127.0.0.1/live'], 2],
+  [['test', '--to', 'http://127.0.0.1/live', '--key', key], 2],
 ])('publish %j exits with %i', async (args, code) => {
   await using publishing = new Publishing(args)
   expect(await publishing.exited()).toBe(code)
