@@ -115,11 +115,7 @@ export async function startEdge(
       metrics,
       log,
       readiness: () => [
-        {
-          name: 'cluster',
-          ok: membership.known,
-          detail: membership.connected ? 'connected' : 'coordinator away',
-        },
+        membership.check,
         {
           name: 'gateways',
           ok: gateways.problem === undefined,

@@ -1,4 +1,5 @@
 // The certificates of an edge: do they load, fit their keys, cover the public names, and for how long.
+
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
@@ -6,6 +7,7 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { messageOf } from '../../common/errors.ts'
 import { readCaFacts } from '../../common/local-ca/local-ca.ts'
+import { hostOf } from '../../common/net/addresses.ts'
 import type { ResolvedEdgeConfig } from '../../config/load.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
@@ -42,7 +44,7 @@ export async function checkCertificates(
 
 function publicNames({ publicUrls }: ResolvedEdgeConfig): string[] {
   const urls = [publicUrls.https, publicUrls.rtmps].filter((url) => url !== undefined)
-  return [...new Set(urls.map((url) => new URL(url).hostname.replace(/^\[|\]$/g, '')))]
+  return [...new Set(urls.map((url) => hostOf(new URL(url))))]
 }
 
 function checkPair(certFile: string, keyFile: string, now: number): Finding[] {

@@ -2,6 +2,7 @@
 // and where util-linux is there the kernel kills it together with us, even after a SIGKILL.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { findProcessGuard } from '../../common/process-guard.ts'
 import { FlvReader } from '../../media/flv/tag-reader.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 
@@ -16,8 +17,6 @@ export function canDrawText(): Promise<boolean> {
   const picture = ['-f', 'lavfi', '-i', 'color=size=64x64:rate=1:duration=1,drawtext=text=x']
   return succeeds('ffmpeg', ['-v', 'quiet', ...picture, '-frames:v', '1', '-f', 'null', '-'])
 }
-
-const guard = ['setpriv', '--pdeathsig', 'KILL', '--no-new-privs']
 
 export class FfmpegSource implements AsyncDisposable {
   readonly #child: ChildProcess
@@ -34,9 +33,9 @@ export class FfmpegSource implements AsyncDisposable {
   }
 
   static async start(args: readonly string[]): Promise<FfmpegSource> {
-    const isGuarded = await succeeds(guard[0]!, [...guard.slice(1), 'true'])
-    const [command, ...line] = [...(isGuarded ? guard : []), 'ffmpeg', ...args]
-    const child = spawn(command!, line, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const guard = await findProcessGuard()
+    const [command, line] = guard.wrap('ffmpeg', args)
+    const child = spawn(command, line, { stdio: ['ignore', 'pipe', 'pipe'] })
     return new FfmpegSource(child)
   }
 

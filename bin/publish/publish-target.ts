@@ -1,6 +1,8 @@
 // From `--to URL` and a stream key to what the RTMP client needs.
+
 import { isIP } from 'node:net'
 import { rootCertificates } from 'node:tls'
+import { hostOf } from '../../common/net/addresses.ts'
 import type { UpstreamTarget } from '../../common/relay/upstream-publisher.ts'
 
 const defaultPorts = { 'rtmp:': 1935, 'rtmps:': 443 } as const
@@ -27,7 +29,7 @@ export function publishTarget(options: TargetOptions): UpstreamTarget | { proble
   if (!streamName) {
     return { problem: 'no stream key: give --key-file, --key, or rtmps://host/live/KEY' }
   }
-  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const host = hostOf(url)
   const isTls = url.protocol === 'rtmps:'
   return {
     host,

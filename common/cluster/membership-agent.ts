@@ -88,6 +88,12 @@ export class MembershipAgent implements AsyncDisposable {
     return this.#connected
   }
 
+  /** For readiness: a node may serve from a stored snapshot while the coordinator is away. */
+  get check(): { name: string; ok: boolean; detail: string } {
+    const detail = this.#connected ? 'connected' : 'coordinator away'
+    return { name: 'cluster', ok: this.#known, detail }
+  }
+
   /** Calls back on every new snapshot; the answer ends that. */
   onSnapshot(listener: (snapshot: ClusterSnapshot) => void): () => void {
     this.#listeners.add(listener)

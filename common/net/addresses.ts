@@ -55,3 +55,8 @@ function groupsOf(text: string): number[] {
     return [a * 256 + b, c * 256 + d]
   })
 }
+
+/** The host of a URL as sockets and certificates take it: IPv6 without its brackets. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '')
+}

@@ -1,8 +1,10 @@
 // Every public port of a POP, opened together and closed together.
+
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import { hostOf } from '../../common/net/addresses.ts'
 import {
   HttpConnections,
   type HttpHandlers,
@@ -191,7 +193,7 @@ function counters(metrics: Metrics | undefined) {
 /** The configured names and the hosts of the public URLs, so that those verify too. */
 function caNames(config: FrontDoorOptions['config']): string[] {
   const hosts = [config.publicUrls.https, config.publicUrls.rtmps].flatMap((url) =>
-    url && URL.canParse(url) ? [new URL(url).hostname.replace(/^\[|\]$/g, '')] : [],
+    url && URL.canParse(url) ? [hostOf(new URL(url))] : [],
   )
   return [...new Set([...config.tls.localCa.names, ...hosts])].filter((name) => name !== '')
 }

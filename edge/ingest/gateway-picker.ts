@@ -1,7 +1,9 @@
 // Which gateway this edge turns to: for a publish the healthiest and least loaded, since the live id is not
 // known yet; for playback the one that the hash of the live id gives, so that its cache serves all edges.
+
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterSnapshot, NodeInfo } from '../../common/contract/membership.ts'
+import { hostOf } from '../../common/net/addresses.ts'
 import { isPublicAddress } from '../../common/net/allowed-networks.ts'
 import { Ring } from '../../common/ring.ts'
 
@@ -75,7 +77,7 @@ export class GatewayPicker {
     if (!node.urls.http) return undefined
     const url = new URL(node.urls.http)
     const rtmp = new URL(node.urls.rtmp ?? node.urls.http)
-    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const host = hostOf(url)
     if (!this.#allowPlain && isPublicAddress(host)) {
       this.#refusedPlain.push(node.id)
       return undefined
@@ -84,7 +86,7 @@ export class GatewayPicker {
       gateway: {
         id: node.id,
         http: node.urls.http.replace(/\/$/, ''),
-        host: rtmp.hostname.replace(/^\[|\]$/g, ''),
+        host: hostOf(rtmp),
         rtmpPort: Number(rtmp.port || (rtmp.protocol === 'rtmp:' ? 1935 : 80)),
       },
       load: node.load.streams,

@@ -101,13 +101,7 @@ export async function startGateway(
       ...config.admin,
       metrics,
       log,
-      readiness: () => [
-        {
-          name: 'cluster',
-          ok: membership.known,
-          detail: membership.connected ? 'connected' : 'coordinator away',
-        },
-      ],
+      readiness: () => [membership.check],
       reload,
       drain: () => {
         draining = true

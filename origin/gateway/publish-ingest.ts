@@ -1,11 +1,13 @@
 // The publishes that edges relay to this gateway: the coordinator authorises and places each one, then its
 // media goes to the transcoder that holds the lease.
+
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import type { PublishGrant } from '../../common/contract/placement.ts'
 import { refusal } from '../../common/contract/refusal.ts'
+import { hostOf } from '../../common/net/addresses.ts'
 import type { PublishIntent } from '../../common/relay/publish-relay.ts'
 import type { PublishRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
@@ -69,7 +71,7 @@ export class GatewayIngest {
     const url = new URL(grant.transcoder.rtmp)
     return UpstreamPublisher.open(
       {
-        host: url.hostname.replace(/^\[|\]$/g, ''),
+        host: hostOf(url),
         port: Number(url.port || 1935),
         app: 'live',
         streamName: `${nonce}?ticket=${grant.ticket}`,

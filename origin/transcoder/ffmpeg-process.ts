@@ -5,8 +5,8 @@ import { availableParallelism } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
+import type { ProcessGuard, ResourceLimits } from '../../common/process-guard.ts'
 import { progressFd } from './ffmpeg-args.ts'
-import type { ProcessGuard, ResourceLimits } from './process-guard.ts'
 
 export interface FfmpegProcessOptions {
   command: string

@@ -5,8 +5,8 @@ import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
+import type { ProcessGuard } from '../../common/process-guard.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
-import type { ProcessGuard } from './process-guard.ts'
 import type { FromReceiver, StartReceiver } from './receiver-messages.ts'
 
 export interface ReceiverProcessOptions {

@@ -19,8 +19,8 @@ import { plainAddress } from '../../common/net/addresses.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
 import { Listener } from '../../common/net/listener.ts'
+import type { ProcessGuard } from '../../common/process-guard.ts'
 import { PublishRelay } from '../../common/relay/publish-relay.ts'
-import type { ProcessGuard } from './process-guard.ts'
 import { ReceiverProcess } from './receiver-process.ts'
 
 export interface PublishAttempt {

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
+import type { ProcessGuard } from '../../common/process-guard.ts'
 import type { Ladder } from '../../config/ladder.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { CollectedStream } from '../packager/segment-collector.ts'
@@ -15,7 +16,6 @@ import { flvOpening, flvSample } from './flv-writer.ts'
 import type { InputTracks } from './input-check.ts'
 import { type InputSample, runLeadMs } from './input-reader.ts'
 import { type PlannedVideo, planVideo } from './ladder.ts'
-import type { ProcessGuard } from './process-guard.ts'
 
 export interface TakeOptions {
   folder: BroadcastFolder

@@ -9,6 +9,7 @@ import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
 import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
+import { findProcessGuard } from '../../common/process-guard.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
@@ -17,7 +18,6 @@ import { RecordingStore } from '../archive/recording-store.ts'
 import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
-import { findProcessGuard } from './process-guard.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
 import { StreamJobs } from './stream-jobs.ts'
 import { createTranscoderMetrics } from './transcoder-metrics.ts'
@@ -141,11 +141,7 @@ export async function startTranscoder(
       readiness: () => [
         { name: 'rtmp receiver', ok: receiver.isListening },
         { name: 'ffmpeg', ok: ffmpeg.ok, detail: ffmpeg.detail },
-        {
-          name: 'cluster',
-          ok: membership.known,
-          detail: membership.connected ? 'connected' : 'coordinator away',
-        },
+        membership.check,
       ],
       reload,
       drain: () => {

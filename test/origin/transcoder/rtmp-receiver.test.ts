@@ -7,10 +7,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
 import { type Refusal, refusal } from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
+import { findProcessGuard } from '../../../common/process-guard.ts'
 import { FlvReader } from '../../../media/flv/tag-reader.ts'
 import { writeAmf0 } from '../../../media/rtmp/amf0.ts'
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
-import { findProcessGuard } from '../../../origin/transcoder/process-guard.ts'
 import {
   type PublishAttempt,
   type ReceivedStream,
