@@ -320,10 +320,11 @@ describe('a live cluster under attack', () => {
     }
     const uri = new URL(last.segments.at(-1)!.uri, playlistUrl)
     const odd = await fetch(`${uri}?token=of-a-viewer&x=%00`, { headers })
+    const oddBody = Buffer.from(await odd.arrayBuffer())
     const plain = await fetch(uri)
     expect(odd.status).toBe(200)
     expect(plain.headers.get('cache-status')).toMatch(/pop-1; hit/)
-    expect(Buffer.from(await odd.arrayBuffer())).toEqual(Buffer.from(await plain.arrayBuffer()))
+    expect(Buffer.from(await plain.arrayBuffer())).toEqual(oddBody)
     for (const { headers: answered } of [odd, plain]) {
       expect(JSON.stringify([...answered])).not.toMatch(/evil|of-a-viewer|set-cookie/)
     }
