@@ -278,9 +278,24 @@ export const transcoderConfigSchema = z.strictObject({
     .describe('What a publisher may send'),
   segmentSeconds: z
     .number()
-    .positive()
+    .min(1)
+    .max(10)
     .default(2)
-    .describe('Length of a segment, cut at the next keyframe'),
+    .describe('Shortest segment; as many keyframe intervals as it takes to get there'),
+  partSeconds: z
+    .number()
+    .min(0.1)
+    .max(2)
+    .default(0.5)
+    .describe(
+      'Length of the parts of low-latency playback; shorter is nearer to live and costs more requests',
+    ),
+  targetDurationSeconds: z
+    .int()
+    .min(2)
+    .max(20)
+    .default(4)
+    .describe('Longest segment: a keyframe interval above it is encoded anew'),
   windowSegments: z.int().min(3).default(6).describe('Segments that a live playlist lists'),
   holdMs: z.int().nonnegative().default(60_000).describe('Wait for a publisher to come back'),
   stallMs: z

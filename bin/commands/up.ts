@@ -1,6 +1,9 @@
 // `nearcast up`: the whole road of a stream on this machine, one process per role.
+import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { messageOf } from '../../common/errors.ts'
+import { readLadder } from '../../config/ladder.ts'
+import { transcoderConfigSchema } from '../../config/schema.ts'
 import { buildWeb, webIsFresh } from '../../scripts/web-build.mjs'
 import { AllInOne, defaultDataDir, type ReadyFacts } from '../up/all-in-one.ts'
 import { chooseEdgePorts } from '../up/edge-ports.ts'
@@ -10,6 +13,8 @@ interface UpArguments {
   pops: number
   transcoders: number
   gateways: number
+  partSeconds?: number
+  ladder?: string
   publisher?: boolean
   ports?: 'auto'
   readyFile?: string
@@ -26,6 +31,8 @@ export function register(program: Command): void {
     .option('--pops <n>', 'number of POPs (edges)', count, 1)
     .option('--transcoders <n>', 'number of transcoders', count, 1)
     .option('--gateways <n>', 'number of gateways', count, 1)
+    .option('--part-seconds <s>', 'parts of low-latency playback; default 0.5', partLength)
+    .option('--ladder <name>', 'ladder of the transcoders, by name or as a file', knownLadder)
     .option('--publisher', 'publish a test picture to the channel "demo" through the first POP')
     .addOption(new Option('--ports <how>', 'free ports everywhere').choices(['auto']))
     .option('--ready-file <file>', 'write the facts of the running cluster here (JSON)')
@@ -41,6 +48,22 @@ function count(text: string): number {
     throw new InvalidArgumentError('expected a whole number from 1 to 64')
   }
   return value
+}
+
+function partLength(text: string): number {
+  const parsed = transcoderConfigSchema.shape.partSeconds.safeParse(Number(text))
+  if (!parsed.success) throw new InvalidArgumentError('expected seconds from 0.1 to 2')
+  return parsed.data
+}
+
+function knownLadder(text: string): string {
+  const path = /[/\\]|\.ya?ml$/.test(text) ? resolve(text) : text
+  try {
+    readLadder(path)
+  } catch (err) {
+    throw new InvalidArgumentError(messageOf(err))
+  }
+  return path
 }
 
 async function up(args: UpArguments): Promise<number> {
@@ -74,6 +97,10 @@ async function up(args: UpArguments): Promise<number> {
       pops: args.pops,
       gateways: args.gateways,
       transcoders: args.transcoders,
+      transcoding: {
+        ...(args.partSeconds !== undefined && { partSeconds: args.partSeconds }),
+        ...(args.ladder !== undefined && { ladder: args.ladder }),
+      },
       publisher: args.publisher ?? false,
       autoPorts: args.ports === 'auto',
       edgePorts: ports,

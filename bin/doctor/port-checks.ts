@@ -29,6 +29,7 @@ export async function checkUpPorts(): Promise<Finding[]> {
     pops: 1,
     gateways: 1,
     transcoders: 1,
+    transcoding: {},
     autoPorts: false,
     logLevel: 'info',
   })

@@ -12,6 +12,8 @@ export interface UpOptions {
   pops: number
   gateways: number
   transcoders: number
+  /** Settings for each of them. */
+  transcoding: { partSeconds?: number; ladder?: string }
   publisher: boolean
   autoPorts: boolean
   edgePorts: EdgePorts[]

@@ -9,6 +9,8 @@ export interface PlanOptions {
   pops: number
   gateways: number
   transcoders: number
+  /** Settings for each of them. */
+  transcoding: { partSeconds?: number; ladder?: string }
   /** True: free ports everywhere. */
   autoPorts: boolean
   logLevel: string
@@ -57,6 +59,7 @@ export class ClusterPlan {
         cluster: { coordinator: coordinatorUrl, secretFile: this.#secretFile },
         http: { host: loopback, port: this.#port(8101 + i) },
         rtmp: { host: loopback, port: 0 },
+        ...this.#options.transcoding,
       }),
     )
   }

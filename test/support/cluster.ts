@@ -12,6 +12,8 @@ export interface ClusterOptions {
   transcoders?: number
   gateways?: number
   publisher?: boolean
+  /** Further arguments of `up`. */
+  args?: readonly string[]
   env?: Record<string, string>
 }
 
@@ -65,6 +67,7 @@ export class Cluster implements AsyncDisposable {
     const args = ['up', '--ports', 'auto', '--data', dir, '--log-level', 'debug']
     args.push('--pops', String(options.pops ?? 1), '--gateways', String(options.gateways ?? 1))
     args.push('--transcoders', String(options.transcoders ?? 1))
+    args.push(...(options.args ?? []))
     if (options.publisher) args.push('--publisher')
     const child = spawn(process.execPath, [program, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
