@@ -37,12 +37,15 @@ export function presentationOf(
 }
 
 /** The rendition of a take that serves a playlist's name: itself, else the picture nearest in height. */
-export function renditionFor(take: LoggedTake, name: string): LoggedRendition | undefined {
+export function renditionFor<R extends LoggedRendition>(
+  take: { renditions: readonly R[] },
+  name: string,
+): R | undefined {
   const exact = take.renditions.find((it) => it.name === name)
   if (exact) return exact
   const height = /^(\d+)p$/.exec(name)?.[1]
   if (height === undefined) return undefined
-  const distance = (it: LoggedRendition) => Math.abs(it.height - Number(height))
+  const distance = (it: R) => Math.abs(it.height - Number(height))
   return take.renditions
     .filter((it) => it.kind === 'video')
     .sort((a, b) => distance(a) - distance(b))[0]
