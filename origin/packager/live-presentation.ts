@@ -1,0 +1,129 @@
+// What a live broadcast offers as a whole: the renditions that are made now, with their bitrates and codecs as
+// measured over the listed segments.
+import type { LiveBroadcast, PackagedSegment, PackagedTake } from './live-broadcast.ts'
+import { type LiveWindow, liveWindowOf, secondsOf } from './live-window.ts'
+import type { OfferedRendition } from './presentation.ts'
+
+export interface LivePresentation {
+  /** Whose renditions they are. */
+  take: PackagedTake
+  /** From the tallest down. */
+  video: readonly OfferedRendition[]
+  audio: OfferedRendition | undefined
+  /** The lowest picture with the bitrates of its keyframes alone. */
+  keyframes: OfferedRendition | undefined
+}
+
+/** The highest bitrates seen in one broadcast; they never fall, so that no version takes back what another said. */
+export class PeakRates {
+  readonly #peaks = new Map<string, number>()
+
+  raise(name: string, bitsPerSecond: number): number {
+    const peak = Math.max(bitsPerSecond, this.#peaks.get(name) ?? 0)
+    this.#peaks.set(name, peak)
+    return peak
+  }
+}
+
+/** The newest take whose renditions are all known and all listed. */
+export function offeredTake(broadcast: LiveBroadcast): PackagedTake | undefined {
+  return broadcast.takes.findLast(
+    (take) =>
+      take.isComplete &&
+      take.renditions.length > 0 &&
+      take.renditions.every((it) => liveWindowOf(broadcast, it.name)),
+  )
+}
+
+export function livePresentation(
+  broadcast: LiveBroadcast,
+  peaks: PeakRates = new PeakRates(),
+): LivePresentation | undefined {
+  const take = offeredTake(broadcast)
+  if (!take) return undefined
+  const offered = take.renditions.map((it): OfferedRendition => {
+    const window = liveWindowOf(broadcast, it.name)!
+    const rates = measure(window, it.name, (segment) => segment.sizeBytes, peaks)
+    return { ...it, ...atLeast(rates, it.nominalBitsPerSecond), codecs: codecsOf(window, it.codec) }
+  })
+  const video = offered.filter((it) => it.kind === 'video').sort((a, b) => b.height - a.height)
+  const lowest = video.at(-1)
+  return {
+    take,
+    video,
+    audio: offered.find((it) => it.kind === 'audio'),
+    keyframes: lowest && keyframesOf(liveWindowOf(broadcast, lowest.name)!, lowest, peaks),
+  }
+}
+
+function keyframesOf(
+  window: LiveWindow,
+  lowest: OfferedRendition,
+  peaks: PeakRates,
+): OfferedRendition | undefined {
+  if (!window.complete.some((it) => it.keyframeBytes > 0)) return undefined
+  const name = `${lowest.name}-iframes`
+  return { ...lowest, ...measure(window, name, (segment) => segment.keyframeBytes, peaks) }
+}
+
+interface Rates {
+  peakBitsPerSecond: number
+  averageBitsPerSecond: number
+}
+
+function atLeast(rates: Rates, nominalBitsPerSecond: number): Rates {
+  return { ...rates, peakBitsPerSecond: Math.max(rates.peakBitsPerSecond, nominalBitsPerSecond) }
+}
+
+function measure(
+  { complete, open, settings }: LiveWindow,
+  name: string,
+  bytesOf: (segment: PackagedSegment) => number,
+  peaks: PeakRates,
+): Rates {
+  const media = complete.filter((it) => !it.isGap)
+  const average = rateOf(media, bytesOf)
+  if (average > 0) {
+    const peak = Math.max(average, peakOf(complete, bytesOf, settings.targetDurationSeconds))
+    return { peakBitsPerSecond: peaks.raise(name, peak), averageBitsPerSecond: average }
+  }
+  // The first parts of a segment, the keyframe in front, are too heavy to be remembered as a peak.
+  const soFar = open ? rateOf([open], bytesOf) : 0
+  return { peakBitsPerSecond: Math.max(1, soFar), averageBitsPerSecond: Math.max(1, soFar) }
+}
+
+function rateOf(
+  segments: readonly PackagedSegment[],
+  bytesOf: (segment: PackagedSegment) => number,
+): number {
+  const seconds = segments.reduce((sum, it) => sum + secondsOf(it), 0)
+  const bytes = segments.reduce((sum, it) => sum + bytesOf(it), 0)
+  return seconds > 0 ? (bytes * 8) / seconds : 0
+}
+
+/** The highest bitrate of any run of segments of 0.5 to 1.5 target durations (RFC 8216bis §4.4.6.2). */
+function peakOf(
+  segments: readonly PackagedSegment[],
+  bytesOf: (segment: PackagedSegment) => number,
+  targetDurationSeconds: number,
+): number {
+  let peak = 0
+  for (const from of segments.keys()) {
+    let seconds = 0
+    let bytes = 0
+    for (let i = from; i < segments.length; i++) {
+      const segment = segments[i]!
+      seconds += secondsOf(segment)
+      bytes += bytesOf(segment)
+      if (segment.isGap || seconds > 1.5 * targetDurationSeconds) break
+      if (seconds >= 0.5 * targetDurationSeconds) peak = Math.max(peak, (bytes * 8) / seconds)
+    }
+  }
+  return peak
+}
+
+/** All that occur among the listed segments, the newest take's own first. */
+function codecsOf({ complete, open }: LiveWindow, codec: string): readonly string[] {
+  const listed = [...complete, ...(open ? [open] : [])].filter((it) => !it.isGap)
+  return [...new Set([codec, ...listed.map((it) => it.rendition.codec)])]
+}

@@ -1,0 +1,68 @@
+// Which segments of a live broadcast are listed now, and where its discontinuities are.
+import type {
+  LiveBroadcast,
+  LiveSettings,
+  PackagedPlaylist,
+  PackagedSegment,
+} from './live-broadcast.ts'
+
+export interface LiveWindow {
+  settings: LiveSettings
+  playlist: PackagedPlaylist
+  /** Gaps are complete. */
+  complete: readonly PackagedSegment[]
+  /** Has at least one part. */
+  open: PackagedSegment | undefined
+  /** Number of the first listed segment. */
+  mediaSequence: number
+  /** Discontinuities that left at the start. */
+  discontinuitySequence: number
+  /** Whether a listed segment opens with a discontinuity; the open one is the last. */
+  hasDiscontinuity: readonly boolean[]
+}
+
+/** A live playlist must not fall below three target durations (RFC 8216bis §6.2.2). */
+const minimumTargetDurations = 3
+
+/** Undefined while nothing can be listed. */
+export function liveWindowOf(broadcast: LiveBroadcast, name: string): LiveWindow | undefined {
+  const { settings } = broadcast
+  const playlist = broadcast.playlist(name)
+  if (!settings || !playlist) return undefined
+  const kept = playlist.segments.filter((it) => !it.isOpen)
+  const newest = playlist.segments.at(-1)
+  const open = newest?.isOpen && newest.parts.length > 0 ? newest : undefined
+
+  const minimumSeconds = minimumTargetDurations * settings.targetDurationSeconds
+  let from = kept.length
+  let seconds = 0
+  while (from > 0 && (kept.length - from < settings.windowSegments || seconds < minimumSeconds)) {
+    from--
+    seconds += secondsOf(kept[from]!)
+  }
+  const complete = kept.slice(from)
+  const first = complete[0] ?? open
+  if (!first) return undefined
+
+  const opens = playlist.segments.map((it, index) => opensTake(it, playlist.segments[index - 1]))
+  const lost = opens.slice(0, from).filter(Boolean).length
+  return {
+    settings,
+    playlist,
+    complete,
+    open,
+    mediaSequence: first.number,
+    discontinuitySequence: playlist.discontinuitySequence + lost,
+    hasDiscontinuity: opens.slice(from),
+  }
+}
+
+/** Each take but the first of a broadcast opens with a discontinuity, whatever is left of the take before. */
+function opensTake(segment: PackagedSegment, before: PackagedSegment | undefined): boolean {
+  if (before) return before.take !== segment.take
+  return segment.take.number > 1 && segment.number === segment.take.firstNumber
+}
+
+export function secondsOf({ durationTicks, rendition }: PackagedSegment): number {
+  return durationTicks / rendition.timescale
+}
