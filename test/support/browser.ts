@@ -3,7 +3,8 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 
 const executablePath = process.env.NEARCAST_TEST_BROWSER ?? '/usr/bin/chromium'
 
-export function launchBrowser(): Promise<Browser> {
+/** @param extra Arguments that this test alone needs. */
+export function launchBrowser(...extra: string[]): Promise<Browser> {
   return chromium.launch({
     executablePath,
     args: [
@@ -15,6 +16,7 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-component-update',
       '--disable-sync',
       '--autoplay-policy=no-user-gesture-required',
+      ...extra,
     ],
   })
 }
