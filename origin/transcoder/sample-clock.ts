@@ -1,0 +1,127 @@
+// Puts the samples of one run on the broadcast's timeline: from the publisher's milliseconds to ticks.
+//
+// Rules:
+// - Video keeps the publisher's times. Decode times are shifted by the composition time of the run's first
+//   keyframe, so that a keyframe is decoded when it is presented; presentation times stay what they are.
+// - Audio is counted in samples, because milliseconds cannot say how long a frame is. The publisher's time is
+//   followed only where it is more than 1.5 frames off: forward is a hole, backward a frame that overlaps, which
+//   is left out. Where the two clocks run apart slowly, frames are told one tick longer or shorter, so that one
+//   frame always begins where the one before it ends.
+// - With SBR that the configuration tells, ticks and frames count the sound that comes out (2 048 to a frame);
+//   SBR that it does not tell is coded sound at the core's rate (1 024), which is the same time.
+import { readAacConfig } from '../../media/codec/aac.ts'
+import { readAudioTag } from '../../media/flv/audio-tag.ts'
+import { readVideoTag } from '../../media/flv/video-tag.ts'
+import type { AudioTrackConfig, MediaSample, VideoTrackConfig } from '../../media/mp4/track.ts'
+import type { AudioTrack, InputTracks, VideoTrack } from './input-check.ts'
+import { type InputSample, runLeadMs } from './input-reader.ts'
+
+export interface SampleClockOptions {
+  tracks: InputTracks
+  /** Where the run's first sample lies on the timeline of the broadcast. */
+  originSeconds: number
+}
+
+export interface TimedSample {
+  kind: 'video' | 'audio'
+  sample: MediaSample
+}
+
+const videoTimescale = 90_000
+const ticksPerMs = videoTimescale / 1000
+const usualFrameSamples = 1024
+/** Encoders round, and some deliver two frames at a time. */
+const toleratedFrames = 1.5
+/** Slow enough that a millisecond more or less does not show, fast enough for any crystal. */
+const driftWindowFrames = 64
+
+export class SampleClock {
+  readonly #video: VideoTimes | undefined
+  readonly #audio: AudioTimes | undefined
+
+  constructor({ tracks, originSeconds }: SampleClockOptions) {
+    if (tracks.video) this.#video = new VideoTimes(originSeconds)
+    if (tracks.audio) this.#audio = new AudioTimes(tracks.audio, originSeconds)
+  }
+
+  /** Undefined for a frame that has no place: it overlaps the one before, or its tag is broken. */
+  toSample(input: InputSample): TimedSample | undefined {
+    const { kind } = input
+    const sample = kind === 'video' ? this.#video?.toSample(input) : this.#audio?.toSample(input)
+    return sample && { kind, sample }
+  }
+}
+
+class VideoTimes {
+  readonly #originTicks: number
+  #shiftTicks: number | undefined
+  #lastDts = Number.NEGATIVE_INFINITY
+
+  constructor(originSeconds: number) {
+    this.#originTicks = Math.round(originSeconds * videoTimescale)
+  }
+
+  toSample({ timestampMs, isKeyframe, payload }: InputSample): MediaSample | undefined {
+    const read = readVideoTag(payload)
+    if ('fault' in read) return undefined
+    const { compositionTimeMs, bodyOffset } = read.value
+    const compositionTicks = compositionTimeMs * ticksPerMs
+    this.#shiftTicks ??= compositionTicks
+    const decodeTicks = this.#originTicks + Math.round((timestampMs - runLeadMs) * ticksPerMs)
+    // Two frames of one millisecond, or a step back that was held: decode times must rise all the same.
+    const dts = Math.max(decodeTicks + this.#shiftTicks, this.#lastDts + 1)
+    this.#lastDts = dts
+    const cts = decodeTicks + compositionTicks - dts
+    return { dts, cts, duration: 0, isKeyframe, data: payload.subarray(bodyOffset) }
+  }
+}
+
+class AudioTimes {
+  readonly #originTicks: number
+  readonly #ticksPerMs: number
+  readonly #frameTicks: number
+  #nextTicks: number | undefined
+  /** How far the publisher's clock is ahead of the count, smoothed. */
+  #driftTicks = 0
+
+  constructor({ config, sampleRate }: AudioTrack, originSeconds: number) {
+    const read = readAacConfig(config)
+    this.#frameTicks = 'value' in read ? read.value.samplesPerFrame : usualFrameSamples
+    this.#originTicks = originSeconds * sampleRate
+    this.#ticksPerMs = sampleRate / 1000
+  }
+
+  toSample({ timestampMs, payload }: InputSample): MediaSample | undefined {
+    const read = readAudioTag(payload)
+    if ('fault' in read) return undefined
+    const claimed = Math.round(this.#originTicks + (timestampMs - runLeadMs) * this.#ticksPerMs)
+    let dts = this.#nextTicks ?? claimed
+    const aheadTicks = claimed - dts
+    const toleratedTicks = toleratedFrames * this.#frameTicks
+    if (aheadTicks < -toleratedTicks) return undefined
+    if (aheadTicks > toleratedTicks) {
+      dts = claimed
+      this.#driftTicks = 0
+    } else {
+      this.#driftTicks += (aheadTicks - this.#driftTicks) / driftWindowFrames
+    }
+    const duration = this.#frameTicks + this.#slip()
+    this.#nextTicks = dts + duration
+    const data = payload.subarray(read.value.bodyOffset)
+    return { dts, cts: 0, duration, isKeyframe: true, data }
+  }
+
+  #slip(): number {
+    if (Math.abs(this.#driftTicks) <= this.#frameTicks / 2) return 0
+    return Math.sign(this.#driftTicks)
+  }
+}
+
+export function videoConfigOf({ codec, width, height, config }: VideoTrack): VideoTrackConfig {
+  return { kind: 'video', timescale: videoTimescale, codec, width, height, config }
+}
+
+export function audioConfigOf(track: AudioTrack): AudioTrackConfig {
+  const { codec, sampleRate, channels, config } = track
+  return { kind: 'audio', timescale: sampleRate, codec, sampleRate, channels, config }
+}
