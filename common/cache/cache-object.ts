@@ -6,6 +6,7 @@
 //   hands over are slices of much larger socket buffers and are let go at once.
 // - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
 //   still waiting ends as another, stale one.
+import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import type { ObjectPolicy } from './freshness.ts'
@@ -26,6 +27,7 @@ export class CacheObject {
   #receivedAt = 0
   #buffer = Buffer.alloc(0)
   #size = 0
+  #gzipped: Buffer | undefined
   readonly #readers = new Set<() => void>()
 
   constructor(target: ObjectTarget, policy: ObjectPolicy) {
@@ -104,6 +106,12 @@ export class CacheObject {
   /** A view, never a copy. Bytes once here never change, also when the buffer moves. */
   slice(start: number, end: number): Buffer {
     return this.#buffer.subarray(start, Math.min(end, this.#size))
+  }
+
+  /** Of a complete object: made when the first reader wants it (30 µs for a playlist), shared by all. */
+  gzipped(): Buffer {
+    this.#gzipped ??= gzipSync(this.slice(0, this.#size))
+    return this.#gzipped
   }
 
   /** Calls back on every change of state or size until the returned function is called. */

@@ -38,6 +38,8 @@ export interface FillCacheOptions {
   resolve: Resolve
   upstream: Upstream
   maxFills?: number
+  /** Compresses playlists and MPDs for those who take it. */
+  compress?: boolean
 }
 
 /** What open() found: the object, growing or complete, and how it came to be had. */
@@ -86,6 +88,7 @@ export class FillCache implements AsyncDisposable {
       name: options.name,
       clock: options.clock,
       metrics: this.#metrics,
+      compress: options.compress === true,
     })
   }
 
@@ -186,6 +189,7 @@ export class FillCache implements AsyncDisposable {
     const { head } = object
     // The end of a body that nothing delimits cannot be told from a lost connection.
     if (end !== 'complete' || !head?.isDelimited || !fill.storable) return
+    if (object.target.blocking && head.status === 200) this.#outdate(object.target.path, now)
     const { freshMs, staleMs } = lifetimeOf(object.policy, head)
     if (freshMs === 0 && staleMs === 0) return
     if (object.size > this.#options.maxBytes) return
@@ -195,6 +199,12 @@ export class FillCache implements AsyncDisposable {
       staleUntil: now + staleMs,
       retryAt: now,
     })
+  }
+
+  /** A held-back answer tells of a newer version: who asks without a position must not get the one before. */
+  #outdate(path: string, now: number): void {
+    const stored = this.#store.get(path)
+    if (stored) stored.freshUntil = Math.min(stored.freshUntil, now)
   }
 }
 

@@ -36,6 +36,7 @@ const live = {
   status: { ...short, contentType: 'application/json', ttlMs: 500 },
   init: { ...forEver, contentType: 'video/mp4' },
   segment: { ...forEver, contentType: 'video/mp4' },
+  part: { ...forEver, contentType: 'video/mp4' },
 } satisfies Record<MediaObject['kind'], ObjectPolicy>
 
 /** A replay may grow while its show still runs, so that its playlists are not for ever either. */

@@ -1,7 +1,15 @@
 // The grammar of playback URLs: which object a path names, or none. The same names hold at the transcoder,
 // the gateway and the edge. Nothing is decoded or normalised, so that one object has one spelling.
 
-export type ObjectKind = 'multivariant' | 'media-playlist' | 'mpd' | 'status' | 'init' | 'segment'
+export type ObjectKind =
+  | 'multivariant'
+  | 'media-playlist'
+  | 'mpd'
+  | 'status'
+  | 'init'
+  | 'segment'
+  /** A piece of a segment, for low-latency HLS. */
+  | 'part'
 
 export interface MediaObject {
   scope: 'live' | 'replay'
@@ -17,15 +25,16 @@ const rendition = '[a-z0-9][a-z0-9-]{0,31}'
 const take = '[a-z0-9]{8,16}-\\d{1,6}'
 const grammar = new RegExp(
   `^/(live|replay)/([a-z0-9][a-z0-9_-]{0,62})/(?:` +
-    `(?<name>index\\.m3u8|manifest\\.mpd|status\\.json)|` +
+    `(?<name>index\\.m3u8|manifest\\.mpd|timeline\\.mpd|status\\.json)|` +
     `(?<playlist>${rendition})\\.m3u8|` +
-    `${take}/(?<media>${rendition})/(?<file>init\\.mp4|\\d{1,10}\\.m4s))$`,
+    `${take}/(?<media>${rendition})/(?<file>init\\.mp4|p?\\d{1,10}\\.m4s))$`,
 )
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 const kindOfName: Record<string, ObjectKind> = {
   'index.m3u8': 'multivariant',
   'manifest.mpd': 'mpd',
+  'timeline.mpd': 'mpd',
   'status.json': 'status',
 }
 
@@ -42,7 +51,14 @@ export function classify(path: string): MediaObject | undefined {
     return { scope, id, kind: kindOfName[name]!, rendition: undefined }
   }
   if (playlist !== undefined) return { scope, id, kind: 'media-playlist', rendition: playlist }
-  return { scope, id, kind: file === 'init.mp4' ? 'init' : 'segment', rendition: media }
+  // Parts are of use only near the live edge.
+  if (scope === 'replay' && file?.startsWith('p')) return undefined
+  return { scope, id, kind: kindOfFile(file!), rendition: media }
+}
+
+function kindOfFile(file: string): ObjectKind {
+  if (file === 'init.mp4') return 'init'
+  return file.startsWith('p') ? 'part' : 'segment'
 }
 
 // Spellings by which caches have been made to disagree with the origin behind them: encoded or bare dots and

@@ -6,6 +6,7 @@
 import { ServerResponse } from 'node:http'
 import { constants, Http2ServerResponse } from 'node:http2'
 import type { Clock, Timer } from '../clock.ts'
+import { acceptsCoding } from '../net/accept-encoding.ts'
 import type { AnswerHead } from './answer-head.ts'
 import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
@@ -14,6 +15,7 @@ import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
 import type { LocalAnswer } from './error-answer.ts'
 import type { Answered, CacheRequest, CacheResponse, Opened } from './fill-cache.ts'
 import { lifetimeOf } from './freshness.ts'
+import type { ObjectKind } from './media-path.ts'
 
 // A write of a view costs no copy on a plain connection, but TLS encrypts all of it at once.
 const maxWriteBytes = 256 * 1024
@@ -48,10 +50,14 @@ export interface ResponderOptions {
   name: string
   clock: Clock
   metrics: CacheMetrics
+  compress: boolean
 }
+
+const textKinds: ReadonlySet<ObjectKind> = new Set(['multivariant', 'media-playlist', 'mpd'])
 
 export class Responder {
   readonly #member: string
+  readonly #compress: boolean
   readonly #clock: Clock
   readonly #metrics: CacheMetrics
 
@@ -59,6 +65,7 @@ export class Responder {
     this.#member = memberName(options.name)
     this.#clock = options.clock
     this.#metrics = options.metrics
+    this.#compress = options.compress
   }
 
   preflight(res: CacheResponse): void {
@@ -97,8 +104,13 @@ export class Responder {
         const { object: stale, failedStatus } = object.substitute
         const instead: Opened = { object: stale, outcome: 'stale' }
         this.#answer(req, res, instead, stale.head!, answered, failedStatus)
-      } else if (object.head) this.#answer(req, res, opened, object.head, answered)
-      else if (object.state === 'broken') abort(res)
+      } else if (object.head) {
+        // Compressed it is sent whole; its bytes come with its head, or shortly after.
+        if (object.state === 'growing' && this.#coding(req, object, object.head) === 'gzip') {
+          return false
+        }
+        this.#answer(req, res, opened, object.head, answered)
+      } else if (object.state === 'broken') abort(res)
       else return false
       return true
     }
@@ -122,6 +134,9 @@ export class Responder {
     const { object } = opened
     const { media } = object.target
     if (isGone(res)) return
+    const coding = this.#coding(req, object, head)
+    const isGzip = coding === 'gzip' && object.state === 'complete'
+    const etag = isGzip ? weak(head.etag) : head.etag
     const headers = [
       'content-type',
       head.contentType,
@@ -132,12 +147,20 @@ export class Responder {
       'cache-status',
       appendCacheStatus(head.cacheStatus, this.#describe(opened, head, failedStatus)),
     ]
-    if (head.etag !== undefined) headers.push('etag', head.etag)
+    if (etag !== undefined) headers.push('etag', etag)
     if (head.retryAfter !== undefined) headers.push('retry-after', head.retryAfter)
     if (head.contentEncoding !== undefined) headers.push('content-encoding', head.contentEncoding)
+    if (coding !== undefined) headers.push('vary', 'accept-encoding')
     headers.push(...corsHeaders)
 
     const part = head.status === 200 ? selectPart(req, object, head.etag) : wholeBody(object)
+    if (isGzip && part.status === 200) {
+      this.#metrics.requested(opened.outcome, media.kind, 200)
+      headers.push('content-encoding', 'gzip')
+      this.#sendWhole(req, res, headers, object.gzipped())
+      answered?.({ media, status: 200 })
+      return
+    }
     if (part.status === 200 && head.status === 200) headers.push('accept-ranges', 'bytes')
     if (part.contentRange !== undefined) headers.push('content-range', part.contentRange)
     if (part.end !== undefined && part.status !== 304) {
@@ -149,6 +172,29 @@ export class Responder {
     if (req.method === 'HEAD' || part.status === 304 || part.status === 416) res.end()
     else this.#send(res, object, part.start, part.end)
     answered?.({ media, status })
+  }
+
+  /** Undefined where the answer is the same for everybody, whatever they accept. */
+  #coding(
+    req: CacheRequest,
+    object: CacheObject,
+    head: AnswerHead,
+  ): 'gzip' | 'identity' | undefined {
+    if (!this.#compress || head.status !== 200 || head.contentEncoding !== undefined)
+      return undefined
+    if (!textKinds.has(object.target.media.kind)) return undefined
+    // A range is one of the bytes as they came.
+    if (req.headers.range !== undefined) return 'identity'
+    return acceptsCoding(req.headers['accept-encoding']?.toString(), 'gzip') ? 'gzip' : 'identity'
+  }
+
+  #sendWhole(req: CacheRequest, res: CacheResponse, headers: string[], body: Buffer): void {
+    writeHead(res, 200, [...headers, 'content-length', String(body.length)])
+    if (req.method === 'HEAD') res.end()
+    else {
+      this.#metrics.sent(body.length)
+      res.end(body)
+    }
   }
 
   #send(res: CacheResponse, object: CacheObject, start: number, end: number | undefined): void {
@@ -200,6 +246,11 @@ function selectPart(req: CacheRequest, object: CacheObject, etag: string | undef
   }
   const { start, end } = wanted
   return { status: 206, start, end, contentRange: `bytes ${start}-${end - 1}/${length}` }
+}
+
+/** The same text in other bytes (RFC 9110 §8.8.1). */
+function weak(etag: string | undefined): string | undefined {
+  return etag === undefined ? undefined : `W/${etag}`
 }
 
 class Reader {

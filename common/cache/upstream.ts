@@ -28,8 +28,9 @@ export interface Upstream {
   fetch(request: UpstreamRequest, sink: UpstreamSink): { cancel(): void }
 }
 
-// A blocking reload occupies its connection while it waits, one per rendition of every stream.
-const connectionsPerOrigin = 1_024
+// What is held back (a reload, the next part) or grows (an open segment) has its connection to itself, several of
+// each rendition of a stream that is watched. As many as there may be fills: none waits behind one that is held.
+const connectionsPerOrigin = 4_096
 const failureMemoryMs = 2_000
 
 export interface UpstreamClientOptions {

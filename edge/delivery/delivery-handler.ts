@@ -41,7 +41,7 @@ export interface DeliveryOptions {
 }
 
 const targetDurationMs = 4_000
-// The gateway waits as long as we do: its answer, which names the reason, must come before we give up.
+// The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
 
 const contentSecurityPolicy = [
@@ -60,7 +60,7 @@ const contentSecurityPolicy = [
 
 /** Part of the contract, but not served by this version. */
 const notYet =
-  /^\/(?:t\/|live\/[a-z0-9_-]+(?:\.flv$|\/(?:dvr\.m3u8|timeline\.mpd|storyboard\.vtt|thumbnail\.(?:jpg|png)|preview\.(?:webp|gif))$)|replay\/[0-9a-f-]+\/download\.mp4$)/
+  /^\/(?:t\/|live\/[a-z0-9_-]+(?:\.flv$|\/(?:dvr\.m3u8|storyboard\.vtt|thumbnail\.(?:jpg|png)|preview\.(?:webp|gif))$)|replay\/[0-9a-f-]+\/download\.mp4$)/
 
 export class DeliveryHandler implements AsyncDisposable {
   readonly #options: DeliveryOptions
@@ -86,6 +86,7 @@ export class DeliveryHandler implements AsyncDisposable {
       maxBytes: options.cache.memoryBytes,
       maxObjectBytes: options.cache.maxObjectBytes,
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
+      compress: true,
       clock,
       log,
       metrics,

@@ -2,6 +2,7 @@
 // can reach another file.
 import { readdir, readFile } from 'node:fs/promises'
 import { extname, join, relative, sep } from 'node:path'
+import { acceptsCoding } from '../../common/net/accept-encoding.ts'
 
 export interface StaticFile {
   body: Buffer
@@ -80,15 +81,7 @@ export function chooseEncoding(
 ): { coding: 'br' | 'gzip' | undefined; body: Buffer } {
   for (const coding of ['br', 'gzip'] as const) {
     const body = file.encoded[coding]
-    if (body && accepts(acceptEncoding ?? '', coding)) return { coding, body }
+    if (body && acceptsCoding(acceptEncoding, coding)) return { coding, body }
   }
   return { coding: undefined, body: file.body }
-}
-
-function accepts(header: string, coding: string): boolean {
-  return header.split(',').some((item) => {
-    const [name = '', ...parameters] = item.split(';')
-    if (name.trim().toLowerCase() !== coding) return false
-    return !parameters.some((parameter) => /^\s*q=0(?:\.0*)?\s*$/i.test(parameter))
-  })
 }

@@ -36,8 +36,8 @@ export interface ShieldOptions {
   metrics: Metrics
 }
 
-// Three target durations of 4 s: a blocking reload may have to wait that long.
-const waitMs = 12_000
+// A transcoder holds an answer back for 12 s at most, and says why it ends the wait: its word comes before ours.
+const waitMs = 12_250
 const connectTimeoutMs = 2_000
 const memoMs = 500
 const maxMemos = 10_000

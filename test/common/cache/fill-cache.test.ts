@@ -1,4 +1,5 @@
 // The cache between a real origin and real viewers over HTTP/1.1 and HTTP/2.
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { CacheRig } from '../../support/cache-rig.ts'
 import { settle } from '../../support/fake-clock.ts'
@@ -284,6 +285,16 @@ describe('playlists', () => {
     expect(rig.origin.requests).toEqual([blocking])
   })
 
+  it('are asked for anew as soon as a held reload has told of a newer version', async () => {
+    await using rig = await CacheRig.start()
+    always(rig.origin, 200, 'v1')
+    await (await rig.view('h1', playlist)).text()
+    always(rig.origin, 200, 'v2')
+    expect(await (await rig.view('h1', blocking)).text()).toBe('v2')
+    const plain = await rig.view('h1', playlist)
+    expect([await plain.text(), statusOf(plain)]).toEqual(['v2', 'pop-1; fwd=stale; stored'])
+  })
+
   it('are no longer waited for upstream when nobody waits here', async () => {
     await using rig = await CacheRig.start()
     const leaving = new AbortController()
@@ -328,6 +339,72 @@ describe('playlists', () => {
     rig.origin.respond = (exchange) => exchange.cut()
     const stale = await rig.view('h1', playlist)
     expect([stale.status, await stale.text()]).toEqual([200, 'v1'])
+  })
+})
+
+describe.each(['h1', 'h2'] as const)('a cache that compresses, over %s', (protocol) => {
+  const text = '#EXTM3U\n'.repeat(500)
+  const gzip = { 'accept-encoding': 'gzip, deflate, br' }
+
+  it('sends playlists smaller to those who take it, held ones too', async () => {
+    await using rig = await CacheRig.start({ compress: true })
+    const [small, large] = [
+      rig.view(protocol, blocking, { headers: gzip }),
+      rig.view(protocol, blocking),
+    ]
+    const origin = await rig.origin.next()
+    expect(origin.req.headers['accept-encoding']).toBe('identity')
+    await followers(rig, 2)
+    origin.head(200, { etag: '"v1"' }).write(text.slice(0, 9))
+    const plain = await large
+    expect(plain.headers).toMatchObject({ vary: 'accept-encoding', etag: '"v1"' })
+    expect(plain.headers['content-encoding']).toBeUndefined()
+    origin.end(text.slice(9))
+    expect(await plain.text()).toBe(text)
+    const compressed = await small
+    expect(compressed.headers).toMatchObject({
+      vary: 'accept-encoding',
+      'content-encoding': 'gzip',
+      etag: 'W/"v1"',
+    })
+    const { body } = await compressed.rest()
+    expect(compressed.headers['content-length']).toBe(String(body.length))
+    expect(body.length).toBeLessThan(text.length / 10)
+    expect(gunzipSync(body).toString()).toBe(text)
+    expect(rig.origin.requests).toHaveLength(1)
+  })
+
+  it('answers HEAD, conditions and ranges of what it would send', async () => {
+    await using rig = await CacheRig.start({ compress: true })
+    always(rig.origin, 200, text, { etag: '"v1"' })
+    await (await rig.view(protocol, playlist)).text()
+    const get = await rig.view(protocol, playlist, { headers: gzip })
+    const { body } = await get.rest()
+    const head = await rig.view(protocol, playlist, { method: 'HEAD', headers: gzip })
+    expect(head.headers['content-encoding']).toBe('gzip')
+    expect(head.headers['content-length']).toBe(String(body.length))
+    expect(await head.text()).toBe('')
+    const known = { ...gzip, 'if-none-match': get.headers.etag! }
+    const same = await rig.view(protocol, playlist, { headers: known })
+    expect([same.status, same.headers.etag, same.headers.vary]).toEqual([
+      304,
+      'W/"v1"',
+      'accept-encoding',
+    ])
+    const range = await rig.view(protocol, playlist, { headers: { ...gzip, range: 'bytes=0-6' } })
+    expect([range.status, await range.text()]).toEqual([206, '#EXTM3U'])
+  })
+
+  it('leaves media and errors as they are', async () => {
+    await using rig = await CacheRig.start({ compress: true })
+    always(rig.origin, 200, text, immutable)
+    const media = await rig.view(protocol, segment, { headers: gzip })
+    expect(media.headers).not.toHaveProperty('vary')
+    expect(await media.text()).toBe(text)
+    always(rig.origin, 404, '{}')
+    const missing = await rig.view(protocol, playlist, { headers: gzip })
+    expect(missing.headers).not.toHaveProperty('content-encoding')
+    expect(await missing.text()).toBe('{}')
   })
 })
 
