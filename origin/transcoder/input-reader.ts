@@ -6,6 +6,11 @@
 //   `trackWaitMs`; with a picture, at a keyframe.
 // - A header that differs by a byte, a track that comes late, or a jump of time ends the run; the next one
 //   begins at a keyframe. What ffmpeg would make of those instead: undecodable copies, frozen timelines.
+// - Time jumps where it steps back by half a second, or leaps a second ahead of both the clock on the wall and the
+//   other track. Smaller steps back are held: time stands until the publisher has caught up with itself.
+// - A run has no hole of more than `maxHoleMs`. A picture that is silent for so long while sound goes on ends the
+//   run until its next keyframe. Sound that is silent ends it too; the next run does without, until sound has been
+//   back for `soundBackMs` beside the picture. Else each run would end like the one before.
 // - Times of a run count from its first sample, plus a lead: sound may start a little before the picture.
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Parsed } from '../../media/parsed.ts'
@@ -27,9 +32,26 @@ export interface InputSample {
   payload: Buffer
 }
 
+/** Why a run could not go on as part of the one before. */
+export type RunReason =
+  | 'first'
+  /** A sequence header changed, or that of another track came. */
+  | 'headers'
+  /** Timestamps leapt, forward or back. */
+  | 'jump'
+  /** A track had nothing for so long that a hole would be left. */
+  | 'silent'
+  /** Sound that was silent is back. */
+  | 'sound-back'
+
 export type InputStep =
   /** `claimedVideoBitsPerSecond` is from the encoder's metadata; 0 where it says nothing. */
-  | { kind: 'run'; tracks: InputTracks; claimedVideoBitsPerSecond: number }
+  | {
+      kind: 'run'
+      tracks: InputTracks
+      claimedVideoBitsPerSecond: number
+      reason: RunReason
+    }
   | { kind: 'sample'; sample: InputSample }
   | { kind: 'refused'; refusal: Refusal }
 
@@ -41,14 +63,25 @@ export interface TrackParsers {
 /** Time of a run's first sample. */
 export const runLeadMs = 1_000
 
-const maxJumpForwardMs = 2_000
+const maxJumpForwardMs = 1_000
 const maxJumpBackMs = 500
+const maxHoleMs = 2_000
+/** Between the first samples of two tracks, and between sound that comes back and its picture. */
+const maxApartMs = 2_000
+const soundBackMs = 1_000
 /** Nothing but metadata for so long is no stream. */
 const noMediaMs = 10_000
 const maxPendingTags = 2_000
 const maxPendingBytes = 16 * 1024 * 1024
 /** So many samples in a row that fit no timeline are a broken publisher. */
 const maxMisplaced = 500
+
+type SampleKind = 'audio' | 'video'
+
+interface Arrival {
+  tag: MediaMessage
+  nowMs: number
+}
 
 export class InputReader {
   readonly #limits: InputLimits
@@ -57,11 +90,20 @@ export class InputReader {
   #tracks: InputTracks = { video: undefined, audio: undefined }
   #state: 'waiting' | 'keyframe' | 'running' | 'refused' = 'waiting'
   /** Samples that came before the tracks were known. */
-  #pending: MediaMessage[] = []
+  #pending: Arrival[] = []
   #pendingBytes = 0
   #firstHeaderMs: number | undefined
   #baseMs = 0
+  /** Of the run's samples. */
   #lastMs: { audio?: number; video?: number } = {}
+  /** When they came. */
+  #arrivedMs: { audio?: number; video?: number } = {}
+  /** Of the newest picture, in a run or not. */
+  #pictureMs: number | undefined
+  #reason: RunReason = 'first'
+  #isSoundMissing = false
+  /** Missing sound that comes again: its first and its newest time. */
+  #soundBack: { sinceMs: number; lastMs: number } | undefined
   #misplaced = 0
   #claimedVideoBitsPerSecond = 0
 
@@ -71,6 +113,12 @@ export class InputReader {
     this.#startedMs = nowMs
   }
 
+  /** False before the first run, and from the end of a run until the next one begins. */
+  get isRunning(): boolean {
+    return this.#state === 'running'
+  }
+
+  /** `nowMs` is monotonic: it is what timestamps are compared with. */
   push(tag: MediaMessage, nowMs: number): InputStep[] {
     const steps: InputStep[] = []
     this.#push(tag, nowMs, steps)
@@ -116,7 +164,7 @@ export class InputReader {
         return
       default:
         if (this.#state === 'waiting') {
-          this.#pending.push(tag)
+          this.#pending.push({ tag, nowMs })
           this.#pendingBytes += tag.payload.length
           const isFull =
             this.#pending.length >= maxPendingTags || this.#pendingBytes >= maxPendingBytes
@@ -127,11 +175,11 @@ export class InputReader {
           } else this.#checkDeadlines(nowMs, steps)
           return
         }
-        this.#onSample(tag, content.kind === 'video' && content.isKeyframe, steps)
+        this.#onSample({ tag, nowMs }, content.kind === 'video' && content.isKeyframe, steps)
     }
   }
 
-  #onConfig(kind: 'video' | 'audio', config: Buffer, steps: InputStep[]): void {
+  #onConfig(kind: SampleKind, config: Buffer, steps: InputStep[]): void {
     if (this.#tracks[kind]?.config.equals(config)) return
     // The reader's buffer may be reused.
     const kept = Buffer.from(config)
@@ -143,7 +191,15 @@ export class InputReader {
     this.#tracks = { ...this.#tracks, [kind]: track.value }
     const refused = checkTracks(this.#tracks, this.#limits)
     if (refused) this.#refuse(refused, steps)
-    else if (this.#state === 'running') this.#state = 'keyframe'
+    else this.#endRun('headers')
+    if (kind === 'audio') this.#isSoundMissing = false
+  }
+
+  #endRun(reason: RunReason): void {
+    if (this.#state !== 'running') return
+    this.#state = 'keyframe'
+    this.#reason = reason
+    this.#soundBack = undefined
   }
 
   /** The tracks are known: goes through what came before. */
@@ -152,29 +208,24 @@ export class InputReader {
     const pending = this.#pending
     this.#pending = []
     this.#pendingBytes = 0
-    for (const tag of pending) {
+    for (const arrival of pending) {
       if (this.#state === ('refused' as string)) return
-      const content = readTag(tag)
-      this.#onSample(tag, content.kind === 'video' && content.isKeyframe, steps)
+      const content = readTag(arrival.tag)
+      this.#onSample(arrival, content.kind === 'video' && content.isKeyframe, steps)
     }
   }
 
-  #onSample(tag: MediaMessage, isKeyframe: boolean, steps: InputStep[]): void {
-    const kind = tag.kind as 'audio' | 'video'
+  #onSample({ tag, nowMs }: Arrival, isKeyframe: boolean, steps: InputStep[]): void {
+    const kind = tag.kind as SampleKind
     if (!this.#tracks[kind]) return
-    if (this.#state === 'running' && this.#isJump(kind, tag.timestampMs)) this.#state = 'keyframe'
+    if (kind === 'video') this.#pictureMs = tag.timestampMs
+    else if (this.#isSoundMissing && !this.#isSoundBack(tag.timestampMs)) return
+    const broken = this.#whyBroken(kind, tag.timestampMs, nowMs)
+    if (broken) this.#endRun(broken)
     if (this.#state === 'keyframe') {
       const mayBegin = this.#tracks.video ? kind === 'video' && isKeyframe : true
       if (!mayBegin) return
-      this.#state = 'running'
-      this.#baseMs = tag.timestampMs
-      this.#lastMs = {}
-      this.#misplaced = 0
-      steps.push({
-        kind: 'run',
-        tracks: this.#tracks,
-        claimedVideoBitsPerSecond: this.#claimedVideoBitsPerSecond,
-      })
+      this.#startRun(tag.timestampMs, steps)
     }
     const relativeMs = tag.timestampMs - this.#baseMs + runLeadMs
     // The other track's time has not jumped yet, or never will.
@@ -189,6 +240,7 @@ export class InputReader {
     // Encoders step back by a few milliseconds at times; the muxer must not see it.
     const timestampMs = Math.max(tag.timestampMs, this.#lastMs[kind] ?? tag.timestampMs)
     this.#lastMs[kind] = timestampMs
+    this.#arrivedMs[kind] = nowMs
     steps.push({
       kind: 'sample',
       sample: {
@@ -200,17 +252,68 @@ export class InputReader {
     })
   }
 
-  #isJump(kind: 'audio' | 'video', timestampMs: number): boolean {
+  #startRun(timestampMs: number, steps: InputStep[]): void {
+    this.#state = 'running'
+    this.#baseMs = timestampMs
+    this.#lastMs = {}
+    this.#arrivedMs = {}
+    this.#misplaced = 0
+    const { video, audio } = this.#tracks
+    steps.push({
+      kind: 'run',
+      tracks: { video, audio: this.#isSoundMissing ? undefined : audio },
+      claimedVideoBitsPerSecond: this.#claimedVideoBitsPerSecond,
+      reason: this.#reason,
+    })
+  }
+
+  /** Why this sample cannot be in the run. */
+  #whyBroken(kind: SampleKind, timestampMs: number, nowMs: number): RunReason | undefined {
+    if (this.#state !== 'running') return undefined
+    const other = kind === 'video' ? 'audio' : 'video'
     const last = this.#lastMs[kind]
-    if (last === undefined) return false
-    return timestampMs - last > maxJumpForwardMs || last - timestampMs > maxJumpBackMs
+    const otherLast = this.#lastMs[other]
+    if (last !== undefined) {
+      const stepMs = timestampMs - last
+      if (stepMs < -maxJumpBackMs) return 'jump'
+      // A hole: the clock went on, or the other track did, as when an encoder drops pictures it cannot send.
+      const elapsedMs = nowMs - (this.#arrivedMs[kind] ?? nowMs)
+      const otherStepMs = otherLast === undefined ? 0 : otherLast - last
+      if (stepMs - Math.max(elapsedMs, otherStepMs) > maxJumpForwardMs) return 'jump'
+      if (stepMs > maxHoleMs) return 'silent'
+    } else if (this.#isApart(kind, timestampMs)) return undefined
+    const isOtherHere = this.#tracks[other] && !(other === 'audio' && this.#isSoundMissing)
+    if (!isOtherHere || timestampMs - (otherLast ?? this.#baseMs) <= maxHoleMs) return undefined
+    if (other === 'audio') this.#isSoundMissing = true
+    return 'silent'
+  }
+
+  /** Sound that was missing came; the run with it begins at a keyframe. */
+  #isSoundBack(timestampMs: number): boolean {
+    const isBeside =
+      this.#pictureMs !== undefined && Math.abs(timestampMs - this.#pictureMs) <= maxApartMs
+    if (!isBeside) {
+      this.#soundBack = undefined
+      return false
+    }
+    const back = this.#soundBack
+    const stepMs = back ? timestampMs - back.lastMs : 0
+    const isUnbroken = back && stepMs >= -maxJumpBackMs && stepMs <= maxJumpForwardMs
+    this.#soundBack = {
+      sinceMs: isUnbroken ? back.sinceMs : timestampMs,
+      lastMs: timestampMs,
+    }
+    if (timestampMs - this.#soundBack.sinceMs < soundBackMs) return false
+    this.#isSoundMissing = false
+    this.#endRun('sound-back')
+    return true
   }
 
   /** The first sample of a track must lie near the other track's time. */
-  #isApart(kind: 'audio' | 'video', timestampMs: number): boolean {
+  #isApart(kind: SampleKind, timestampMs: number): boolean {
     if (this.#lastMs[kind] !== undefined) return false
     const other = this.#lastMs[kind === 'audio' ? 'video' : 'audio']
-    return other !== undefined && Math.abs(timestampMs - other) > maxJumpForwardMs
+    return other !== undefined && Math.abs(timestampMs - other) > maxApartMs
   }
 
   #refuse(refused: Refusal, steps: InputStep[]): void {

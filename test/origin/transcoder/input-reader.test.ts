@@ -134,6 +134,176 @@ describe('a new run begins at the next keyframe', () => {
   })
 })
 
+/** Media of a track in steps of 40 ms, a keyframe each second; each arrives when it says it was taken. */
+function stretch(
+  kind: 'picture' | 'sound',
+  fromMs: number,
+  toMs: number,
+): [MediaMessage, number][] {
+  const out: [MediaMessage, number][] = []
+  for (let ms = fromMs; ms < toMs; ms += 40) {
+    const message = kind === 'sound' ? sound(ms) : ms % 1_000 === 0 ? key(ms) : inter(ms)
+    out.push([message, ms])
+  }
+  return out
+}
+/** The same some time later: by the publisher's clock, and by ours. */
+const shifted = (media: [MediaMessage, number][], byMs: number, arriveMs = byMs) =>
+  media.map(([message, nowMs]): [MediaMessage, number] => [
+    { ...message, timestampMs: message.timestampMs + byMs },
+    nowMs + arriveMs,
+  ])
+/** Held up on the way: all of it comes at once, in the order of its time. */
+const heldUntil = (nowMs: number, media: [MediaMessage, number][]) =>
+  media.toSorted((a, b) => a[1] - b[1]).map(([message]): [MediaMessage, number] => [message, nowMs])
+const both = (fromMs: number, toMs: number) => [
+  ...stretch('picture', fromMs, toMs),
+  ...stretch('sound', fromMs, toMs),
+]
+
+/** Each run with its reason and tracks; those after the first with the publisher's time of their beginning. */
+function runs(media: [MediaMessage, number][]): string[] {
+  const inOrder = media.toSorted((a, b) => a[1] - b[1])
+  const reader = new InputReader(limits, trackParsers, 0)
+  const steps = inOrder.flatMap(([message, nowMs]) =>
+    reader.push(message, nowMs).map((step) => ({ step, ms: message.timestampMs })),
+  )
+  return steps.flatMap(({ step, ms }) => {
+    if (step.kind === 'refused') return [`!${step.refusal.code}`]
+    if (step.kind === 'sample') return []
+    const { video, audio } = step.tracks
+    const name = `${step.reason} ${video ? 'v' : ''}${audio ? 'a' : ''}`
+    return [step.reason === 'first' ? name : `${name} ${ms}`]
+  })
+}
+
+describe('of what a publisher may do to time and tracks', () => {
+  const headers: [MediaMessage, number][] = [
+    [videoHeader(), 0],
+    [audioHeader(), 0],
+  ]
+  const at = (nowMs: number, message: MediaMessage): [MediaMessage, number] => [message, nowMs]
+  const until4 = both(0, 4_000)
+  const from4 = both(4_000, 9_000)
+
+  test.each<[string, [MediaMessage, number][], string[]]>([
+    ['nothing is one run', [...until4, ...from4], []],
+    [
+      'a leap of 30 s forward ends the run',
+      [...until4, ...shifted(from4, 30_000, 0)],
+      ['jump va 34000'],
+    ],
+    [
+      'an encoder that starts again, 60 s back, ends the run',
+      [...shifted(until4, 60_000, 0), ...shifted(both(0, 2_000), 0, 4_000)],
+      ['jump va 0'],
+    ],
+    ['a leap of 1.2 s ends the run', [...until4, ...shifted(from4, 1_200, 0)], ['jump va 5200']],
+    ['a leap of 0.9 s is a hole', [...until4, ...shifted(from4, 900, 0)], []],
+    ['a pause of 1.9 s by all clocks is a hole', [...until4, ...shifted(from4, 1_900)], []],
+    [
+      'a pause of 5 s by all clocks ends the run: no hole is so long',
+      [...until4, ...shifted(from4, 5_000)],
+      ['silent va 9000'],
+    ],
+    ['a step back of 30 ms does no harm', [...until4, ...shifted(from4, -30, 0)], []],
+    [
+      'media that was held up and comes all at once is one run',
+      [...until4, ...heldUntil(9_000, from4)],
+      [],
+    ],
+    [
+      'pictures dropped for 1.6 s while sound went on are a hole, also when it all comes late',
+      [...until4, ...heldUntil(7_000, [...stretch('sound', 4_000, 5_600), ...both(5_600, 7_000)])],
+      [],
+    ],
+    [
+      'pictures that are gone for 5 s while sound goes on end the run until a keyframe',
+      [...until4, ...stretch('sound', 4_000, 12_000), ...stretch('picture', 9_040, 12_000)],
+      ['silent va 10000'],
+    ],
+    [
+      'sound that is gone ends the run; the next does without',
+      [...until4, ...stretch('picture', 4_000, 12_000)],
+      ['silent v 6000'],
+    ],
+    [
+      'sound that comes back for good has a run of its own',
+      [...until4, ...stretch('picture', 4_000, 12_000), ...stretch('sound', 7_800, 12_000)],
+      ['silent v 6000', 'sound-back va 9000'],
+    ],
+    [
+      'sound that comes back for a moment now and then changes nothing',
+      [
+        ...until4,
+        ...stretch('picture', 4_000, 20_000),
+        ...[8_000, 11_000, 14_000, 17_000].flatMap((ms) => stretch('sound', ms, ms + 900)),
+      ],
+      ['silent v 6000'],
+    ],
+    [
+      'sound that leaps away alone is left out; the picture goes on without',
+      [
+        ...until4,
+        ...stretch('picture', 4_000, 12_000),
+        ...shifted(stretch('sound', 4_000, 12_000), 30_000, 0),
+      ],
+      ['jump va 5000', 'silent v 8000'],
+    ],
+    [
+      'a picture of another size ends the run',
+      [...until4, at(4_000, videoHeader(avc270)), ...from4],
+      ['headers va 4000'],
+    ],
+    [
+      'sound of another rate ends the run',
+      [...until4, at(4_000, audioHeader(aac44)), ...from4],
+      ['headers va 4000'],
+    ],
+    ['headers that are repeated change nothing', [...until4, ...headers, ...from4], []],
+  ])('%s', (_, media, expected) => {
+    const [first, ...others] = runs([...headers, ...media])
+    expect(first).toBe('first va')
+    expect(others).toEqual(expected)
+  })
+
+  test('a sound header that comes at 6 s begins a run with sound', () => {
+    const media = [
+      at(0, videoHeader()),
+      ...stretch('picture', 0, 9_000),
+      at(5_990, audioHeader()),
+      ...stretch('sound', 6_000, 9_000),
+    ]
+    expect(runs(media)).toEqual(['first v', 'headers va 6000'])
+  })
+
+  test.each<[string, [MediaMessage, number][], string[]]>([
+    [
+      'pictures alone are one run',
+      [at(0, videoHeader()), ...stretch('picture', 0, 9_000)],
+      ['first v'],
+    ],
+    ['sound alone is one run', [at(0, audioHeader()), ...stretch('sound', 0, 9_000)], ['first a']],
+    [
+      'pictures whose sound has but a header are given up waiting for it',
+      [...headers, ...stretch('picture', 0, 9_000)],
+      ['first va', 'silent v 3000'],
+    ],
+  ])('%s', (_, media, expected) => {
+    expect(runs(media)).toEqual(expected)
+  })
+
+  test('between two runs it says so', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const push = (message: MediaMessage) => {
+      reader.push(message, 0)
+      return reader.isRunning
+    }
+    const messages = [videoHeader(), audioHeader(), key(0), inter(40), inter(9_000), key(9_040)]
+    expect(messages.map(push)).toEqual([false, false, true, true, false, true])
+  })
+})
+
 describe('is refused', () => {
   const payload = (...bytes: number[]) => Buffer.from([...bytes, 0, 0, 0, 0, 0])
   test.each<[string, MediaMessage, RegExp]>([
@@ -219,6 +389,8 @@ test('whatever comes, samples follow a run, in order, and a run of pictures open
           if (step.kind === 'sample') {
             expect(previous).toBeDefined()
             expect(step.sample.timestampMs).toBeGreaterThanOrEqual(last[step.sample.kind])
+            const hole = step.sample.timestampMs - last[step.sample.kind]
+            if (last[step.sample.kind] > 0) expect(hole).toBeLessThanOrEqual(2_000)
             last[step.sample.kind] = step.sample.timestampMs
             if (previous?.kind === 'run' && previous.tracks.video) {
               expect(step.sample.isKeyframe).toBe(true)
