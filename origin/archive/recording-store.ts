@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { type RecordingReport, recordingReportSchema } from '../../common/contract/placement.ts'
 import type { Logger } from '../../common/log.ts'
-import { presentationOf } from '../packager/presentation.ts'
-import { rowSeconds, type SegmentLog } from '../packager/segment-log.ts'
+import { replayPresentation, replaySpans } from '../packager/replay-spans.ts'
+import type { SegmentLog } from '../packager/segment-log.ts'
 import { BroadcastFolder } from './broadcast-folder.ts'
 
 /** The only thing the store asks of the coordinator. */
@@ -59,22 +59,32 @@ export class RecordingStore {
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {
       if (!entry.isDirectory()) continue
       const path = join(this.#root, entry.name)
-      const folder = await BroadcastFolder.load(path)
-      if (!folder?.log.broadcast.isRecorded || folder.log.rows.length === 0) {
-        await rm(path, { recursive: true, force: true })
-        continue
-      }
-      const stored = storedSchema.safeParse(await folder.readRecording())
-      if (stored.success) this.#list(folder, stored.data.report, stored.data.isReported)
-      else await this.keep(folder)
+      // One folder that cannot be read is no reason to do without the others, nor to delete it.
+      await this.#find(path).catch((err: unknown) => {
+        this.#log.error({ err, path }, 'a recording cannot be read')
+      })
     }
+  }
+
+  async #find(path: string): Promise<void> {
+    const folder = await BroadcastFolder.load(path)
+    if (!folder?.log.broadcast.isRecorded || folder.log.rows.length === 0) {
+      await rm(path, { recursive: true, force: true })
+      return
+    }
+    const stored = storedSchema.safeParse(await folder.readRecording())
+    if (stored.success) this.#list(folder, stored.data.report, stored.data.isReported)
+    else await this.keep(folder)
   }
 
   /** Takes over the folder of a broadcast that has ended. */
   async keep(folder: BroadcastFolder): Promise<RecordingReport> {
     folder.log.end()
     const report = reportOf(folder.log, this.#nodeId)
-    await folder.writeRecording({ report, isReported: false })
+    // On a full disk it is kept all the same: the journal says everything again after a restart.
+    await folder.writeRecording({ report, isReported: false }).catch((err: unknown) => {
+      this.#log.warn({ err, broadcastId: report.broadcastId }, 'the report cannot be written')
+    })
     this.#list(folder, report, false)
     return report
   }
@@ -84,7 +94,9 @@ export class RecordingStore {
     const folder = await this.folder(recordingIdOf(broadcastId, this.#nodeId))
     if (!folder) return undefined
     this.#forget(recordingIdOf(broadcastId, this.#nodeId))
-    await folder.withdrawRecording()
+    await folder.withdrawRecording().catch((err: unknown) => {
+      this.#log.warn({ err, broadcastId }, 'the report cannot be withdrawn')
+    })
     folder.log.reopen()
     return folder
   }
@@ -124,7 +136,9 @@ export class RecordingStore {
       }
       if (!this.#unreported.delete(id)) continue
       const folder = await this.folder(id)
-      await folder?.writeRecording({ report, isReported: true })
+      await folder?.writeRecording({ report, isReported: true }).catch((err: unknown) => {
+        this.#log.warn({ err, recordingId: id }, 'the report cannot be written')
+      })
     }
   }
 
@@ -152,20 +166,21 @@ export function recordingIdOf(broadcastId: string, nodeId: string): string {
 }
 
 export function reportOf(log: SegmentLog, nodeId: string): RecordingReport {
-  const { video, audio } = presentationOf(log, log.rows, false)
+  const spans = replaySpans(log)
+  const { video, audio } = replayPresentation(spans)
   return {
     liveId: log.broadcast.liveId,
     broadcastId: log.broadcast.broadcastId,
     transcoder: nodeId,
     startedAt: log.broadcast.startedAtMs,
-    durationMs: Math.round(log.rows.reduce((sum, row) => sum + rowSeconds(log, row), 0) * 1000),
+    durationMs: Math.round(spans.reduce((sum, it) => sum + it.durationSeconds, 0) * 1000),
     sizeBytes: log.sizeBytes,
     renditions: [...video, ...(audio ? [audio] : [])].map((it) => ({
       name: it.name,
       width: it.width,
       height: it.height,
       framesPerSecond: it.framesPerSecond,
-      bitsPerSecond: Math.round(it.averageBitsPerSecond),
+      bitsPerSecond: Math.round(it.own.average),
       codecs: it.codecs.join(','),
       isSource: it.isSource,
     })),

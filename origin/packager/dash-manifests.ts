@@ -103,8 +103,7 @@ function takeSpans(log: SegmentLog, rows: readonly LogRow[]): TakeSpan[] {
 
 function takeStart(log: SegmentLog, row: LogRow): number {
   let first = row
-  for (let i = row.number - log.broadcast.firstNumber - 1; i >= 0; i--) {
-    const before = log.rows[i]!
+  for (let before = log.rowBefore(row); before; before = log.rowBefore(before)) {
     if (before.take !== row.take) break
     first = before
   }

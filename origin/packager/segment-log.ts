@@ -1,9 +1,9 @@
 // The log of one broadcast's committed segments, from which every playlist and MPD is written.
 //
-// Structure: a broadcast has takes, a take has renditions, and the log is a list of rows. A row is the same
-// two seconds in every rendition of its take; it enters whole or not at all, so all playlists agree on
-// numbers, discontinuities and times. Row numbers grow by one and are the media sequence numbers of HLS,
-// the segment numbers of DASH and the names of the files.
+// Structure: a broadcast has takes, a take has renditions, and the log is a list of rows, by number. A row is
+// the same two seconds in the renditions of its take; it enters whole or not at all, so all playlists agree on
+// discontinuities and times. It lacks a rendition only where that was a gap when it was live. Numbers are
+// those of the live playlists and the names of the files; they have holes where nothing could be recorded.
 //
 // Times: all media times of a broadcast share one origin, `timelineZeroMs` on the wall clock. It lies a
 // little before the first frame, so that no encoder delay can push a time below zero.
@@ -45,7 +45,7 @@ export interface LogRow {
   number: number
   /** Name of the take. */
   take: string
-  /** By rendition name; every rendition of the take is present. */
+  /** By rendition name; at least one. */
   segments: Readonly<Record<string, LoggedSegment>>
 }
 
@@ -95,8 +95,9 @@ export class SegmentLog {
     return this.#sizeBytes
   }
 
+  /** Above every row that is here. */
   get nextNumber(): number {
-    return this.broadcast.firstNumber + this.#rows.length
+    return (this.#rows.at(-1)?.number ?? this.broadcast.firstNumber - 1) + 1
   }
 
   /** End of the newest row on the media timeline. */
@@ -109,23 +110,68 @@ export class SegmentLog {
     return this.#takesByName.get(name)
   }
 
+  /** A take that is there already gets the renditions that have become known since. */
   addTake(take: LoggedTake): void {
-    this.#takes.push(take)
+    const index = this.#takes.findIndex((it) => it.name === take.name)
+    if (index >= 0) this.#takes[index] = take
+    else {
+      this.#takes.push(take)
+      this.#takes.sort((a, b) => a.number - b.number)
+    }
     this.#takesByName.set(take.name, take)
   }
 
-  /** Adds the next row of a take; its number must be `nextNumber` and its renditions complete. */
+  /** Why the row cannot be added. Rows may come in any order. */
+  misfit(row: LogRow, take = this.#takesByName.get(row.take)): string | undefined {
+    const names = Object.keys(row.segments)
+    if (this.#isEnded) return 'the broadcast has ended'
+    if (take?.name !== row.take) return `take ${row.take} is not known`
+    if (row.number < this.broadcast.firstNumber) return 'it lies before the first'
+    if (this.rowNumbered(row.number)) return 'it is there already'
+    if (names.length === 0) return 'it is empty'
+    // A zero-length EXTINF breaks players.
+    if (Object.values(row.segments).some((it) => it.durationTicks <= 0)) return 'it has no length'
+    const stray = names.find((name) => !take.renditions.some((it) => it.name === name))
+    return stray === undefined ? undefined : `rendition ${stray} is not known`
+  }
+
   addRow(row: LogRow): void {
-    const take = this.#takesByName.get(row.take)
-    if (this.#isEnded || !take || row.number !== this.nextNumber) {
-      throw new Error(`row ${row.number} of take ${row.take} does not fit the log`)
+    const misfit = this.misfit(row)
+    if (misfit !== undefined) {
+      throw new Error(`row ${row.number} of take ${row.take} does not fit the log: ${misfit}`)
     }
-    for (const { name } of take.renditions) {
-      const segment = row.segments[name]
-      if (!segment) throw new Error(`row ${row.number} lacks rendition ${name}`)
-      this.#sizeBytes += segment.sizeBytes
+    for (const { sizeBytes } of Object.values(row.segments)) this.#sizeBytes += sizeBytes
+    if (row.number >= this.nextNumber) this.#rows.push(row)
+    else this.#rows.splice(this.#indexOf(row.number), 0, row)
+  }
+
+  rowNumbered(number: number): LogRow | undefined {
+    const row = this.#rows[this.#indexOf(number)]
+    return row?.number === number ? row : undefined
+  }
+
+  rowBefore(row: LogRow): LogRow | undefined {
+    return this.#rows[this.#indexOf(row.number) - 1]
+  }
+
+  /** Of the first row whose number is not below. */
+  #indexOf(number: number): number {
+    let [low, high] = [0, this.#rows.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#rows[middle]!.number < number) low = middle + 1
+      else high = middle
     }
-    this.#rows.push(row)
+    return low
+  }
+
+  /** What is on disk must be read again. */
+  clear(): void {
+    this.#isEnded = false
+    this.#takes.length = 0
+    this.#takesByName.clear()
+    this.#rows.length = 0
+    this.#sizeBytes = 0
   }
 
   end(): void {
@@ -160,15 +206,20 @@ export function discontinuitiesBefore(log: SegmentLog, row: LogRow): number {
 }
 
 export function opensTake(log: SegmentLog, row: LogRow): boolean {
-  const before = log.rows[row.number - log.broadcast.firstNumber - 1]
+  const before = log.rowBefore(row)
   return before === undefined ? log.broadcast.earlierTakes > 0 : before.take !== row.take
 }
 
-/** The rendition whose segment measures a row: the first picture, else the sound. */
+/** The rendition whose segment measures a row: its first picture, else the sound. */
 function leader(log: SegmentLog, row: LogRow): [LoggedRendition, LoggedSegment] {
-  const take = log.takeNamed(row.take)!
-  const rendition = take.renditions.find((it) => it.kind === 'video') ?? take.renditions[0]!
+  const renditions = renditionsOf(log, row)
+  const rendition = renditions.find((it) => it.kind === 'video') ?? renditions[0]!
   return [rendition, row.segments[rendition.name]!]
+}
+
+/** Those that a row has, in the order of its take. */
+export function renditionsOf(log: SegmentLog, row: LogRow): LoggedRendition[] {
+  return log.takeNamed(row.take)!.renditions.filter((it) => row.segments[it.name] !== undefined)
 }
 
 export function rowStartSeconds(log: SegmentLog, row: LogRow): number {

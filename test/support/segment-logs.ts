@@ -1,4 +1,5 @@
 // Segment logs for tests, written in one line per take.
+import type { PackagedRendition, PackagedTake } from '../../origin/packager/live-broadcast.ts'
 import {
   type BroadcastFacts,
   type LoggedRendition,
@@ -89,4 +90,41 @@ export function addTake(log: SegmentLog, take: TestTake): LogRow[] {
     log.addRow(row)
     return row
   })
+}
+
+/** As the packager hands it to the archive; init sections name their rendition. */
+export function packagedTake(
+  number: number,
+  changes: Partial<PackagedTake> & { logged?: readonly LoggedRendition[] } = {},
+): PackagedTake {
+  const { logged = standardRenditions, ...rest } = changes
+  const renditions = logged.map(
+    (it): PackagedRendition => ({
+      ...it,
+      init: Buffer.from(`init of ${it.name} in take ${number}`),
+      track: {
+        kind: it.kind,
+        trackId: 1,
+        timescale: it.timescale,
+        codec: it.codec,
+        width: it.width,
+        height: it.height,
+        sampleRate: it.sampleRate,
+        channels: it.channels,
+        defaults: { durationTicks: 0, sizeBytes: 0, flags: 0 },
+      },
+    }),
+  )
+  return {
+    name: `${broadcast.broadcastTag}-${number}`,
+    number,
+    epoch: 1,
+    firstNumber: 1,
+    startSeconds: 12,
+    endSeconds: undefined,
+    isRegular: true,
+    renditions,
+    isComplete: true,
+    ...rest,
+  }
 }

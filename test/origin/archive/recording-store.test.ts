@@ -9,7 +9,12 @@ import {
 import { silentLogger } from '../../../common/log.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
 import { RecordingStore, recordingIdOf } from '../../../origin/archive/recording-store.ts'
-import { type BroadcastFacts, SegmentLog } from '../../../origin/packager/segment-log.ts'
+import {
+  type BroadcastFacts,
+  type LoggedTake,
+  type LogRow,
+  SegmentLog,
+} from '../../../origin/packager/segment-log.ts'
 import { broadcast, segmentLog } from '../../support/segment-logs.ts'
 
 const id = recordingIdOf(broadcast.broadcastId, 'tc-1')
@@ -43,12 +48,24 @@ async function openStore(): Promise<RecordingStore> {
   return store
 }
 
+/** A segment of a row that a log tells. */
+async function writeFiles(folder: BroadcastFolder, take: LoggedTake, row: LogRow): Promise<void> {
+  for (const [name, { sizeBytes }] of Object.entries(row.segments)) {
+    const path = folder.renditionPath(take, name)
+    await mkdir(path, { recursive: true })
+    await writeFile(join(path, 'init.mp4'), 'init')
+    await writeFile(join(path, `${row.number}.m4s`), Buffer.alloc(sizeBytes))
+  }
+}
+
 /** A folder whose journal holds one take of four rows. */
 async function record(facts: Partial<BroadcastFacts> = {}): Promise<BroadcastFolder> {
   const source = segmentLog([{ rows: 4, startSeconds: 10 }])
   const folder = await BroadcastFolder.create(root, new SegmentLog({ ...broadcast, ...facts }))
-  for (const [index, row] of source.rows.entries()) {
-    await folder.commitRow(row, index === 0 ? source.takes[0] : undefined)
+  for (const row of source.rows) {
+    await writeFiles(folder, source.takes[0]!, row)
+    await folder.restore()
+    await folder.commitRow(row, source.takes[0])
   }
   return folder
 }
@@ -85,10 +102,18 @@ test('a report that does not arrive is tried again, also after a restart', async
 
 test.each([
   ['a torn last line', '{"row":{"number":5,"take":"abcdefg'],
-  ['a row that does not follow', '{"row":{"number":9,"take":"abcdefgh12-1","segments":{}}}\n'],
+  ['a row of nothing', '{"row":{"number":9,"take":"abcdefgh12-1","segments":{}}}\n'],
+  [
+    'a row whose files are not there',
+    '{"row":{"number":9,"take":"abcdefgh12-1","segments":{"360p":{"startTicks":1,"durationTicks":1,"sizeBytes":9}}}}\n',
+  ],
+  [
+    'a row twice',
+    '{"row":{"number":4,"take":"abcdefgh12-1","segments":{"360p":{"startTicks":1,"durationTicks":1,"sizeBytes":9}}}}\n',
+  ],
   ['a row of an unknown take', '{"row":{"number":5,"take":"zzzzzzzz-1","segments":{}}}\n'],
   ['bytes of nowhere', '\0\0\0\0\n'],
-])('a journal with %s is read up to there', async (_, tail) => {
+])('a journal with %s is read without it', async (_, tail) => {
   await record()
   await appendFile(join(root, broadcast.broadcastId, 'segments.jsonl'), tail)
   expect((await (await openStore()).folder(id))!.log.rows).toHaveLength(4)
@@ -107,6 +132,14 @@ test('what was not to be recorded, or never became anything, is deleted at the s
   expect(await readdir(root)).toEqual([])
 })
 
+function later(segments: LogRow['segments'], seconds: number): LogRow['segments'] {
+  const moved = Object.entries(segments).map(([name, it]) => {
+    const timescale = name === 'audio' ? 48_000 : 90_000
+    return [name, { ...it, startTicks: it.startTicks + seconds * timescale }]
+  })
+  return Object.fromEntries(moved)
+}
+
 test('a broadcast that goes on is no recording until it ends again', async () => {
   await record()
   const store = await openStore()
@@ -115,7 +148,9 @@ test('a broadcast that goes on is no recording until it ends again', async () =>
   expect(folder.log.isEnded).toBe(false)
   expect(await readdir(join(root, broadcast.broadcastId))).not.toContain('recording.json')
   const before = folder.log.rows.at(-1)!
-  await folder.commitRow({ ...before, number: 5 })
+  const last = { ...before, number: 5, segments: later(before.segments, 2) }
+  await writeFiles(folder, folder.log.takes[0]!, last)
+  await folder.commitRow(last)
   await store.keep(folder)
   const stored = JSON.parse(
     await readFile(join(root, broadcast.broadcastId, 'recording.json'), 'utf8'),
@@ -132,19 +167,38 @@ test('a deleted recording is gone for good', async () => {
   expect(await readdir(root)).toEqual([])
 })
 
-test('a show that is not recorded sheds its old segments while it runs', async () => {
-  const source = segmentLog([{ rows: 305, startSeconds: 10 }])
-  const facts = { ...broadcast, isRecorded: false }
-  const folder = await BroadcastFolder.create(root, new SegmentLog(facts))
-  const rendition = folder.renditionPath(source.takes[0]!, '720p')
-  await mkdir(rendition, { recursive: true })
-  for (const [index, row] of source.rows.entries()) {
-    await writeFile(join(rendition, `${row.number}.m4s`), '')
-    await folder.commitRow(row, index === 0 ? source.takes[0] : undefined)
-  }
-  const left = (await readdir(rendition)).map((name) => Number.parseInt(name, 10))
-  expect(Math.min(...left)).toBe(6)
-  expect(left).toHaveLength(300)
+test('the journal of an older version loads, without marks and settings', async () => {
+  const folder = await record()
+  const older = (await readFile(join(folder.path, 'segments.jsonl'), 'utf8')).split('\n')
+  expect(older.filter((line) => line !== '').map((line) => Object.keys(JSON.parse(line)))).toEqual([
+    ['take'],
+    ...Array.from({ length: 4 }, () => ['row']),
+  ])
+  const loaded = (await BroadcastFolder.load(folder.path))!
+  expect(loaded.log.rows).toHaveLength(4)
+  expect(loaded.resumePoint(broadcast.startedAtMs + 3_600_000)).toEqual({
+    nextNumber: 5,
+    takes: 1,
+    endSeconds: 18,
+  })
+})
+
+test('a recording that cannot be read is neither served nor deleted', async () => {
+  const folder = await record()
+  await rm(join(folder.path, 'segments.jsonl'))
+  await mkdir(join(folder.path, 'segments.jsonl'))
+  expect((await openStore()).count).toBe(0)
+  expect(await readdir(root)).toEqual([broadcast.broadcastId])
+})
+
+test('a recording whose report cannot be written is kept until there is room', async () => {
+  const store = await openStore()
+  const folder = await record()
+  await mkdir(join(folder.path, 'recording.json.tmp'))
+  await store.keep(folder)
+  await store.reportPending()
+  expect(reports).toHaveLength(1)
+  expect((await store.folder(id))!.log.rows).toHaveLength(4)
 })
 
 test('what an encoder that was killed has left behind is swept at the next start', async () => {
