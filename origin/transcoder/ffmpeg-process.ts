@@ -1,5 +1,6 @@
-// One running ffmpeg: FLV bytes go in with back-pressure, progress comes out, a stall or a crash is noticed,
-// and it always ends: by the end of its input, or by a timer's SIGKILL.
+// One running ffmpeg: bytes go in on stdin and come out on pipes of their own, always drained, since one that is
+// not blocks all of them. A stall or a crash is noticed, and it always ends: by the end of its input, or by a
+// timer's SIGKILL.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
@@ -12,11 +13,13 @@ export interface FfmpegProcessOptions {
   command: string
   args: readonly string[]
   /** Where it runs, and the only place it writes to. */
-  folder: string
+  folder?: string
+  /** Gets what comes on pipe:3, pipe:4 and so on; what comes there is the sign of life. */
+  outputs?: readonly ((bytes: Buffer) => void)[]
   guard: ProcessGuard
   clock: Clock
   log: Logger
-  /** Fed but without progress for so long, it is killed. */
+  /** Fed but without output for so long, it is killed. */
   stallMs: number
   onProgress?: (progress: FfmpegProgress) => void
 }
@@ -40,10 +43,15 @@ const limits: ResourceLimits = {
 /** After the end of its input it has so long to finish its last segments. */
 const finishMs = 5_000
 const maxErrorLines = 20
+const firstOutputFd = 3
+
+type Pipe = Readable | Writable | null | undefined
 
 export class FfmpegProcess {
   readonly #options: FfmpegProcessOptions
   readonly #child: ChildProcess
+  /** Absent where not even pipes could be had. */
+  readonly #stdin: Writable | undefined
   readonly #exited = Promise.withResolvers<FfmpegExit>()
   readonly #errorLines: string[] = []
   #killTimer: Timer | undefined
@@ -56,10 +64,10 @@ export class FfmpegProcess {
 
   static start(options: FfmpegProcessOptions): FfmpegProcess {
     const [command, args] = options.guard.wrap(options.command, options.args, limits)
-    const stdio: ('pipe' | 'ignore')[] = ['pipe', 'ignore', 'pipe']
-    stdio[progressFd] = 'pipe'
+    const outputs = options.outputs?.map(() => 'pipe' as const) ?? ['pipe' as const]
+    const stdio: ('pipe' | 'ignore')[] = ['pipe', 'ignore', 'pipe', ...outputs]
     const child = spawn(command, args, {
-      cwd: options.folder,
+      cwd: options.folder ?? '/',
       stdio,
       // It parses what strangers send: no secret of ours is in reach.
       env: {},
@@ -72,12 +80,20 @@ export class FfmpegProcess {
   private constructor(options: FfmpegProcessOptions, child: ChildProcess) {
     this.#options = options
     this.#child = child
+    this.#stdin = child.stdin ?? undefined
     this.#child.once('error', (err) => this.#finish({ kind: 'crashed', detail: err.message }))
     this.#child.once('close', (code, signal) => this.#onClose(code, signal))
     // A pipe that breaks is reported by the exit; without a listener it would end our process.
-    this.#stdin.on('error', () => {})
-    this.#readLines(this.#child.stderr as Readable, (line) => this.#onErrorLine(line))
-    this.#readLines(this.#child.stdio[progressFd] as Readable, (line) => this.#onProgressLine(line))
+    this.#stdin?.on('error', () => {})
+    this.#readLines(this.#child.stderr, (line) => this.#onErrorLine(line))
+    if (options.outputs) {
+      options.outputs.forEach((onBytes, index) => {
+        this.#readOutput(this.#child.stdio?.[firstOutputFd + index], onBytes)
+      })
+    } else {
+      const progress = this.#child.stdio?.[progressFd]
+      this.#readLines(progress, (line) => this.#onProgressLine(line))
+    }
     this.#stallTimer = options.clock.setInterval(() => this.#checkStall(), 500)
   }
 
@@ -94,32 +110,33 @@ export class FfmpegProcess {
     return this.#exited.promise
   }
 
+  /** Written, but not yet taken by the pipe. */
+  get bufferedBytes(): number {
+    return this.#stdin?.writableLength ?? 0
+  }
+
   /** False when the pipe is full: wait for `drained` before writing more. */
   write(bytes: Buffer): boolean {
-    if (this.#isInputEnded || !this.#stdin.writable) return true
+    if (this.#isInputEnded || !this.#stdin?.writable) return true
     this.#fedWithoutProgressSince ??= this.#options.clock.monotonic()
     return this.#stdin.write(bytes)
   }
 
   onDrain(listener: () => void): void {
-    this.#stdin.on('drain', listener)
+    this.#stdin?.on('drain', listener)
   }
 
   /** Ends the input; the process finishes what it has, or is killed when that takes too long. */
   finish(): void {
     if (this.#isInputEnded) return
     this.#isInputEnded = true
-    this.#stdin.end()
+    this.#stdin?.end()
     this.#killTimer = this.#options.clock.setTimeout(() => this.#kill('killed'), finishMs)
   }
 
   kill(): void {
     this.#isInputEnded = true
     this.#kill('killed')
-  }
-
-  get #stdin(): Writable {
-    return this.#child.stdin!
   }
 
   #kill(reason: 'killed' | 'stalled'): void {
@@ -175,7 +192,18 @@ export class FfmpegProcess {
     this.#exited.resolve(exit)
   }
 
-  #readLines(stream: Readable, onLine: (line: string) => void): void {
+  #readOutput(stream: Pipe, onBytes: (bytes: Buffer) => void): void {
+    if (!stream) return
+    stream.on('error', () => {})
+    stream.on('data', (bytes: Buffer) => {
+      this.#fedWithoutProgressSince = undefined
+      onBytes(bytes)
+    })
+  }
+
+  #readLines(pipe: Pipe, onLine: (line: string) => void): void {
+    if (!pipe) return
+    const stream = pipe as Readable
     let rest = ''
     stream.setEncoding('utf8')
     stream.on('error', () => {})
