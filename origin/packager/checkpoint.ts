@@ -1,0 +1,23 @@
+// Where cutting stands: with it and the samples from `endSeconds` on, the same numbers, parts and, for the
+// source, the same bytes come out again.
+import type { LiveSettings } from './live-broadcast.ts'
+
+export interface Checkpoint {
+  /** Of the segment that begins at `endSeconds`; every rendition has committed those before. */
+  nextNumber: number
+  /** Takes that have published something. */
+  takes: number
+  endSeconds: number
+  settings?: LiveSettings
+  /** Once a take has left its grid, none is trusted to keep one. */
+  isIrregular?: boolean
+  /** Of the next part, by rendition name. */
+  partIds?: Readonly<Record<string, number>>
+  /** The take that goes on at `endSeconds`: started again under its name, it keeps its start and its grid. */
+  open?: {
+    name: string
+    firstNumber: number
+    startSeconds: number
+    isRegular: boolean
+  }
+}
