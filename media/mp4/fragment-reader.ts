@@ -49,6 +49,7 @@ export class FragmentReader {
   #announced: Announced[] = []
   #fault: string | undefined
 
+  /** What these bytes complete; nothing of it when they hold a fault. */
   push(bytes: Buffer): Parsed<FragmentEvent[]> {
     const events: FragmentEvent[] = []
     let at = 0
