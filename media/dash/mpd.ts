@@ -57,7 +57,7 @@ export interface LiveMpd {
   publishTimeMs: number
   minimumUpdatePeriodSeconds: number
   timeShiftBufferDepthSeconds: number
-  suggestedPresentationDelaySeconds: number
+  suggestedPresentationDelaySeconds?: number
   /** Relative URI that answers the time in ISO form. */
   timeUri: string
   /** What players should aim at (Annex K). */
@@ -78,8 +78,6 @@ export interface Mpd {
   /** Of a static presentation. */
   durationSeconds?: number
   maxSegmentSeconds: number
-  /** Two seconds, unless told. */
-  minBufferSeconds?: number
   periods: readonly MpdPeriod[]
 }
 
@@ -88,7 +86,7 @@ const onDemandProfile = 'urn:mpeg:dash:profile:isoff-on-demand:2011'
 const lowLatencyProfile = 'http://www.dashif.org/guidelines/low-latency-live-v5'
 
 /** Of the ProducerReferenceTime in the first AdaptationSet of each Period. */
-const referenceId = 0
+const referenceId = 1
 
 export function writeMpd(mpd: Mpd): string {
   const { live, periods } = mpd
@@ -102,12 +100,14 @@ export function writeMpd(mpd: Mpd): string {
     root.publishTime = new Date(live.publishTimeMs).toISOString()
     root.minimumUpdatePeriod = isoDuration(live.minimumUpdatePeriodSeconds)
     root.timeShiftBufferDepth = isoDuration(live.timeShiftBufferDepthSeconds)
-    root.suggestedPresentationDelay = isoDuration(live.suggestedPresentationDelaySeconds)
+    if (live.suggestedPresentationDelaySeconds !== undefined) {
+      root.suggestedPresentationDelay = isoDuration(live.suggestedPresentationDelaySeconds)
+    }
   } else {
     root.mediaPresentationDuration = isoDuration(mpd.durationSeconds ?? 0)
   }
   root.maxSegmentDuration = isoDuration(mpd.maxSegmentSeconds)
-  root.minBufferTime = isoDuration(mpd.minBufferSeconds ?? 2)
+  root.minBufferTime = 'PT2S'
 
   const children: string[] = []
   if (live?.service) children.push(writeService(live.service))
