@@ -5,6 +5,7 @@ import type {
   PackagedPlaylist,
   PackagedSegment,
 } from './live-broadcast.ts'
+import type { BroadcastFacts } from './segment-log.ts'
 
 export interface LiveWindow {
   settings: LiveSettings
@@ -44,7 +45,9 @@ export function liveWindowOf(broadcast: LiveBroadcast, name: string): LiveWindow
   const first = complete[0] ?? open
   if (!first) return undefined
 
-  const opens = playlist.segments.map((it, index) => opensTake(it, playlist.segments[index - 1]))
+  const opens = playlist.segments.map((it, index) =>
+    opensTake(it, playlist.segments[index - 1], broadcast.facts),
+  )
   const lost = opens.slice(0, from).filter(Boolean).length
   return {
     settings,
@@ -58,9 +61,14 @@ export function liveWindowOf(broadcast: LiveBroadcast, name: string): LiveWindow
 }
 
 /** Each take but the first of a broadcast opens with a discontinuity, whatever is left of the take before. */
-function opensTake(segment: PackagedSegment, before: PackagedSegment | undefined): boolean {
-  if (before) return before.take !== segment.take
-  return segment.take.number > 1 && segment.number === segment.take.firstNumber
+function opensTake(
+  { number, take }: PackagedSegment,
+  before: PackagedSegment | undefined,
+  { firstNumber, earlierTakes }: BroadcastFacts,
+): boolean {
+  if (before) return before.take !== take
+  const isVeryFirst = earlierTakes === 0 && number === firstNumber
+  return number === take.firstNumber && !isVeryFirst
 }
 
 export function secondsOf({ durationTicks, rendition }: PackagedSegment): number {

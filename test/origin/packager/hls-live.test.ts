@@ -168,6 +168,14 @@ describe('timeline', () => {
     expect(read(broadcast).discontinuitySequence).toBe(1)
   })
 
+  test('a broadcast whose first take published nothing starts without a discontinuity', () => {
+    const broadcast = new ScriptedBroadcast()
+    broadcast.beginTake().number = 2
+    broadcast.addSegments(2)
+    expect(read(broadcast).discontinuitySequence).toBe(0)
+    expect(read(broadcast).segments[0]!.hasDiscontinuity).toBe(false)
+  })
+
   test('less than three target durations are never listed while there is more (§6.2.2)', () => {
     const broadcast = live(40, { settings: { segmentSeconds: 1, windowSegments: 3 } })
     expect(read(broadcast).segments).toHaveLength(12)
