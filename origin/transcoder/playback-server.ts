@@ -1,6 +1,6 @@
-// Serves manifests from the segment logs and media from disk, to gateways and to nobody else.
+// Serves manifests and media to gateways and to nobody else: what is live from memory, what is not from disk.
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -11,14 +11,26 @@ import { createNetworkList, type NetworkList } from '../../common/net/allowed-ne
 import { listen } from '../../common/net/listen.ts'
 import { requestFault } from '../../common/net/request-guard.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
-import { liveMpd, type MpdSettings, replayMpd } from '../packager/dash-manifests.ts'
+import { replayMpd } from '../packager/dash-replay.ts'
 import {
-  liveMediaPlaylist,
-  liveMultivariant,
+  type ReplaySettings,
   replayMediaPlaylist,
   replayMultivariant,
-} from '../packager/hls-manifests.ts'
-import { type PlaybackPath, parsePlaybackPath, type Source } from './playback-path.ts'
+} from '../packager/hls-replay.ts'
+import { LiveAnswers, type LiveStream } from './live-answers.ts'
+import {
+  type Answer,
+  manifestAnswer,
+  mediaAnswer,
+  refused,
+  renditionUnknown,
+  type SegmentName,
+  segmentUnknown,
+  types,
+  uncached,
+} from './playback-answer.ts'
+import { type PlaybackPath, parseDirectives, parsePlaybackPath } from './playback-path.ts'
+import { streamSegment } from './segment-stream.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {
@@ -26,44 +38,43 @@ export interface PlaybackServerOptions {
   port: number
   trustedNetworks: readonly string[]
   auth: ClusterAuth
-  manifest: MpdSettings
+  /** Of replays. */
+  manifest: ReplaySettings
   clock: Clock
   log: Logger
   metrics: Pick<TranscoderMetrics, 'served'>
-  liveFolder: (liveId: string) => BroadcastFolder | undefined
+  live: (liveId: string) => LiveStream | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
 }
 
-const immutable = 'public, max-age=31536000, immutable'
-/** Less than half a target duration, so that a player never waits for a cache. */
-const shortLived = 'public, max-age=1'
-const uncached = 'no-store'
-const types = {
-  playlist: 'application/vnd.apple.mpegurl',
-  mpd: 'application/dash+xml',
-  init: 'video/mp4',
-  segment: 'video/iso.segment',
-  audioInit: 'audio/mp4',
-}
+// A connection on which no byte moves for so long is gone; longer than any answer is held back.
+const idleTimeoutMs = 30_000
+/** Longest wait for the next part of an open segment. */
+const partWaitMs = 12_000
 
-interface Answer {
-  status: number
-  type: string
-  cacheControl: string
-  body: string | { file: string }
+interface Asked {
+  kind: PlaybackPath['kind'] | 'unknown'
+  live?: LiveStream
+  /** Undefined when the one who asked has left meanwhile. */
+  answer: Answer | undefined
 }
 
 export class PlaybackServer implements AsyncDisposable {
   readonly #options: PlaybackServerOptions
   readonly #trusted: NetworkList
   readonly #server: Server
+  readonly #live: LiveAnswers
+  /** One for each request under way: aborted when it is no longer worth an answer. */
+  readonly #underWay = new Set<AbortController>()
   #port = 0
 
   constructor(options: PlaybackServerOptions) {
     this.#options = options
     this.#trusted = createNetworkList(options.trustedNetworks)
-    this.#server = createServer({ headersTimeout: 10_000, requestTimeout: 15_000 })
+    this.#live = new LiveAnswers(options.clock)
+    this.#server = createServer({ headersTimeout: 10_000, requestTimeout: 15_000, noDelay: true })
     this.#server.keepAliveTimeout = 60_000
+    this.#server.timeout = idleTimeoutMs
     this.#server.on('upgrade', (_request, socket) => socket.destroy())
     // Without the other two Node answers `100 Continue` by itself.
     for (const event of ['request', 'checkContinue', 'checkExpectation']) {
@@ -75,6 +86,11 @@ export class PlaybackServer implements AsyncDisposable {
     return this.#port
   }
 
+  /** Requests held back, or not answered to the end. */
+  get underWay(): number {
+    return this.#underWay.size
+  }
+
   async start(): Promise<void> {
     const { port } = await listen(this.#server, this.#options)
     this.#port = port
@@ -83,6 +99,7 @@ export class PlaybackServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#server.listening) return
     const closed = new Promise((resolve) => this.#server.close(resolve))
+    for (const request of this.#underWay) request.abort()
     this.#server.closeIdleConnections()
     const timer = this.#options.clock.setTimeout(() => this.#server.closeAllConnections(), 1_000)
     await closed
@@ -91,11 +108,19 @@ export class PlaybackServer implements AsyncDisposable {
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#options.log.debug({ path: request.url }, 'asked')
+    const leaving = new AbortController()
+    this.#underWay.add(leaving)
+    response.once('close', () => {
+      this.#underWay.delete(leaving)
+      leaving.abort()
+    })
     try {
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false
-      const answer = await this.#answer(request)
-      await this.#send(request, response, answer.answer, answer.kind)
+      const asked = await this.#answer(request, leaving.signal)
+      if (response.destroyed) return
+      if (leaving.signal.aborted) response.shouldKeepAlive = false
+      await this.#send(request, response, asked, leaving.signal)
     } catch (err) {
       // A reader that leaves in the middle is no fault of anybody.
       this.#options.log.debug({ err }, 'request failed')
@@ -103,7 +128,7 @@ export class PlaybackServer implements AsyncDisposable {
     }
   }
 
-  async #answer(request: IncomingMessage): Promise<{ kind: string; answer: Answer }> {
+  async #answer(request: IncomingMessage, signal: AbortSignal): Promise<Asked> {
     const fault = requestFault(request)
     if (fault) return { kind: 'unknown', answer: refused(fault.status, 'malformed', fault.reason) }
     const path = parsePlaybackPath(request.url ?? '')
@@ -118,7 +143,7 @@ export class PlaybackServer implements AsyncDisposable {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return { kind, answer: refused(405, 'method', 'Only GET and HEAD.') }
     }
-    return { kind, answer: await this.#find(path) }
+    return await this.#find(path, request.url ?? '', signal)
   }
 
   async #isAllowed(request: IncomingMessage): Promise<boolean> {
@@ -127,112 +152,150 @@ export class PlaybackServer implements AsyncDisposable {
     return token !== undefined && (await this.#options.auth.verifyNodeToken(token)) !== undefined
   }
 
-  async #find(path: PlaybackPath): Promise<Answer> {
-    const { manifest, clock } = this.#options
-    if (path.kind === 'time') {
-      const body = new Date(clock.now()).toISOString()
-      return { status: 200, type: 'text/plain; charset=utf-8', cacheControl: uncached, body }
+  async #find(path: PlaybackPath, target: string, signal: AbortSignal): Promise<Asked> {
+    const { kind } = path
+    if (kind === 'time') {
+      const body = Buffer.from(new Date(this.#options.clock.now()).toISOString())
+      const type = 'text/plain; charset=utf-8'
+      return { kind, answer: { status: 200, type, cacheControl: uncached, body } }
     }
-    const isLive = path.from.kind === 'live'
-    const folder = await this.#folder(path.from)
-    if (!folder) {
-      return isLive
-        ? refused(404, 'offline', 'This stream is not live here.')
-        : refused(404, 'recording-unknown', 'No such recording here.')
+    if (path.from.kind === 'replay') {
+      return { kind, answer: await this.#findReplay(path, path.from.recordingId) }
     }
+    const live = this.#options.live(path.from.liveId)
+    if (!live) return { kind, answer: refused(404, 'offline', 'This stream is not live here.') }
+    const directives = parseDirectives(kind === 'playlist' || kind === 'iframes' ? target : '')
+    if ('problem' in directives) {
+      return { kind, answer: refused(400, 'directive-malformed', directives.problem) }
+    }
+    return { kind, live, answer: await this.#live.find(live, path, directives, signal) }
+  }
+
+  async #findReplay(
+    path: Exclude<PlaybackPath, { kind: 'time' }>,
+    recordingId: string,
+  ): Promise<Answer> {
+    const { manifest, replayFolder } = this.#options
+    const folder = await replayFolder(recordingId)
+    if (!folder) return refused(404, 'recording-unknown', 'No such recording here.')
     const { log } = folder
     if (log.rows.length === 0) return refused(404, 'not-yet', 'Nothing to play yet.')
     switch (path.kind) {
       case 'multivariant':
-        return manifestAnswer(
-          isLive ? liveMultivariant(log, manifest) : replayMultivariant(log),
-          types.playlist,
-        )
+        return replayAnswer(replayMultivariant(log), types.playlist)
       case 'playlist':
-        return manifestAnswer(
-          isLive
-            ? liveMediaPlaylist(log, manifest, path.rendition)
-            : replayMediaPlaylist(log, manifest, path.rendition),
-          types.playlist,
-        )
-      case 'mpd': {
-        const body = isLive ? liveMpd(log, manifest, clock.now()) : replayMpd(log, manifest)
-        return manifestAnswer(body, types.mpd)
-      }
+        return replayAnswer(replayMediaPlaylist(log, manifest, path.rendition), types.playlist)
+      case 'iframes':
+        return renditionUnknown
+      case 'mpd':
+        return replayAnswer(replayMpd(log, manifest), types.mpd)
+      case 'part':
+        return segmentUnknown
       case 'init':
       case 'segment': {
         const take = log.takeNamed(path.take)
         const rendition = take?.renditions.find((it) => it.name === path.rendition)
-        if (!take || !rendition)
-          return refused(404, 'segment-unknown', 'No such take or rendition.')
+        if (!take || !rendition) return segmentUnknown
         const name = path.kind === 'init' ? 'init.mp4' : `${path.number}.m4s`
         const file = join(folder.renditionPath(take, rendition.name), name)
-        const type = path.kind === 'segment' ? types.segment : types.init
-        return { status: 200, type, cacheControl: immutable, body: { file } }
+        return mediaAnswer({ file }, path.kind === 'segment' ? types.segment : types.init)
       }
     }
-  }
-
-  async #folder(from: Source): Promise<BroadcastFolder | undefined> {
-    return from.kind === 'live'
-      ? this.#options.liveFolder(from.liveId)
-      : await this.#options.replayFolder(from.recordingId)
   }
 
   async #send(
     request: IncomingMessage,
     response: ServerResponse,
-    answer: Answer,
-    kind: string,
+    { kind, live, answer }: Asked,
+    signal: AbortSignal,
   ): Promise<void> {
-    const { metrics } = this.#options
-    if (typeof answer.body === 'object') {
+    if (!answer) {
+      // The asking side is still there: it is we who go.
+      await this.#sendBytes(request, response, kind, stopping, stopping.body)
+    } else if (Buffer.isBuffer(answer.body)) {
+      await this.#sendBytes(request, response, kind, answer, answer.body)
+    } else if ('segment' in answer.body) {
+      await this.#sendSegment(request, response, kind, answer, live!, answer.body.segment, signal)
+    } else {
       const file = await open(answer.body.file).catch(() => undefined)
-      if (!file)
-        return await this.#send(
-          request,
-          response,
-          refused(404, 'segment-unknown', 'No such segment.'),
-          kind,
-        )
-      try {
-        const { size } = await file.stat()
-        writeHead(response, answer, size)
-        metrics.served(kind, answer.status, request.method === 'HEAD' ? 0 : size)
-        if (request.method === 'HEAD') response.end()
-        else {
-          const stream = createReadStream('', { fd: file, autoClose: false, end: size - 1 })
-          await pipeline(stream, response)
-        }
-      } finally {
-        await file.close()
-      }
-      return
+      if (file) await this.#sendFile(request, response, kind, answer, file)
+      else await this.#sendBytes(request, response, kind, segmentUnknown, segmentUnknown.body)
     }
-    const body = Buffer.from(answer.body)
+  }
+
+  async #sendBytes(
+    request: IncomingMessage,
+    response: ServerResponse,
+    kind: string,
+    answer: Answer,
+    body: Buffer,
+  ): Promise<void> {
+    const isHead = request.method === 'HEAD'
     writeHead(response, answer, body.length)
-    metrics.served(kind, answer.status, body.length)
-    response.end(request.method === 'HEAD' ? undefined : body)
+    this.#options.metrics.served(kind, answer.status, isHead ? 0 : body.length)
+    response.end(isHead ? undefined : body)
+  }
+
+  async #sendFile(
+    request: IncomingMessage,
+    response: ServerResponse,
+    kind: string,
+    answer: Answer,
+    file: FileHandle,
+  ): Promise<void> {
+    try {
+      const { size } = await file.stat()
+      const isHead = request.method === 'HEAD'
+      writeHead(response, answer, size)
+      this.#options.metrics.served(kind, answer.status, isHead ? 0 : size)
+      if (isHead) response.end()
+      else {
+        const stream = createReadStream('', { fd: file, autoClose: false, end: size - 1 })
+        await pipeline(stream, response)
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #sendSegment(
+    request: IncomingMessage,
+    response: ServerResponse,
+    kind: string,
+    answer: Answer,
+    live: LiveStream,
+    segment: SegmentName,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { take, rendition, number } = segment
+    const now = live.broadcast.segment(take, rendition, number)
+    writeHead(response, answer, now && !now.isOpen ? now.sizeBytes : undefined)
+    let bytes = 0
+    try {
+      if (request.method === 'HEAD') response.end()
+      else {
+        const waits = this.#live.waits(live.broadcast)
+        bytes = await streamSegment(response, { live, waits, segment, waitMs: partWaitMs, signal })
+      }
+    } finally {
+      this.#options.metrics.served(kind, answer.status, bytes)
+    }
   }
 }
 
-function writeHead(response: ServerResponse, answer: Answer, length: number): void {
+const stopping = refused(503, 'stopping', 'This node is being stopped.')
+
+/** `length` is undefined while the end of the body is not known. */
+function writeHead(response: ServerResponse, answer: Answer, length: number | undefined): void {
   response.writeHead(answer.status, {
     'content-type': answer.type,
     'cache-control': answer.cacheControl,
-    'content-length': length,
+    ...(length !== undefined && { 'content-length': length }),
     'access-control-allow-origin': '*',
     'x-content-type-options': 'nosniff',
   })
 }
 
-function manifestAnswer(body: string | undefined, type: string): Answer {
-  if (body === undefined) return refused(404, 'rendition-unknown', 'No such rendition.')
-  return { status: 200, type, cacheControl: shortLived, body }
-}
-
-function refused(status: number, error: string, message: string): Answer {
-  const body = `${JSON.stringify({ error, message })}\n`
-  const cacheControl = status === 404 ? 'max-age=0' : uncached
-  return { status, type: 'application/json', cacheControl, body }
+function replayAnswer(body: string | undefined, type: string): Answer {
+  return body === undefined ? renditionUnknown : manifestAnswer(Buffer.from(body), type)
 }

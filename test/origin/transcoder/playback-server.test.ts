@@ -7,6 +7,7 @@ import { silentLogger } from '../../../common/log.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
 import { PlaybackServer } from '../../../origin/transcoder/playback-server.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { ScriptedBroadcast } from '../../support/scripted-broadcast.ts'
 import { broadcast, segmentLog } from '../../support/segment-logs.ts'
 
 const auth = createClusterAuth('ncs_for_tests_only_0123456789abcdef')
@@ -26,16 +27,19 @@ async function start(trustedNetworks: string[]): Promise<void> {
   await mkdir(rendition, { recursive: true })
   await writeFile(join(rendition, 'init.mp4'), bytes)
   await writeFile(join(rendition, '1.m4s'), bytes)
+  const onAir = new ScriptedBroadcast()
+  onAir.beginTake()
+  onAir.addSegments(3)
   server = new PlaybackServer({
     host: '127.0.0.1',
     port: 0,
     trustedNetworks,
     auth,
-    manifest: { targetDurationSeconds: 4, windowRows: 6, segmentSeconds: 2 },
+    manifest: { targetDurationSeconds: 4 },
     clock: new FakeClock(Date.UTC(2026, 0, 1)),
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
-    liveFolder: (liveId) => (liveId === 'demo' ? folder : undefined),
+    live: (liveId) => (liveId === 'demo' ? { broadcast: onAir, file: () => undefined } : undefined),
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),
   })
   await server.start()
@@ -56,6 +60,8 @@ describe('to a trusted network', () => {
     ['/live/demo/index.m3u8', 'application/vnd.apple.mpegurl', 'public, max-age=1'],
     ['/live/demo/720p.m3u8', 'application/vnd.apple.mpegurl', 'public, max-age=1'],
     ['/live/demo/manifest.mpd', 'application/dash+xml', 'public, max-age=1'],
+    ['/live/demo/timeline.mpd', 'application/dash+xml', 'public, max-age=1'],
+    [`/live/demo/${take}/720p/p1.m4s`, 'video/iso.segment', 'public, max-age=31536000, immutable'],
     [`/live/demo/${take}/720p/init.mp4`, 'video/mp4', 'public, max-age=31536000, immutable'],
     [`/live/demo/${take}/720p/1.m4s`, 'video/iso.segment', 'public, max-age=31536000, immutable'],
     [
@@ -76,7 +82,7 @@ describe('to a trusted network', () => {
     expect(answer.headers.get('cache-control')).toBe(cacheControl)
     const body = Buffer.from(await answer.arrayBuffer())
     expect(answer.headers.get('content-length')).toBe(String(body.length))
-    if (path.endsWith('.m4s')) expect(body).toEqual(bytes)
+    if (path.startsWith('/replay') && path.endsWith('.m4s')) expect(body).toEqual(bytes)
   })
 
   test.each([
@@ -85,6 +91,8 @@ describe('to a trusted network', () => {
     ['/live/demo/zzzzzzzz-9/720p/1.m4s', 404],
     [`/live/demo/${take}/480p/1.m4s`, 404],
     [`/live/demo/${take}/720p/99.m4s`, 404],
+    [`/replay/${broadcast.broadcastId}/${take}/720p/p1.m4s`, 404],
+    [`/replay/${broadcast.broadcastId}/${take}/720p/99.m4s`, 404],
     ['/replay/00000000-0000-0000-0000-000000000000/index.m3u8', 404],
     ['/etc/passwd', 404],
   ])('%s is %d with a sentence', async (path, status) => {
@@ -95,7 +103,8 @@ describe('to a trusted network', () => {
   })
 
   test('HEAD tells the size and sends nothing', async () => {
-    const answer = await get(`/live/demo/${take}/720p/1.m4s`, { method: 'HEAD' })
+    const path = `/replay/${broadcast.broadcastId}/${take}/720p/1.m4s`
+    const answer = await get(path, { method: 'HEAD' })
     expect(answer.headers.get('content-length')).toBe('10')
     expect(await answer.text()).toBe('')
     expect(served).toEqual(['segment 200 0'])

@@ -1,0 +1,57 @@
+// Playlists and MPDs of one live broadcast, each made once per version however many ask.
+import type { Clock } from '../../common/clock.ts'
+import { liveMpd } from '../packager/dash-live.ts'
+import { liveIframePlaylist, liveMediaPlaylist, liveMultivariant } from '../packager/hls-live.ts'
+import type { LiveBroadcast } from '../packager/live-broadcast.ts'
+import { PeakRates } from '../packager/live-presentation.ts'
+import { type Answer, manifestAnswer, types } from './playback-answer.ts'
+
+export class LiveTexts {
+  readonly #broadcast: LiveBroadcast
+  readonly #clock: Clock
+  readonly #peaks = new PeakRates()
+  /** Of one version; undefined where there is nothing to list yet. */
+  readonly #answers = new Map<string, Answer | undefined>()
+  #version = Number.NaN
+
+  constructor(broadcast: LiveBroadcast, clock: Clock) {
+    this.#broadcast = broadcast
+    this.#clock = clock
+  }
+
+  multivariant(): Answer | undefined {
+    return this.#once('multivariant', types.playlist, () =>
+      liveMultivariant(this.#broadcast, this.#peaks),
+    )
+  }
+
+  playlist(name: string, skip: 'YES' | 'v2' | undefined): Answer | undefined {
+    return this.#once(`playlist ${name} ${skip}`, types.playlist, () =>
+      liveMediaPlaylist(this.#broadcast, name, skip ? { skip } : {}),
+    )
+  }
+
+  iframes(name: string, skip: 'YES' | 'v2' | undefined): Answer | undefined {
+    return this.#once(`iframes ${name} ${skip}`, types.playlist, () =>
+      liveIframePlaylist(this.#broadcast, name, skip ? { skip } : {}),
+    )
+  }
+
+  mpd(addressing: 'number' | 'timeline'): Answer | undefined {
+    return this.#once(`mpd ${addressing}`, types.mpd, () =>
+      liveMpd(this.#broadcast, { addressing, nowMs: this.#clock.now() }),
+    )
+  }
+
+  #once(key: string, type: string, write: () => string | undefined): Answer | undefined {
+    if (this.#version !== this.#broadcast.version) {
+      this.#version = this.#broadcast.version
+      this.#answers.clear()
+    }
+    if (this.#answers.has(key)) return this.#answers.get(key)
+    const text = write()
+    const answer = text === undefined ? undefined : manifestAnswer(Buffer.from(text), type)
+    this.#answers.set(key, answer)
+    return answer
+  }
+}
