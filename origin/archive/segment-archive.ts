@@ -136,7 +136,7 @@ export class SegmentArchive {
     const row = this.#row(number, known)
     if (row.isDone || row.outcomes.has(rendition.name)) return
     const sizeBytes = bytes.reduce((sum, it) => sum + it.length, 0)
-    if (isGap) row.outcomes.set(rendition.name, 'gap')
+    if (isGap || sizeBytes === 0) row.outcomes.set(rendition.name, 'gap')
     else if (!this.#hasRoom(sizeBytes)) this.#lose(row, rendition.name, 'overflow')
     else {
       row.isOnDisk = true

@@ -1,4 +1,6 @@
 // DASH MPDs of a broadcast, live, ended or as a replay, written from its segment log.
+export { replayMpd } from './dash-replay.ts'
+
 import { type MpdPeriod, type MpdRepresentation, writeMpd } from '../../media/dash/mpd.ts'
 import { listedRows, type WindowSettings } from './hls-manifests.ts'
 import { type OfferedRendition, presentationOf } from './presentation.ts'
@@ -47,30 +49,6 @@ export function liveMpd(log: SegmentLog, settings: MpdSettings, nowMs: number): 
       suggestedPresentationDelaySeconds: 3 * settings.segmentSeconds,
       timeUri,
     },
-  })
-}
-
-/** Static, the takes one after another without the pauses between them. */
-export function replayMpd(log: SegmentLog, settings: MpdSettings): string | undefined {
-  const spans = takeSpans(log, log.rows)
-  if (spans.length === 0) return undefined
-  let startSeconds = 0
-  const periods = spans.map((span): MpdPeriod => {
-    const durationSeconds = span.endSeconds - span.takeStartSeconds
-    const period = {
-      id: span.take.name,
-      startSeconds,
-      mediaStartSeconds: span.takeStartSeconds,
-      durationSeconds,
-      ...representations(log, span),
-    }
-    startSeconds += durationSeconds
-    return period
-  })
-  return writeMpd({
-    durationSeconds: startSeconds,
-    maxSegmentSeconds: settings.targetDurationSeconds,
-    periods,
   })
 }
 

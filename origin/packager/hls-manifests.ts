@@ -1,4 +1,6 @@
 // HLS playlists of a broadcast, live, ended or as a replay, written from its segment log.
+export { replayMediaPlaylist, replayMultivariant } from './hls-replay.ts'
+
 import { type PlaylistSegment, writeMediaPlaylist } from '../../media/hls/media-playlist.ts'
 import { type Variant, writeMultivariantPlaylist } from '../../media/hls/multivariant-playlist.ts'
 import { type Presentation, presentationOf, renditionFor } from './presentation.ts'
@@ -37,18 +39,6 @@ export function liveMediaPlaylist(
   name: string,
 ): string | undefined {
   return mediaPlaylist(log, listedRows(log, settings), settings, name, false)
-}
-
-export function replayMultivariant(log: SegmentLog): string | undefined {
-  return multivariant(presentationOf(log, log.rows, false))
-}
-
-export function replayMediaPlaylist(
-  log: SegmentLog,
-  settings: WindowSettings,
-  name: string,
-): string | undefined {
-  return mediaPlaylist(log, log.rows, settings, name, true)
 }
 
 function multivariant({ video, audio }: Presentation): string | undefined {

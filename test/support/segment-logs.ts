@@ -74,22 +74,41 @@ export function addTake(log: SegmentLog, take: TestTake): LogRow[] {
   const number = log.broadcast.earlierTakes + log.takes.length + 1
   const name = `${log.broadcast.broadcastTag}-${number}`
   log.addTake({ name, number, folder: `1-${number}`, renditions })
-  return Array.from({ length: rows }, (_, index) => {
-    const at = startSeconds + index * rowSeconds
-    const segments = Object.fromEntries(
-      renditions.map((it) => [
-        it.name,
-        {
-          startTicks: Math.round(at * it.timescale),
-          durationTicks: Math.round(rowSeconds * it.timescale),
-          sizeBytes: 1_000 * (it.height || 10),
-        },
-      ]),
-    )
-    const row = { number: log.nextNumber, take: name, segments }
-    log.addRow(row)
-    return row
-  })
+  return Array.from({ length: rows }, (_, index) =>
+    addRow(log, {
+      number: log.nextNumber,
+      startSeconds: startSeconds + index * rowSeconds,
+      rowSeconds,
+    }),
+  )
+}
+
+export interface TestRow {
+  number: number
+  startSeconds: number
+  rowSeconds?: number
+  /** Of the renditions of the newest take; all of them, unless told. */
+  names?: readonly string[]
+}
+
+/** A row of the newest take; numbers may leave holes. */
+export function addRow(log: SegmentLog, row: TestRow): LogRow {
+  const { number, startSeconds, rowSeconds = 2, names } = row
+  const take = log.takes.at(-1)!
+  const renditions = take.renditions.filter((it) => names?.includes(it.name) ?? true)
+  const segments = Object.fromEntries(
+    renditions.map((it) => [
+      it.name,
+      {
+        startTicks: Math.round(startSeconds * it.timescale),
+        durationTicks: Math.round(rowSeconds * it.timescale),
+        sizeBytes: 1_000 * (it.height || 10),
+      },
+    ]),
+  )
+  const added = { number, take: take.name, segments }
+  log.addRow(added)
+  return added
 }
 
 /** As the packager hands it to the archive; init sections name their rendition. */
