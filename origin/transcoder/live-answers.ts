@@ -152,8 +152,7 @@ function segmentOf(
   if (segment.sizeBytes > 0) {
     return mediaAnswer({ segment: { take, rendition, number } }, types.segment)
   }
-  const isGivenUp = broadcast.isEnded || segment.take.endSeconds !== undefined
-  return segment.isOpen && !isGivenUp ? undefined : segmentUnknown
+  return segment.isOpen && !broadcast.isEnded ? undefined : segmentUnknown
 }
 
 function partOf(

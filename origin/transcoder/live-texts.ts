@@ -39,7 +39,7 @@ export class LiveTexts {
 
   mpd(addressing: 'number' | 'timeline'): Answer | undefined {
     return this.#once(`mpd ${addressing}`, types.mpd, () =>
-      liveMpd(this.#broadcast, { addressing, nowMs: this.#clock.now() }),
+      liveMpd(this.#broadcast, { addressing, nowMs: this.#clock.now(), peaks: this.#peaks }),
     )
   }
 

@@ -7,7 +7,6 @@
 import { createReadStream } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import type { LiveBroadcast, PackagedSegment } from '../packager/live-broadcast.ts'
 import type { ChangeWaits } from './change-waits.ts'
 import type { LiveStream } from './live-answers.ts'
 import type { SegmentName } from './playback-answer.ts'
@@ -53,22 +52,16 @@ export async function streamSegment(
       response.end()
       return sent
     }
-    if (isGivenUp(broadcast, segment)) break
+    // A take that has ended may still get the tail of this rendition.
+    if (broadcast.isEnded) break
     const hasMore = () => {
       const now = find()
-      const isWorthALook =
-        !now || now.parts.length > next || !now.isOpen || isGivenUp(broadcast, now)
-      return isWorthALook || undefined
+      return !now || now.parts.length > next || !now.isOpen || broadcast.isEnded || undefined
     }
     if ((await waits.until(hasMore, { ms: waitMs, signal })) === 'late') break
   }
   response.destroy()
   return sent
-}
-
-/** It is open, and nothing will ever close it. */
-function isGivenUp(broadcast: LiveBroadcast, { take }: PackagedSegment): boolean {
-  return broadcast.isEnded || take.endSeconds !== undefined
 }
 
 function drained(response: ServerResponse): Promise<void> {

@@ -5,7 +5,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { PackagedTake } from '../../../origin/packager/live-broadcast.ts'
+import type { PackagedSegment, PackagedTake } from '../../../origin/packager/live-broadcast.ts'
+import { settle } from '../../support/fake-clock.ts'
 import type { ViewedAnswer } from '../../support/http-viewer.ts'
 import { LiveStage } from '../../support/live-road.ts'
 import { videoRendition } from '../../support/segment-logs.ts'
@@ -262,6 +263,37 @@ describe('a segment', () => {
     const take = stage.broadcast.beginTake()
     stage.broadcast.addGap('720p')
     expect((await stage.view(`${take.name}/720p/1.m4s`)).status).toBe(404)
+  })
+
+  it('goes on after its take has ended, until its rendition is through', async () => {
+    const { stage, take } = await onAir()
+    await using _ = stage
+    const { broadcast } = stage
+    const answer = await stage.view(`${take.name}/audio/5.m4s`)
+    await answer.bytes(10)
+    // As when the leader has ended and the sound still comes.
+    broadcast.change(() => {
+      take.endSeconds = 20
+    })
+    await settle()
+    take.endSeconds = undefined
+    broadcast.addParts(3)
+    broadcast.endTake()
+    const bytes = broadcast.segment(take.name, 'audio', 5)!.parts.map((part) => part.bytes)
+    expect(await answer.rest()).toEqual({ body: Buffer.concat(bytes), end: 'clean' })
+  })
+
+  it('that is still open at the end breaks off', async () => {
+    const { stage, take } = await onAir()
+    await using _ = stage
+    const { broadcast } = stage
+    const answer = await stage.view(`${take.name}/audio/5.m4s`)
+    await answer.bytes(10)
+    broadcast.change(() => {
+      broadcast.end()
+      ;(broadcast.segment(take.name, 'audio', 5) as PackagedSegment).isOpen = true
+    })
+    expect((await answer.rest()).end).toBe('broken')
   })
 
   it('whose next part does not come in time breaks off', async () => {
