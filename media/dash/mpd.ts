@@ -247,7 +247,7 @@ function segmentTemplate(it: MpdRepresentation, { mediaStartSeconds }: MpdPeriod
   return element('SegmentTemplate', attributes, [list])
 }
 
-/** 100 ns: the length of a segment is wrong by a millisecond after a day at the worst. */
+/** 100 ns: numbers are wrong by two milliseconds after a day at the worst. */
 const fineTimescale = 10_000_000
 
 /** The track's own, unless it cannot tell the length of a segment exactly: numbers would drift from the times. */

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type MpdRepresentation, writeMpd } from '../../../media/dash/mpd.ts'
 
 const representation: MpdRepresentation = {
@@ -109,4 +109,47 @@ test.each([
 test('text is escaped', () => {
   const mpd = writeMpd({ maxSegmentSeconds: 4, periods: [{ ...period, id: 'a"<&>' }] })
   expect(mpd).toContain('<Period id="a&#34;&#60;&#38;&#62;"')
+})
+
+describe('a grid', () => {
+  const write = (segmentSeconds: number, timescale: number, offset?: number) => {
+    const grid = {
+      segmentSeconds,
+      ...(offset !== undefined && { availabilityTimeOffsetSeconds: offset }),
+    }
+    const { segments: _, ...facts } = representation
+    const mpd = writeMpd({
+      maxSegmentSeconds: 4,
+      periods: [{ ...period, video: [{ ...facts, timescale, grid }] }],
+    })
+    return /<SegmentTemplate [^>]+>/.exec(mpd)![0]
+  }
+
+  test('is a duration without a list', () => {
+    expect(write(2, 90_000)).toBe(
+      '<SegmentTemplate timescale="90000" presentationTimeOffset="945000" duration="180000" ' +
+        'startNumber="5" media="a-1/720p/$Number$.m4s" initialization="a-1/720p/init.mp4"/>',
+    )
+  })
+
+  test('says how early a segment may be asked for, and that it is not whole then', () => {
+    expect(write(2, 90_000, 1.4979999)).toContain(
+      'availabilityTimeOffset="1.498" availabilityTimeComplete="false" duration=',
+    )
+  })
+
+  test.each([
+    ['2 s of sound at 44.1 kHz', 2, 44_100],
+    ['48 frames at 23.976 a second', 2.002, 90_000],
+    ['60 frames at 29.97 a second beside 44.1 kHz', 2.002, 44_100],
+    ['119 frames at 59.94 a second', (119 * 1001) / 60_000, 90_000],
+    ['a rate that nobody has heard of', 2.0123456, 90_000],
+  ])('does not drift in a day: %s', (_, segmentSeconds, timescale) => {
+    const template = write(segmentSeconds, timescale)
+    const of = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(template)![1])
+    const count = 86_400 / segmentSeconds
+    const drift = count * (of('duration') / of('timescale') - segmentSeconds)
+    expect(Math.abs(drift)).toBeLessThan(0.003)
+    expect(of('presentationTimeOffset') / of('timescale')).toBeCloseTo(10.5, 4)
+  })
 })
