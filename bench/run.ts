@@ -5,11 +5,12 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { edge } from './edge.ts'
+import { latency } from './latency.ts'
 import { road } from './road.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 
-const scenarios = [road, edge]
+const scenarios = [road, latency, edge]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -7,16 +7,18 @@ const unitMs = 10
 /** Of a picture that is 1280 wide; scaled down with it. */
 const boxWidth = 64
 
-/** ffmpeg video filters that write the time at which a frame passes, in units of 10 ms modulo 2^16. */
-export function stampFilters(): string {
+/**
+ * ffmpeg video filters that write the time at which a frame passes, in units of 10 ms modulo 2^16. Frames leave
+ * with even timestamps: two that passed within one tick of the encoder would cost one of them.
+ */
+export function stampFilters(framesPerSecond = 30): string {
   const boxes = Array.from({ length: bits }, (_, bit) => {
     const isSet = `gte(mod(floor(t*${1000 / unitMs}/${2 ** bit})\\,2)\\,1)`
     return `drawbox=x=${bit * boxWidth}:y=0:w=${boxWidth}:h=${boxWidth}:color=white:t=fill:enable='${isSet}'`
   })
   const background = `drawbox=x=0:y=0:w=${bits * boxWidth}:h=${boxWidth}:color=black:t=fill`
-  return ['settb=1/1000', 'setpts=RTCTIME/1000', background, ...boxes, 'setpts=PTS-STARTPTS'].join(
-    ',',
-  )
+  const even = `setpts=N/(${framesPerSecond}*TB)`
+  return ['settb=1/1000', 'setpts=RTCTIME/1000', background, ...boxes, even].join(',')
 }
 
 /** Milliseconds from the camera to the screen of this page's video; undefined before there is a picture. */
