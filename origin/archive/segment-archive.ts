@@ -7,7 +7,7 @@
 //   init sections, which later segments need: when the disk works again, the recording goes on.
 // - A row is the segments of one number. It is journalled once every rendition of its take is on disk or was a
 //   gap; a row of which anything was lost is taken off the disk again.
-// - One writer per broadcast, so that a number of shows share the threads of the file system fairly.
+// - One writer per broadcast, and few at a time in the process (disk-turns.ts).
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
@@ -21,6 +21,7 @@ import type {
 } from '../packager/live-broadcast.ts'
 import type { LoggedRendition, LoggedSegment, LoggedTake, LogRow } from '../packager/segment-log.ts'
 import type { BroadcastFolder } from './broadcast-folder.ts'
+import { type DiskTurns, sharedDiskTurns } from './disk-turns.ts'
 import { FileConflictError, placeFile } from './place-file.ts'
 
 /** Why a segment is not in the recording. */
@@ -39,6 +40,7 @@ export interface SegmentArchiveOptions {
   clock: Clock
   log: Logger
   maxQueuedBytes?: number
+  turns?: DiskTurns
   /** Once per segment that is lost. */
   onDropped?: (reason: DropReason) => void
   /** A row is on disk and journalled. */
@@ -77,6 +79,7 @@ export class SegmentArchive {
   readonly #options: SegmentArchiveOptions
   readonly #folder: BroadcastFolder
   readonly #maxQueuedBytes: number
+  readonly #turns: DiskTurns
   readonly #lines: LogBudget
   readonly #queue: { sizeBytes: number; work: () => Promise<void> }[] = []
   #queuedBytes = 0
@@ -93,6 +96,7 @@ export class SegmentArchive {
     this.#options = options
     this.#folder = options.folder
     this.#maxQueuedBytes = options.maxQueuedBytes ?? defaultMaxQueuedBytes
+    this.#turns = options.turns ?? sharedDiskTurns
     this.#lines = new LogBudget({ clock: options.clock, log: options.log, lines: 5, perMs: 60_000 })
     this.#folder.resumePoint(options.clock.now())
     this.#note({})
@@ -200,7 +204,7 @@ export class SegmentArchive {
     // Not in the packager's own call.
     await Promise.resolve()
     for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
-      await next.work().catch((err: unknown) => this.#fail(err, {}))
+      await this.#turns.run(next.work).catch((err: unknown) => this.#fail(err, {}))
       this.#queuedBytes -= next.sizeBytes
     }
     this.#queuedBytes = 0
