@@ -25,6 +25,8 @@ export const refusals = {
   'input-broken': 'The stream cannot be read: its headers or timestamps are broken.',
   'no-media': 'No audio or video arrived.',
   'transcoder-failed': 'The transcoder failed. Connect again.',
+  'input-quarantined':
+    'The transcoder failed three times in a minute on this stream. Check the settings of the encoder and try again in a minute.',
   'protocol-error': 'The encoder sent bytes that are not valid RTMP.',
   'too-slow': 'The encoder did not finish connecting in time.',
 } as const
@@ -49,6 +51,7 @@ const inputVerdicts: ReadonlySet<RefusalCode> = new Set([
   'keyframe-interval-too-long',
   'audio-format-unsupported',
   'input-broken',
+  'input-quarantined',
 ] satisfies RefusalCode[])
 
 /** True for verdicts on what the encoder sends: they come after the start and hold for the next try too. */

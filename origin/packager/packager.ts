@@ -406,6 +406,7 @@ export class Packager implements LiveBroadcast {
       if (isHopeless) take.isDiscarded = true
       return isHopeless
     }
+    if (before && take.plan.continues) before.continuedBy = take
     if (before && !this.#finishBefore(before, opening)) return false
     if (!this.#settings) {
       const choice = chooseSettings({
@@ -554,7 +555,8 @@ export class Packager implements LiveBroadcast {
         partIds,
         onClosed: (segment) => this.#onClosed(take, cutter, segment),
         onBeyond: (sample) => {
-          if (take.successor) this.#beyond.push([take.successor, name, sample])
+          const heir = take.successor ?? take.continuedBy
+          if (heir) this.#beyond.push([heir, name, sample])
         },
         onFault: (reason) => this.#events.push(() => this.#options.onFault(name, reason)),
         onChange: () => {

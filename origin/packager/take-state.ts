@@ -23,6 +23,8 @@ export interface TakePlan {
   cutting: Cutting
   /** Of the picture, as far as it is known. */
   framesPerSecond?: number
+  /** The same encoders go on: what they deliver to the take before and lies behind its end belongs to this one. */
+  continues?: boolean
 }
 
 export interface Track {
@@ -52,6 +54,8 @@ export class TakeState {
   endAtSeconds: number | undefined
   /** Takes over by itself, with the same encoders. */
   successor: TakeState | undefined
+  /** Was planned to go on where this one ends. */
+  continuedBy: TakeState | undefined
   isClosing = false
   isDiscarded = false
   /** Among the takes of the broadcast that have published. */

@@ -3,10 +3,10 @@
 //   receiving ──connection ends──► held ──holdMs──► ended
 //       ▲──────publish again────────┘
 //
-// A job has at most one connection (the newest wins) and at most one open take. A take ends with its run of
-// media; the next one starts at once, also while the last one still writes its tail: rows are committed in
-// the order of takes. When an ffmpeg fails, a new take starts from the last cut, so that nothing that was
-// not published yet is lost; when that happens too often the stream is refused.
+// A job has at most one connection (the newest wins) and at most one run of media; a run that is over may still
+// deliver its tail while the next one is open, and comes before it. While no run is open the time that passes
+// becomes gap segments, so that every player keeps its place.
+import { join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
 import type {
   LeaseRelease,
@@ -21,16 +21,17 @@ import type { Ladder } from '../../config/ladder.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { FlvReader } from '../../media/flv/tag-reader.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
-import type { MpdSettings } from '../packager/dash-manifests.ts'
-import { listedRows } from '../packager/hls-manifests.ts'
-import { presentationOf } from '../packager/presentation.ts'
-import { type SegmentLog, timelineZeroMs } from '../packager/segment-log.ts'
-import { CutTracker } from './cut-tracker.ts'
+import { SegmentArchive } from '../archive/segment-archive.ts'
+import { MemoryCommitLog } from '../packager/commit-log.ts'
+import type { LiveBroadcast, PackagedSegment } from '../packager/live-broadcast.ts'
+import { Packager } from '../packager/packager.ts'
+import { timelineZeroMs } from '../packager/segment-log.ts'
 import { InputMeter, type InputTracks } from './input-check.ts'
-import { InputReader, type InputSample, type InputStep, runLeadMs } from './input-reader.ts'
+import { InputReader, type InputStep } from './input-reader.ts'
 import { type LeaseClient, LeaseKeeper } from './lease-keeper.ts'
+import type { LiveStream } from './live-answers.ts'
+import { MediaRun } from './media-run.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
-import { Take } from './take.ts'
 import { trackParsers } from './track-parsers.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
@@ -38,24 +39,23 @@ export interface StreamJobOptions {
   ticket: PublishTicket
   folder: BroadcastFolder
   config: ResolvedTranscoderConfig
-  manifest: MpdSettings
   ladder: Ladder
   guard: ProcessGuard
   lease: LeaseClient
   clock: Clock
   log: Logger
   metrics: TranscoderMetrics
+  /** The input ended ffmpeg time and again. */
+  onQuarantined: () => void
   /** All is written and released; the folder may be kept or deleted. */
   onEnded: (job: StreamJob) => void
 }
 
 export type EndReason = LeaseRelease['reason'] | 'lease-lost' | 'superseded'
 
-const crashWindowMs = 60_000
-const maxCrashes = 3
 const tickMs = 250
-/** Between two runs on the timeline, so that no time is given twice. */
-const runGapSeconds = 0.05
+/** A gap is published when media of its time can no longer come. */
+const gapSlackSeconds = 0.5
 
 interface Connection {
   nonce: string
@@ -64,10 +64,12 @@ interface Connection {
   meter: InputMeter
 }
 
-export class StreamJob {
+export class StreamJob implements LiveStream {
   readonly liveId: string
   readonly broadcastId: string
   readonly folder: BroadcastFolder
+  readonly #packager: Packager
+  readonly #archive: SegmentArchive
   readonly #options: StreamJobOptions
   readonly #log: Logger
   readonly #keeper: LeaseKeeper
@@ -77,31 +79,44 @@ export class StreamJob {
   #takeNumber: number
   #connection: Connection | undefined
   #tracks: InputTracks | undefined
-  #claimedVideoBitsPerSecond = 0
-  #take: Take | undefined
-  #cuts: CutTracker | undefined
-  /** The newest take has committed its rows; takes are chained by it. */
-  #lastTakeDone: Promise<void> = Promise.resolve()
-  #originSeconds = 0
-  #headSeconds = 0
-  /** Once keyframes came too far apart the source is encoded for the rest of the connection. */
-  #canCopySource = true
-  #crashes: number[] = []
+  #run: MediaRun | undefined
+  /** Runs that are open or still deliver their tail. */
+  readonly #openRuns = new Set<Promise<void>>()
+  /** Keyframes came too far apart: the source is encoded for the rest of the connection. */
+  #hasLongGop = false
+  #hasSettings = false
+  /** Until the first segment of the run. */
+  #runStartedMs: number | undefined
   #holdTimer: Timer | undefined
   #tickTimer: Timer | undefined
-  #speed: number | undefined
 
   constructor(options: StreamJobOptions) {
-    const { ticket, folder, lease, clock } = options
+    const { ticket, folder, lease, clock, metrics } = options
     this.#options = options
     this.liveId = ticket.liveId
     this.broadcastId = ticket.broadcastId
     this.folder = folder
     this.#epoch = ticket.epoch
-    const ownTakes = folder.log.takes.at(-1)?.number ?? 0
-    this.#takeNumber = Math.max(ticket.takes, ownTakes)
-    this.#headSeconds = folder.log.endSeconds
     this.#log = options.log.child({ liveId: ticket.liveId, broadcastId: ticket.broadcastId })
+    const resume = folder.resumePoint(clock.now())
+    this.#takeNumber = Math.max(ticket.takes, resume.takes)
+    this.#archive = new SegmentArchive({
+      ...{ folder, clock, log: this.#log },
+      onDropped: (reason) => metrics.unrecorded(reason),
+    })
+    this.#packager = new Packager({
+      facts: folder.log.broadcast,
+      config: options.config,
+      commits: new MemoryCommitLog(),
+      resume,
+      nextTake: () => this.#nextTake(),
+      onSegment: (segment, bytes) => this.#onSegment(segment, bytes),
+      onLongGop: (at) => this.#run?.onLongGop(at),
+      onFault: (rendition, reason) => {
+        metrics.faulted()
+        this.#log.error({ rendition, reason }, 'media was not published')
+      },
+    })
     this.#keeper = new LeaseKeeper({
       liveId: ticket.liveId,
       client: lease,
@@ -116,6 +131,15 @@ export class StreamJob {
     })
   }
 
+  get broadcast(): LiveBroadcast {
+    return this.#packager
+  }
+
+  file(take: string, rendition: string, name: string): string | undefined {
+    const logged = this.folder.log.takeNamed(take)
+    return logged && join(this.folder.renditionPath(logged, rendition), name)
+  }
+
   get epoch(): number {
     return this.#epoch
   }
@@ -124,22 +148,19 @@ export class StreamJob {
     return this.#state
   }
 
-  get log(): SegmentLog {
-    return this.folder.log
-  }
-
-  get speed(): number | undefined {
-    return this.#speed
+  /** How far the slowest rung is behind the source. */
+  get lagSeconds(): number | undefined {
+    return this.#run?.lagSeconds
   }
 
   get ffmpegPid(): number | undefined {
-    return this.#take?.pid
+    return this.#run?.pid
   }
 
   /** Width × height × frames per second over what is being made. */
   get cost(): number {
     const rate = this.#framesPerSecond()
-    return (this.#take?.video ?? []).reduce((sum, it) => sum + it.width * it.height * rate, 0)
+    return (this.#run?.video ?? []).reduce((sum, it) => sum + it.width * it.height * rate, 0)
   }
 
   /** Resolves when the job is over and its folder settled. */
@@ -172,7 +193,7 @@ export class StreamJob {
     this.#endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
     this.#takeNumber = Math.max(this.#takeNumber, ticket.takes)
-    this.#canCopySource = true
+    this.#hasLongGop = false
     this.#state = 'receiving'
     const { config, clock, metrics } = this.#options
     const connection: Connection = {
@@ -202,10 +223,11 @@ export class StreamJob {
       if (sentence) connection.stream.refuse(sentence)
       else connection.stream.drop()
     }
-    if (reason === 'lease-lost') void this.#take?.abort()
+    if (reason === 'lease-lost') this.#run?.abort()
     this.#endRun()
-    await this.#lastTakeDone
-    this.log.end()
+    await Promise.all(this.#openRuns)
+    this.#packager.end()
+    await this.#archive.close()
     if (reason !== 'lease-lost' && reason !== 'superseded') {
       await this.#options.lease.releaseLease(this.liveId, {
         epoch: this.#epoch,
@@ -235,21 +257,29 @@ export class StreamJob {
     }
   }
 
+  /** Of the newest take, as measured. */
   #renditions(): Rendition[] {
-    const { video, audio } = presentationOf(
-      this.log,
-      listedRows(this.log, this.#options.manifest),
-      true,
-    )
-    return [...video, ...(audio ? [audio] : [])].map((it) => ({
+    const take = this.#packager.takes.findLast((it) => it.isComplete)
+    return (take?.renditions ?? []).map((it) => ({
       name: it.name,
       width: it.width,
       height: it.height,
       framesPerSecond: it.framesPerSecond,
-      bitsPerSecond: Math.round(it.averageBitsPerSecond),
+      bitsPerSecond: Math.round(this.#bitsPerSecond(it.name)),
       codecs: it.codec,
       isSource: it.isSource,
     }))
+  }
+
+  #bitsPerSecond(rendition: string): number {
+    let bits = 0
+    let seconds = 0
+    for (const it of this.#packager.playlist(rendition)?.segments ?? []) {
+      if (it.isGap || it.isOpen || it.rendition.name !== rendition) continue
+      bits += it.sizeBytes * 8
+      seconds += it.durationTicks / it.rendition.timescale
+    }
+    return seconds > 0 ? bits / seconds : 0
   }
 
   async #pump(connection: Connection): Promise<void> {
@@ -269,8 +299,8 @@ export class StreamJob {
           for (const step of connection.reader.push(tag, clock.monotonic())) this.#onStep(step)
           if (connection !== this.#connection) break
         }
-        // Not reading on is what slows the publisher down.
-        await this.#take?.drained()
+        // The run has ended and none has begun: the time that passes is a gap.
+        if (this.#run && !connection.reader.isRunning) this.#endRun()
       }
     } catch (err) {
       this.#log.debug({ err }, 'media pipe broke')
@@ -295,133 +325,98 @@ export class StreamJob {
   }
 
   #tick(): void {
+    const { clock } = this.#options
     const connection = this.#connection
-    if (!connection) return
-    for (const step of connection.reader.tick(this.#options.clock.monotonic())) this.#onStep(step)
+    for (const step of connection?.reader.tick(clock.monotonic()) ?? []) this.#onStep(step)
+    if (this.#openRuns.size === 0) this.#packager.fillGaps(this.#nowSeconds() - gapSlackSeconds)
+  }
+
+  /** On the timeline of the broadcast. */
+  #nowSeconds(): number {
+    return (this.#options.clock.now() - timelineZeroMs(this.#packager.facts)) / 1000
   }
 
   #onStep(step: InputStep): void {
     const connection = this.#connection
     if (!connection) return
     if (step.kind === 'refused') this.#refuse(step.refusal)
-    else if (step.kind === 'run') this.#startRun(step.tracks, step.claimedVideoBitsPerSecond)
+    else if (step.kind === 'run') this.#startRun(step)
     else {
       const { sample } = step
       const refused = connection.meter.add({ ...sample, sizeBytes: sample.payload.length })
       if (refused) this.#refuse(refused)
-      else this.#feed(sample)
+      else this.#run?.push(sample)
     }
   }
 
-  #startRun(tracks: InputTracks, claimedVideoBitsPerSecond: number): void {
-    const { clock, config, manifest } = this.#options
+  #startRun({ tracks, claimedVideoBitsPerSecond, reason }: InputStep & { kind: 'run' }): void {
     this.#endRun()
     this.#tracks = tracks
-    this.#claimedVideoBitsPerSecond = claimedVideoBitsPerSecond
-    const wallSeconds = (clock.now() - timelineZeroMs(this.log.broadcast)) / 1000
-    this.#originSeconds = Math.max(wallSeconds, this.#headSeconds + runGapSeconds)
-    this.#connection!.meter = new InputMeter(config.input)
-    this.#cuts = new CutTracker({
-      segmentSeconds: config.segmentSeconds,
-      // EXTINF rounded must not exceed the target duration.
-      maxSegmentSeconds: manifest.targetDurationSeconds + 0.4,
+    const packager = this.#packager
+    const { config, ladder, guard, clock, metrics } = this.#options
+    const meter = new InputMeter(config.input)
+    this.#connection!.meter = meter
+    this.#log.info({ reason }, 'media begins')
+    this.#runStartedMs = clock.monotonic()
+    const run = new MediaRun({
+      ...{ packager, tracks, ladder, guard, clock, log: this.#log },
+      ...{ segmentSeconds: config.segmentSeconds, stallMs: config.stallMs, ffmpeg: config.ffmpeg },
+      hasLongGop: this.#hasLongGop,
+      sourceBitsPerSecond: claimedVideoBitsPerSecond,
+      framesPerSecond: tracks.video?.framesPerSecond ?? undefined,
+      originSeconds: Math.max(this.#nowSeconds(), packager.endSeconds),
+      nextTake: () => ({ ...this.#nextTake(), epoch: this.#epoch }),
+      onRestart: (cause) => metrics.restarted(cause),
+      onLongGop: () => {
+        this.#hasLongGop = true
+      },
+      onFailed: (detail) => {
+        this.#log.error({ detail }, 'the input is quarantined')
+        if (run !== this.#run) return
+        this.#options.onQuarantined()
+        this.#refuse(refusal('input-quarantined'))
+      },
     })
-    this.#startTake()
+    this.#run = run
+    void this.#keeper.renew()
+  }
+
+  #nextTake(): { name: string; number: number } {
+    const number = ++this.#takeNumber
+    return { name: `${this.#options.ticket.broadcastTag}-${number}`, number }
+  }
+
+  #onSegment(segment: PackagedSegment, bytes: readonly Buffer[]): void {
+    const { metrics, clock } = this.#options
+    const { settings } = this.#packager
+    if (settings && !this.#hasSettings) {
+      this.#hasSettings = true
+      this.#archive.settings(settings)
+    }
+    this.#archive.segment(segment, bytes)
+    if (segment.isGap) return
+    metrics.committed(segment.sizeBytes)
+    if (this.#runStartedMs === undefined) return
+    metrics.firstSegment((clock.monotonic() - this.#runStartedMs) / 1000)
+    this.#runStartedMs = undefined
     void this.#keeper.renew()
   }
 
   #endRun(): void {
-    void this.#take?.finish()
-    this.#take = undefined
-    this.#cuts = undefined
-  }
-
-  #feed(sample: InputSample): void {
-    if (!this.#take || !this.#cuts) return
-    this.#headSeconds = Math.max(
-      this.#headSeconds,
-      this.#originSeconds + (sample.timestampMs - runLeadMs) / 1000,
-    )
-    const isOverdue = this.#cuts.add(sample) === 'overdue'
-    if (isOverdue && this.#canCopySource && this.#take.video.some((it) => it.isCopied)) {
-      this.#log.info('keyframes lie too far apart to copy the source; encoding it')
-      this.#canCopySource = false
-      this.#restartTake('keyframes')
-    } else this.#take.write(sample)
-  }
-
-  /** Replaces the open take, from the last cut on. */
-  #restartTake(reason: 'keyframes' | 'crashed' | 'stalled' | 'broken'): void {
-    this.#options.metrics.restarted(reason)
-    void this.#take?.abort()
-    this.#startTake()
-    for (const sample of this.#cuts!.kept) this.#take!.write(sample)
-  }
-
-  #startTake(): void {
-    const { folder, config, ladder, guard, clock, metrics } = this.#options
-    const number = ++this.#takeNumber
-    const startedMs = clock.monotonic()
-    const meter = this.#connection!.meter
-    const tracks = this.#tracks!
-    const take: Take = new Take({
-      folder,
-      number,
-      epoch: this.#epoch,
-      tracks,
-      ladder,
-      canCopySource: this.#canCopySource && tracks.video?.isWidelyPlayable === true,
-      // Nothing is measured yet when a run begins.
-      sourceBitsPerSecond:
-        (tracks.video && meter.videoFacts(tracks.video).bitsPerSecond) ||
-        this.#claimedVideoBitsPerSecond,
-      originSeconds: this.#originSeconds,
-      segmentSeconds: config.segmentSeconds,
-      stallMs: config.stallMs,
-      ffmpeg: config.ffmpeg,
-      guard,
-      clock,
-      log: this.#log,
-      after: this.#lastTakeDone,
-      onRow: (row) => {
-        metrics.committed(row)
-        if (take.rowCount === 1) {
-          metrics.firstRow((clock.monotonic() - startedMs) / 1000)
-          this.#log.info({ take: number, row: row.number }, 'first segment of a take')
-          void this.#keeper.renew()
-        }
-      },
-      onProgress: ({ speed }) => {
-        if (take === this.#take) this.#speed = speed
-      },
-      onFailure: (kind, detail) => this.#onTakeFailure(take, kind, detail),
-    })
-    this.#take = take
-    this.#lastTakeDone = take.done
-    this.#log.info(
-      { take: number, renditions: take.video.map((it) => it.name) },
-      'transcoding starts',
-    )
-    take.start()
-  }
-
-  #onTakeFailure(take: Take, kind: 'crashed' | 'stalled' | 'broken', detail: string): void {
-    this.#log.error({ take: take.number, kind, detail }, 'transcoding failed')
-    if (take !== this.#take) return
-    const nowMs = this.#options.clock.monotonic()
-    this.#crashes = [...this.#crashes.filter((at) => nowMs - at < crashWindowMs), nowMs]
-    if (this.#crashes.length >= maxCrashes || !this.#connection) {
-      this.#refuse(refusal('transcoder-failed'))
-      return
-    }
-    this.#restartTake(kind)
+    const run = this.#run
+    if (!run) return
+    this.#run = undefined
+    this.#runStartedMs = undefined
+    const over: Promise<void> = run.finish().finally(() => this.#openRuns.delete(over))
+    this.#openRuns.add(over)
   }
 
   /** The input is not acceptable, or we failed it: the broadcast ends with a word to the publisher. */
   #refuse(refused: Refusal): void {
     this.#log.warn({ code: refused.code, reason: refused.message }, 'publisher refused')
     this.#options.metrics.refused(refused.code)
-    void this.end(refused.code === 'transcoder-failed' ? 'transcoder-failed' : 'refused', refused)
+    const reason = refused.code === 'input-quarantined' ? 'transcoder-failed' : 'refused'
+    void this.end(reason, refused)
   }
 
   #framesPerSecond(): number {

@@ -12,9 +12,10 @@ import type { Ladder } from '../../config/ladder.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
-import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { SegmentLog } from '../packager/segment-log.ts'
 import type { LeaseClient } from './lease-keeper.ts'
+import type { LiveStream } from './live-answers.ts'
+import { Quarantine } from './quarantine.ts'
 import type { PublishAttempt, ReceivedStream } from './rtmp-receiver.ts'
 import { StreamJob } from './stream-job.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
@@ -24,7 +25,6 @@ export interface StreamJobsOptions {
   /** Changes with every start of the process; a ticket for another one is void. */
   instance: string
   config: ResolvedTranscoderConfig
-  manifest: MpdSettings
   mediaFolder: string
   /** As it stands when a broadcast begins. */
   ladder: () => Ladder
@@ -51,7 +51,7 @@ interface Admission {
 }
 
 interface Finished {
-  folder: BroadcastFolder
+  job: StreamJob
   timer: Timer | undefined
 }
 
@@ -65,10 +65,12 @@ export class StreamJobs implements AsyncDisposable {
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
   readonly #refusalLines: LogBudget
+  readonly #quarantine: Quarantine
 
   constructor(options: StreamJobsOptions) {
     this.#options = options
     this.#refusalLines = new LogBudget(options)
+    this.#quarantine = new Quarantine(options.clock)
   }
 
   get jobs(): Iterable<StreamJob> {
@@ -88,8 +90,8 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   /** What is played of a live id now. */
-  folder(liveId: string): BroadcastFolder | undefined {
-    return (this.#jobs.get(liveId) ?? this.#finished.get(liveId))?.folder
+  live(liveId: string): LiveStream | undefined {
+    return this.#jobs.get(liveId) ?? this.#finished.get(liveId)?.job
   }
 
   /** The first gate: `undefined` lets the publish start. */
@@ -113,6 +115,7 @@ export class StreamJobs implements AsyncDisposable {
     }
     if (ticket.transcoder !== nodeId || ticket.instance !== instance) return refusal('lease-lost')
     if (isDraining()) return refusal('maintenance')
+    if (this.#quarantine.has(ticket.liveId)) return refusal('input-quarantined')
     if (!this.#use(attempt.ticket)) {
       return refusal('lease-lost', 'The ticket of this publish has been used. Connect again.')
     }
@@ -178,7 +181,8 @@ export class StreamJobs implements AsyncDisposable {
     this.#admitted.clear()
     for (const timer of this.#usedTickets.values()) timer.cancel()
     this.#usedTickets.clear()
-    for (const liveId of [...this.#finished.keys()]) await this.#forget(liveId)
+    for (const liveId of [...this.#finished.keys()]) this.#forget(liveId)
+    this.#quarantine[Symbol.dispose]()
   }
 
   /** Publishes of one live id open its job one after another. */
@@ -202,11 +206,12 @@ export class StreamJobs implements AsyncDisposable {
       await Promise.all(this.#settling)
     }
     const folder = await this.#openFolder(ticket)
-    await this.#forget(ticket.liveId)
-    const { config, manifest, ladder, guard, lease, clock, log, metrics } = this.#options
+    this.#forget(ticket.liveId)
+    const { config, ladder, guard, lease, clock, log, metrics } = this.#options
     const job = new StreamJob({
-      ...{ ticket, folder, config, manifest, guard, lease, clock, log, metrics },
+      ...{ ticket, folder, config, guard, lease, clock, log, metrics },
       ladder: ladder(),
+      onQuarantined: () => this.#quarantine.add(ticket.liveId),
       onEnded: (ended) => this.#settle(ended),
     })
     this.#jobs.set(ticket.liveId, job)
@@ -216,11 +221,6 @@ export class StreamJobs implements AsyncDisposable {
 
   async #openFolder(ticket: PublishTicket): Promise<BroadcastFolder> {
     const { recordings, mediaFolder, clock } = this.#options
-    const finished = this.#finished.get(ticket.liveId)
-    if (finished?.folder.log.broadcast.broadcastId === ticket.broadcastId) {
-      finished.timer?.cancel()
-      this.#finished.delete(ticket.liveId)
-    }
     const kept = await recordings.resume(ticket.broadcastId)
     if (kept) return kept
     const elapsedSeconds = Math.ceil((clock.now() - ticket.broadcastStartedAt) / 1000)
@@ -248,23 +248,21 @@ export class StreamJobs implements AsyncDisposable {
     this.#settling.add(work)
   }
 
-  async #keepOrDelete({ liveId, folder }: StreamJob): Promise<void> {
+  async #keepOrDelete(job: StreamJob): Promise<void> {
+    const { liveId, folder } = job
     const { recordings, clock } = this.#options
-    if (folder.log.rows.length === 0) return await folder.delete()
-    await this.#forget(liveId)
-    const timer = clock.setTimeout(() => void this.#forget(liveId), afterglowMs)
-    this.#finished.set(liveId, { folder, timer })
-    if (folder.log.broadcast.isRecorded) {
+    this.#forget(liveId)
+    const timer = clock.setTimeout(() => this.#forget(liveId), afterglowMs)
+    this.#finished.set(liveId, { job, timer })
+    if (folder.log.rows.length === 0) await folder.delete()
+    else if (folder.log.broadcast.isRecorded) {
       await recordings.keep(folder)
       await recordings.reportPending()
     }
   }
 
-  async #forget(liveId: string): Promise<void> {
-    const finished = this.#finished.get(liveId)
-    if (!finished) return
-    finished.timer?.cancel()
+  #forget(liveId: string): void {
+    this.#finished.get(liveId)?.timer?.cancel()
     this.#finished.delete(liveId)
-    if (!finished.folder.log.broadcast.isRecorded) await finished.folder.delete()
   }
 }

@@ -1,11 +1,11 @@
 // What a transcoder counts: one method per event, names and labels here and nowhere else.
 import type { RefusalCode } from '../../common/contract/refusal.ts'
 import type { Metrics } from '../../common/metrics.ts'
-import type { LogRow } from '../packager/segment-log.ts'
+import type { DropReason } from '../archive/segment-archive.ts'
 
 export interface JobView {
   state: string
-  speed: number | undefined
+  lagSeconds: number | undefined
 }
 
 export interface TranscoderMetrics {
@@ -14,8 +14,12 @@ export interface TranscoderMetrics {
   refused(code: RefusalCode): void
   ingested(bytes: number): void
   restarted(reason: string): void
-  firstRow(seconds: number): void
-  committed(row: LogRow): void
+  firstSegment(seconds: number): void
+  committed(sizeBytes: number): void
+  /** A segment could not be published. */
+  faulted(): void
+  /** A segment is missing from its recording. */
+  unrecorded(reason: DropReason): void
   served(kind: string, status: number, bytes: number): void
 }
 
@@ -53,13 +57,10 @@ export function createTranscoderMetrics(
   )
   metrics.gauge(
     {
-      name: 'transcode_speed_ratio',
-      help: 'Media time made per wall time, of the slowest stream; below 1 it falls behind.',
+      name: 'transcode_lag_seconds',
+      help: 'How far the slowest rendition of the slowest stream is behind its source.',
     },
-    (gauge) => {
-      const speeds = [...jobs()].flatMap((job) => job.speed ?? [])
-      gauge.set(speeds.length > 0 ? Math.min(...speeds) : 1)
-    },
+    (gauge) => gauge.set(Math.max(0, ...[...jobs()].map((job) => job.lagSeconds ?? 0))),
   )
   const restarts = metrics.counter({
     name: 'transcode_restarts_total',
@@ -68,7 +69,7 @@ export function createTranscoderMetrics(
   })
   const start = metrics.histogram({
     name: 'transcode_start_seconds',
-    help: 'From the first sample of a take to its first segment.',
+    help: 'From the first sample of a publisher to the first complete segment.',
     buckets: [0.5, 1, 2, 3, 4, 5, 7.5, 10, 20],
   })
   const segments = metrics.counter({
@@ -78,6 +79,15 @@ export function createTranscoderMetrics(
   const segmentBytes = metrics.counter({
     name: 'segment_bytes_total',
     help: 'Bytes of committed segments.',
+  })
+  const faults = metrics.counter({
+    name: 'segment_faults_total',
+    help: 'Segments that could not be published: broken or refused by the commit log.',
+  })
+  const unrecorded = metrics.counter({
+    name: 'segments_unrecorded_total',
+    help: 'Segments that are missing from their recording.',
+    labels: ['reason'] as const,
   })
   const requests = metrics.counter({
     name: 'http_requests_total',
@@ -100,13 +110,13 @@ export function createTranscoderMetrics(
     },
     ingested: (bytes) => bytesTotal.inc({ proto: 'rtmp' }, bytes),
     restarted: (reason) => restarts.inc({ reason }),
-    firstRow: (seconds) => start.observe(seconds),
-    committed(row) {
-      for (const { sizeBytes } of Object.values(row.segments)) {
-        segments.inc()
-        segmentBytes.inc(sizeBytes)
-      }
+    firstSegment: (seconds) => start.observe(seconds),
+    committed(sizeBytes) {
+      segments.inc()
+      segmentBytes.inc(sizeBytes)
     },
+    faulted: () => faults.inc(),
+    unrecorded: (reason) => unrecorded.inc({ reason }),
     served(kind, status, bytes) {
       requests.inc({ kind, code: String(status) })
       sent.inc(bytes)

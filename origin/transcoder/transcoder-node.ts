@@ -73,7 +73,6 @@ export async function startTranscoder(
     nodeId: id,
     instance: self.instance,
     config: { ...config, ffmpeg: ffmpeg.path },
-    manifest,
     mediaFolder,
     ladder: () => ladder,
     guard,
@@ -105,7 +104,7 @@ export async function startTranscoder(
           counters.served(kind, status, bytes)
         },
       },
-      liveFolder: (liveId) => streams.folder(liveId),
+      live: (liveId) => streams.live(liveId),
       replayFolder: (recordingId) => recordings.folder(recordingId),
     }),
   )

@@ -1,0 +1,319 @@
+// One run of a publisher's media on its way into the packager: source video and AAC-LC as they are, the rungs
+// through the ladder's ffmpeg. A run is one take of the broadcast, or several, one after the other, when what is
+// made changes on the way:
+//
+// - `source-keyframes`: the source is copied, and its keyframes are where segments are cut, in the rungs too.
+// - `own-keyframes`: the source's keyframes lie too far apart, or its picture does not play everywhere. It is
+//   encoded like the rungs, which get keyframes on a grid of our own; the lowest of them is where segments are cut.
+// - `audio`: there is no picture.
+//
+// A take ends and another begins, with no media lost, when a rung is given up under pressure or comes back, and
+// when keyframes turn out to lie too far apart. Takes of a run follow each other in time, so the time of a sample
+// says to which one it belongs.
+import type { Clock } from '../../common/clock.ts'
+import type { Logger } from '../../common/log.ts'
+import type { ProcessGuard } from '../../common/process-guard.ts'
+import type { Ladder } from '../../config/ladder.ts'
+import { type InitTrack, parseInitSection } from '../../media/mp4/init-section.ts'
+import { writeInitSection } from '../../media/mp4/init-writer.ts'
+import type { MediaSample, TrackConfig } from '../../media/mp4/track.ts'
+import type { Packager } from '../packager/packager.ts'
+import type { PlannedRendition, TakePlan } from '../packager/take-state.ts'
+import type { InputTracks } from './input-check.ts'
+import type { InputSample } from './input-reader.ts'
+import { type PlannedVideo, planVideo } from './ladder.ts'
+import { audioConfigOf, SampleClock, videoConfigOf } from './sample-clock.ts'
+import { LiveLadder } from './simple-ladder.ts'
+
+export interface MediaRunOptions {
+  packager: Packager
+  tracks: InputTracks
+  ladder: Ladder
+  /** The publisher's keyframes were found too far apart before. */
+  hasLongGop: boolean
+  /** 0 where it is not known. */
+  sourceBitsPerSecond: number
+  framesPerSecond: number | undefined
+  /** Where the run's first sample lies on the timeline of the broadcast. */
+  originSeconds: number
+  segmentSeconds: number
+  stallMs: number
+  ffmpeg: string
+  guard: ProcessGuard
+  clock: Clock
+  log: Logger
+  nextTake: () => { name: string; number: number; epoch: number }
+  onRestart: (reason: 'crashed' | 'stalled' | 'broken' | 'keyframes' | 'pressure') => void
+  /** The source is encoded from now on: its keyframes lie too far apart. */
+  onLongGop: () => void
+  /** ffmpeg cannot be kept running on this input. */
+  onFailed: (detail: string) => void
+}
+
+interface RunTake {
+  name: string
+  /** 90 kHz: the first sample of the take lies here or later. */
+  fromTicks: number
+  renditions: readonly PlannedRendition[]
+}
+
+const audioName = 'audio'
+const videoTimescale = 90_000
+
+export class MediaRun {
+  readonly #options: MediaRunOptions
+  readonly #log: Logger
+  readonly #samples: SampleClock
+  readonly #takes: RunTake[] = []
+  readonly #inits = new Map<string, { bytes: Buffer; track: InitTrack }>()
+  #cutting: TakePlan['cutting']
+  #planned: readonly PlannedVideo[]
+  #ladder: LiveLadder | undefined
+  /** Ladders that still deliver the tail of an earlier take. */
+  readonly #leaving = new Set<Promise<void>>()
+  /** Everything since the source's last keyframe: another ffmpeg is fed with it to go on from a moment in it. */
+  #kept: { kind: 'video' | 'audio'; sample: MediaSample }[] = []
+  /** What is to be made from the next keyframe on, and whether ffmpeg has to change for it. */
+  #change: { planned: readonly PlannedVideo[]; isReturn: boolean } | undefined
+  #gridTicks = 0
+  #headTicks = 0
+  #isOver = false
+
+  constructor(options: MediaRunOptions) {
+    this.#options = options
+    this.#log = options.log
+    const { tracks, originSeconds } = options
+    this.#samples = new SampleClock({ tracks, originSeconds })
+    const canCopy = tracks.video?.isWidelyPlayable === true && !options.hasLongGop
+    this.#cutting = !tracks.video ? 'audio' : canCopy ? 'source-keyframes' : 'own-keyframes'
+    this.#planned = this.#plan(canCopy)
+    if (tracks.audio && this.#copiesAudio) this.#keepInit(audioName, audioConfigOf(tracks.audio))
+    const source = this.#planned.find((it) => it.isCopied)
+    if (source) this.#keepInit(source.name, videoConfigOf(tracks.video!))
+    const fromTicks = Math.round(originSeconds * videoTimescale)
+    this.#startTake(fromTicks, false)
+    this.#startLadder(fromTicks)
+  }
+
+  /** Renditions of the picture that are being made, from the tallest down. */
+  get video(): readonly PlannedVideo[] {
+    return this.#planned
+  }
+
+  get pid(): number | undefined {
+    return this.#ladder?.pid
+  }
+
+  /** How far the rungs are behind the source; 0 where nothing is encoded. */
+  get lagSeconds(): number {
+    return this.#ladder?.lagSeconds ?? 0
+  }
+
+  push(input: InputSample): void {
+    const timed = this.#isOver ? undefined : this.#samples.toSample(input)
+    if (timed?.kind === 'video') this.#pushVideo(timed.sample)
+    else if (timed) this.#pushAudio(timed.sample)
+  }
+
+  /** The packager found no keyframe in time: nothing of the take is listed, or it has ended there. */
+  onLongGop(at: { seconds: number; kind: 'first' | 'overdue' }): void {
+    if (this.#isOver || this.#cutting !== 'source-keyframes') return
+    this.#log.info(
+      { kind: at.kind },
+      'keyframes lie too far apart to cut the source at; encoding it',
+    )
+    this.#options.onRestart('keyframes')
+    this.#options.onLongGop()
+    if (at.kind === 'first') this.#ladder?.kill()
+    this.#leaveLadder()
+    this.#cutting = 'own-keyframes'
+    this.#planned = this.#plan(false)
+    this.#change = undefined
+    const fromTicks = Math.round(at.seconds * videoTimescale)
+    this.#startTake(fromTicks, false)
+    this.#startLadder(fromTicks)
+    for (const { kind, sample } of this.#kept) {
+      if (kind === 'video' || !this.#copiesAudio) this.#ladder?.push(kind, sample)
+      else if (this.#ticksOf(audioName, sample) >= fromTicks) this.#package(audioName, sample)
+    }
+  }
+
+  /** All that was pushed is packaged; resolves when nothing more will come. */
+  async finish(): Promise<void> {
+    this.#isOver = true
+    this.#leaveLadder()
+    await Promise.all(this.#leaving)
+    for (const { name } of this.#takes) this.#options.packager.endTake(name)
+  }
+
+  /** What is still on its way through ffmpeg is lost. */
+  abort(): void {
+    this.#ladder?.kill()
+  }
+
+  #pushVideo(sample: MediaSample): void {
+    this.#headTicks = sample.dts
+    if (sample.isKeyframe) this.#kept = []
+    this.#kept.push({ kind: 'video', sample })
+    if (this.#change && sample.isKeyframe && this.#cutting === 'source-keyframes') {
+      this.#changeAt(sample.dts + sample.cts)
+    }
+    const source = this.#planned.find((it) => it.isCopied)
+    if (source) this.#package(source.name, sample)
+    this.#ladder?.push('video', sample)
+  }
+
+  #pushAudio(sample: MediaSample): void {
+    if (this.#options.tracks.video) this.#kept.push({ kind: 'audio', sample })
+    if (this.#copiesAudio) this.#package(audioName, sample)
+    else this.#ladder?.push('audio', sample)
+  }
+
+  /** AAC-LC in mono or stereo plays everywhere; the rest is encoded. */
+  get #copiesAudio(): boolean {
+    const { audio } = this.#options.tracks
+    return audio?.objectType === 2 && audio.channels <= 2
+  }
+
+  #plan(canCopySource: boolean): readonly PlannedVideo[] {
+    const { ladder, tracks, sourceBitsPerSecond } = this.#options
+    if (!tracks.video) return []
+    return planVideo(ladder, tracks.video, { canCopySource, sourceBitsPerSecond })
+  }
+
+  #package(rendition: string, sample: MediaSample): void {
+    const ticks = this.#ticksOf(rendition, sample)
+    const take = this.#takes.findLast((it) => it.fromTicks <= ticks) ?? this.#takes[0]!
+    this.#options.packager.push(take.name, rendition, sample)
+  }
+
+  /** 90 kHz; of sound the middle, which decides where it belongs. */
+  #ticksOf(rendition: string, sample: MediaSample): number {
+    if (rendition !== audioName) return sample.dts + sample.cts
+    const timescale = this.#inits.get(audioName)?.track.timescale ?? videoTimescale
+    return ((sample.dts + sample.duration / 2) / timescale) * videoTimescale
+  }
+
+  #startTake(fromTicks: number, continues: boolean): void {
+    const { packager, tracks, nextTake, framesPerSecond } = this.#options
+    const { name, number, epoch } = nextTake()
+    const renditions: PlannedRendition[] = this.#planned.map((it) => ({
+      name: it.name,
+      kind: 'video',
+      isSource: it.isSource,
+      nominalBitsPerSecond: it.isCopied ? 0 : it.videoBitsPerSecond,
+    }))
+    if (tracks.audio) {
+      const isSource = this.#copiesAudio
+      renditions.push({ name: audioName, kind: 'audio', isSource, nominalBitsPerSecond: 0 })
+    }
+    const leader = this.#planned.find((it) => it.isCopied) ?? this.#planned.at(-1)
+    const cutting = this.#cutting
+    const plan: TakePlan = {
+      ...{ name, number, epoch, renditions, cutting, continues },
+      leader: leader?.name ?? audioName,
+      ...(framesPerSecond !== undefined && { framesPerSecond }),
+    }
+    this.#takes.push({ name, fromTicks, renditions })
+    packager.startTake(plan, fromTicks / videoTimescale)
+    for (const [rendition, { bytes, track }] of this.#inits) {
+      if (renditions.some((it) => it.name === rendition)) {
+        packager.setInit(name, rendition, bytes, track)
+      }
+    }
+    this.#log.info({ take: name, cutting, renditions: renditions.map((it) => it.name) }, 'take')
+  }
+
+  /** What we write we can read: both are of one house. */
+  #keepInit(rendition: string, config: TrackConfig): void {
+    const bytes = writeInitSection([config])
+    const init = parseInitSection(bytes)
+    if (init.ok) this.#inits.set(rendition, { bytes, track: init.track })
+  }
+
+  #onInit(rendition: string, bytes: Buffer, track: InitTrack): void {
+    this.#inits.set(rendition, { bytes, track })
+    for (const take of this.#takes) {
+      if (!take.renditions.some((it) => it.name === rendition)) continue
+      this.#options.packager.setInit(take.name, rendition, bytes, track)
+    }
+  }
+
+  #startLadder(fromTicks: number): void {
+    const { tracks, ladder, guard, clock, log, stallMs, segmentSeconds, packager } = this.#options
+    const planned = this.#planned.filter((it) => !it.isCopied)
+    const encodesAudio = tracks.audio !== undefined && !this.#copiesAudio
+    if (planned.length === 0 && !encodesAudio) return
+    this.#gridTicks = fromTicks
+    const everyTicks = (packager.settings?.segmentSeconds ?? segmentSeconds) * videoTimescale
+    const live: LiveLadder = new LiveLadder({
+      ...{ planned, fromTicks, guard, clock, log, stallMs, command: this.#options.ffmpeg },
+      video: tracks.video && videoConfigOf(tracks.video),
+      ...(encodesAudio && { audio: audioConfigOf(tracks.audio!) }),
+      encodedAudioName: audioName,
+      keyframes:
+        this.#cutting === 'source-keyframes'
+          ? { kind: 'source' }
+          : { kind: 'grid', firstTicks: fromTicks, everyTicks },
+      preset: ladder.preset,
+      audioBitsPerSecond: ladder.audioBitsPerSecond,
+      onInit: (rendition, bytes, track) => this.#onInit(rendition, bytes, track),
+      onSample: (rendition, sample) => this.#package(rendition, sample),
+      onDropped: (rendition) => this.#onDropped(rendition),
+      onWanted: (rendition) => this.#onWanted(rendition),
+      onRestart: (reason) => this.#options.onRestart(reason),
+      onFailed: (detail) => {
+        if (live === this.#ladder) this.#options.onFailed(detail)
+      },
+    })
+    this.#ladder = live
+  }
+
+  #leaveLadder(): void {
+    const ladder = this.#ladder
+    if (!ladder) return
+    this.#ladder = undefined
+    ladder.finish()
+    const left: Promise<void> = ladder.done.finally(() => this.#leaving.delete(left))
+    this.#leaving.add(left)
+  }
+
+  /** It delivers nothing any more: gaps until the take ends, at the next cut. */
+  #onDropped(rendition: string): void {
+    this.#log.warn({ rendition }, 'the machine is too slow; a rendition is given up')
+    this.#planned = this.#planned.filter((it) => it.name !== rendition)
+    this.#options.packager.dropRendition(this.#takes.at(-1)!.name, rendition)
+    this.#changeSoon({ planned: this.#planned, isReturn: false })
+  }
+
+  #onWanted(rendition: string): void {
+    const full = this.#plan(this.#cutting === 'source-keyframes')
+    const planned = full.filter(
+      (it) => it.name === rendition || this.#planned.some((made) => made.name === it.name),
+    )
+    this.#log.info({ rendition }, 'the machine is fast enough again; a rendition comes back')
+    this.#changeSoon({ planned, isReturn: true })
+  }
+
+  #changeSoon(change: { planned: readonly PlannedVideo[]; isReturn: boolean }): void {
+    this.#change = change
+    if (this.#cutting !== 'own-keyframes') return
+    const every =
+      (this.#options.packager.settings?.segmentSeconds ?? this.#options.segmentSeconds) *
+      videoTimescale
+    const steps = Math.floor((this.#headTicks - this.#gridTicks) / every) + 1
+    this.#changeAt(this.#gridTicks + Math.round(steps * every))
+  }
+
+  #changeAt(ticks: number): void {
+    const { planned, isReturn } = this.#change!
+    this.#change = undefined
+    this.#planned = planned
+    this.#startTake(ticks, true)
+    if (isReturn)
+      this.#ladder?.switchAt(
+        ticks,
+        planned.filter((it) => !it.isCopied),
+      )
+  }
+}
