@@ -43,8 +43,8 @@ export function livePresentation(
   if (!take) return undefined
   const offered = take.renditions.map((it): OfferedRendition => {
     const window = liveWindowOf(broadcast, it.name)!
-    const rates = measure(window, it.name, (segment) => segment.sizeBytes, peaks)
-    return { ...it, ...atLeast(rates, it.nominalBitsPerSecond), codecs: codecsOf(window, it.codec) }
+    const rates = measure(window, it, (segment) => segment.sizeBytes, peaks)
+    return { ...it, ...rates, codecs: codecsOf(window, it.codec) }
   })
   const video = offered.filter((it) => it.kind === 'video').sort((a, b) => b.height - a.height)
   const lowest = video.at(-1)
@@ -62,8 +62,8 @@ function keyframesOf(
   peaks: PeakRates,
 ): OfferedRendition | undefined {
   if (!window.complete.some((it) => it.keyframeBytes > 0)) return undefined
-  const name = `${lowest.name}-iframes`
-  return { ...lowest, ...measure(window, name, (segment) => segment.keyframeBytes, peaks) }
+  const measured = { name: `${lowest.name}-iframes`, nominalBitsPerSecond: 0 }
+  return { ...lowest, ...measure(window, measured, (segment) => segment.keyframeBytes, peaks) }
 }
 
 interface Rates {
@@ -71,25 +71,22 @@ interface Rates {
   averageBitsPerSecond: number
 }
 
-function atLeast(rates: Rates, nominalBitsPerSecond: number): Rates {
-  return { ...rates, peakBitsPerSecond: Math.max(rates.peakBitsPerSecond, nominalBitsPerSecond) }
-}
-
 function measure(
   { complete, open, settings }: LiveWindow,
-  name: string,
+  { name, nominalBitsPerSecond }: { name: string; nominalBitsPerSecond: number },
   bytesOf: (segment: PackagedSegment) => number,
   peaks: PeakRates,
 ): Rates {
   const media = complete.filter((it) => !it.isGap)
   const average = rateOf(media, bytesOf)
   if (average > 0) {
-    const peak = Math.max(average, peakOf(complete, bytesOf, settings.targetDurationSeconds))
+    const measured = peakOf(complete, bytesOf, settings.targetDurationSeconds)
+    const peak = Math.max(average, measured, nominalBitsPerSecond)
     return { peakBitsPerSecond: peaks.raise(name, peak), averageBitsPerSecond: average }
   }
-  // The first parts of a segment, the keyframe in front, are too heavy to be remembered as a peak.
-  const soFar = open ? rateOf([open], bytesOf) : 0
-  return { peakBitsPerSecond: Math.max(1, soFar), averageBitsPerSecond: Math.max(1, soFar) }
+  // The first parts of a segment, the keyframe in front, are too heavy to say much, or to be remembered as a peak.
+  const guess = nominalBitsPerSecond || Math.max(1, open ? rateOf([open], bytesOf) : 0)
+  return { peakBitsPerSecond: guess, averageBitsPerSecond: guess }
 }
 
 function rateOf(

@@ -513,6 +513,13 @@ describe('the multivariant playlist', () => {
     expect(master(broadcast)).toContain('BANDWIDTH=3080000,AVERAGE-BANDWIDTH=2080000')
   })
 
+  test('before a segment is complete, BANDWIDTH is what an encoder may spend', () => {
+    const { broadcast } = weighed([], 3_000_000)
+    broadcast.addPart('720p', { ...bytes(2_000_000), seconds: 0.5 })
+    broadcast.addPart('audio', { ...bytes(10_000), seconds: 0.5 })
+    expect(master(broadcast)).toContain('BANDWIDTH=3160000,AVERAGE-BANDWIDTH=3160000')
+  })
+
   test('BANDWIDTH does not fall when the peak has left the window', () => {
     const { broadcast, add } = weighed([[1_000_000, 20_000]])
     const peaks = new PeakRates()
