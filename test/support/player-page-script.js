@@ -9,6 +9,7 @@ const errors = []
 const sampleEveryMs = 100
 /** As long as a viewer would call it a stall. */
 const stallAfterMs = 300
+const longestStepSeconds = 1
 
 const players = {
   'hls.js'({ url, lowLatency }) {
@@ -90,6 +91,7 @@ let running
 let stalls = 0
 let stalledMs = 0
 let waitings = 0
+let playedSeconds = 0
 let last = { at: performance.now(), time: 0 }
 let hasStarted = false
 let isStalled = false
@@ -103,8 +105,11 @@ function watch() {
   const time = video.currentTime
   if (time > last.time && !video.seeking) {
     if (isStalled) stalledMs += at - last.at
-    // The place to join is a jump; only playing is a start.
-    hasStarted ||= video.readyState >= 3 && time - last.time < 1
+    // A jump, to the place to join or over a hole, is not playing.
+    if (time - last.time < longestStepSeconds) {
+      hasStarted ||= video.readyState >= 3
+      playedSeconds += time - last.time
+    }
     isStalled = false
     last = { at, time }
   } else if (time < last.time) {
@@ -131,6 +136,7 @@ globalThis.barePlayer = {
     ]).find(([from, to]) => from <= video.currentTime && video.currentTime <= to)
     return {
       currentTime: video.currentTime,
+      playedSeconds,
       framesShown: video.getVideoPlaybackQuality().totalVideoFrames,
       bufferedAheadSeconds: ahead ? ahead[1] - video.currentTime : 0,
       playbackRate: video.playbackRate,

@@ -26,6 +26,8 @@ export interface PlayerError {
 
 export interface BarePlayerState {
   currentTime: number
+  /** Without what was jumped over. */
+  playedSeconds: number
   framesShown: number
   bufferedAheadSeconds: number
   playbackRate: number
@@ -201,8 +203,8 @@ export class PlayerPage implements AsyncDisposable {
         async () => {
           seen = await this.state()
           if (!seen.hasStarted) return undefined
-          first ??= seen.currentTime
-          return seen.currentTime - first >= seconds ? seen : undefined
+          first ??= seen.playedSeconds
+          return seen.playedSeconds - first >= seconds ? seen : undefined
         },
         limitMs,
       )
