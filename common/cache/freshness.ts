@@ -70,7 +70,10 @@ export function lifetimeOf(
   const { status } = answer
   const directives = parseCacheControl(answer.cacheControl)
   if (directives.has('no-store') || directives.has('private')) return never
-  if (status === 404 || status === 410) return { freshMs: notFoundTtlMs, staleMs: 0 }
+  // 400: a position too far ahead, which may be live in a moment.
+  if (status === 400 || status === 404 || status === 410) {
+    return { freshMs: notFoundTtlMs, staleMs: 0 }
+  }
   if (status >= 500) return { freshMs: failureTtlMs, staleMs: 0 }
   if (status !== 200) return never
   if (directives.has('no-cache')) return never

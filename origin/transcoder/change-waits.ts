@@ -1,7 +1,7 @@
 // Requests that wait for a live broadcast to change. All of one broadcast share one subscription, which stands
 // only while somebody waits.
 //
-// A wait ends when its probe finds something, when its time is over, or when whoever waits has left. Probes run
+// A wait ends when its probe finds something, when its time is over, or when whoever waits leaves or is let go. Probes run
 // once for all changes of a turn of the event loop, as soon as the code that made them has returned: a change
 // is seen whole, and packaging does not wait for answers to be written.
 import type { Clock } from '../../common/clock.ts'
@@ -16,7 +16,8 @@ export interface WaitOptions {
 export class ChangeWaits {
   readonly #broadcast: Pick<LiveBroadcast, 'onChange'>
   readonly #clock: Clock
-  readonly #probes = new Set<() => void>()
+  /** Probes, and how each of them leaves without having found anything. */
+  readonly #waiting = new Map<() => void, () => void>()
   #unsubscribe: (() => void) | undefined
   #isDue = false
 
@@ -26,7 +27,7 @@ export class ChangeWaits {
   }
 
   get count(): number {
-    return this.#probes.size
+    return this.#waiting.size
   }
 
   /** The first thing that `probe` finds, now or after a change. */
@@ -56,25 +57,30 @@ export class ChangeWaits {
       if (found !== undefined) return resolve({ found })
       const timer = this.#clock.setTimeout(() => leave('late'), ms)
       signal.addEventListener('abort', onAbort, { once: true })
-      this.#add(attempt)
+      this.#add(attempt, onAbort)
     })
   }
 
-  #add(probe: () => void): void {
-    this.#probes.add(probe)
+  /** Nothing will change here any more: all that wait leave. */
+  letGo(): void {
+    for (const leave of [...this.#waiting.values()]) leave()
+  }
+
+  #add(probe: () => void, leave: () => void): void {
+    this.#waiting.set(probe, leave)
     this.#unsubscribe ??= this.#broadcast.onChange(() => {
       if (this.#isDue) return
       this.#isDue = true
       queueMicrotask(() => {
         this.#isDue = false
-        for (const attempt of [...this.#probes]) attempt()
+        for (const attempt of [...this.#waiting.keys()]) attempt()
       })
     })
   }
 
   #remove(probe: () => void): void {
-    this.#probes.delete(probe)
-    if (this.#probes.size > 0) return
+    this.#waiting.delete(probe)
+    if (this.#waiting.size > 0) return
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
   }

@@ -48,7 +48,7 @@ export class LiveAnswers {
     this.#clock = clock
   }
 
-  /** Undefined when the signal has aborted before there was an answer. */
+  /** Undefined when the signal has aborted, or the wait was let go, before there was an answer. */
   async find(
     live: LiveStream,
     path: LivePath,

@@ -41,7 +41,7 @@ export function mediaAnswer(body: AnswerBody, type: string): Answer {
 
 export function refused(status: number, error: string, message: string): Answer<Buffer> {
   const body = Buffer.from(`${JSON.stringify({ error, message })}\n`)
-  const cacheControl = status === 404 ? 'max-age=0' : uncached
+  const cacheControl = status === 404 || error === 'too-far' ? 'max-age=0' : uncached
   return { status, type: 'application/json', cacheControl, body }
 }
 

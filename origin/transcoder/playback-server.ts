@@ -17,6 +17,7 @@ import {
   replayMediaPlaylist,
   replayMultivariant,
 } from '../packager/hls-replay.ts'
+import type { LiveBroadcast } from '../packager/live-broadcast.ts'
 import { LiveAnswers, type LiveStream } from './live-answers.ts'
 import {
   type Answer,
@@ -89,6 +90,11 @@ export class PlaybackServer implements AsyncDisposable {
   /** Requests held back, or not answered to the end. */
   get underWay(): number {
     return this.#underWay.size
+  }
+
+  /** A broadcast that goes on elsewhere, or nowhere, without having ended: nobody waits for it here any more. */
+  letGo(broadcast: LiveBroadcast): void {
+    this.#live.waits(broadcast).letGo()
   }
 
   async start(): Promise<void> {
@@ -283,7 +289,7 @@ export class PlaybackServer implements AsyncDisposable {
   }
 }
 
-const stopping = refused(503, 'stopping', 'This node is being stopped.')
+const stopping = refused(503, 'stopping', 'This stream is no longer made on this node.')
 
 /** `length` is undefined while the end of the body is not known. */
 function writeHead(response: ServerResponse, answer: Answer, length: number | undefined): void {

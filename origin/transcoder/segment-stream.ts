@@ -58,7 +58,8 @@ export async function streamSegment(
       const now = find()
       return !now || now.parts.length > next || !now.isOpen || broadcast.isEnded || undefined
     }
-    if ((await waits.until(hasMore, { ms: waitMs, signal })) === 'late') break
+    const end = await waits.until(hasMore, { ms: waitMs, signal })
+    if (end === 'late' || end === 'left') break
   }
   response.destroy()
   return sent

@@ -13,6 +13,9 @@ describe('policyOf', () => {
     ['/live/demo/index.m3u8', 'application/vnd.apple.mpegurl', false],
     ['/live/demo/manifest.mpd', 'application/dash+xml', false],
     ['/live/demo/status.json', 'application/json', false],
+    ['/live/demo/timeline.mpd', 'application/dash+xml', false],
+    ['/live/demo/720p-iframes.m3u8', 'application/vnd.apple.mpegurl', false],
+    ['/live/demo/abcdef12-1/720p/p7.m4s', 'video/mp4', true],
     ['/live/demo/abcdef12-1/720p/init.mp4', 'video/mp4', true],
     ['/live/demo/abcdef12-1/audio/1.m4s', 'audio/mp4', true],
   ])('of %s', (path, contentType, isImmutable) => {
@@ -44,6 +47,7 @@ describe('lifetimeOf', () => {
     ['nothing for no-cache', segment, answer('no-cache'), 0],
     ['nothing for an unreadable max-age', segment, answer('max-age=soon'), 0],
     ['a moment for a 404, whatever it says', segment, answer('max-age=3600', 404), 250],
+    ['a moment for a position too far ahead', playlist, answer(undefined, 400), 250],
     ['a moment for a failure', playlist, answer(undefined, 503), 250],
     ['nothing for another refusal', playlist, answer(undefined, 403), 0],
   ])('gives %s', (_what, policy, head, freshMs) => {

@@ -366,6 +366,20 @@ it('forgets a wait whose client has left', async () => {
   await stage.underWay(0)
 })
 
+it('ends what is held, and breaks off what is open, of a broadcast that is let go', async () => {
+  const { stage, take } = await onAir()
+  await using _ = stage
+  const held = stage.view('720p.m3u8?_HLS_msn=6')
+  const open = await stage.view(`${take.name}/720p/5.m4s`)
+  await open.bytes(10)
+  await stage.underWay(2)
+  stage.server.letGo(stage.broadcast)
+  const answer = await held
+  expect(answer.status).toBe(503)
+  expect(await jsonOf(answer)).toMatchObject({ error: 'stopping' })
+  expect((await open.rest()).end).toBe('broken')
+})
+
 it('ends what is held, and breaks off what is open, when it is stopped', async () => {
   const { stage, take } = await onAir()
   const held = stage.view('720p.m3u8?_HLS_msn=6')
