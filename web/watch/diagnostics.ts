@@ -7,7 +7,9 @@ export interface Diagnostics {
   currentTime: number
   /** Seconds of media ahead of the picture. */
   buffered: number
+  latencyMode: 'low' | 'normal'
   latencySeconds: number | null
+  targetLatencySeconds: number | null
   timeToFirstPictureMs: number | null
   stalls: number
   rendition: string | null
@@ -24,13 +26,15 @@ declare global {
 export function exposeDiagnostics(theatre: Theatre): void {
   window.__nearcast = {
     state() {
-      const { protocol, scene } = theatre.view.get()
+      const { protocol, latencyMode, scene } = theatre.view.get()
       const readout = theatre.readNow()
       return {
         protocol,
         currentTime: readout.currentTime,
         buffered: readout.bufferedSeconds,
+        latencyMode,
         latencySeconds: readout.latencySeconds,
+        targetLatencySeconds: readout.targetLatencySeconds,
         timeToFirstPictureMs: readout.timeToFirstPictureMs,
         stalls: readout.stalls,
         rendition: readout.rendition,

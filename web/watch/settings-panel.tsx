@@ -13,6 +13,7 @@ export function SettingsPanel({ theatre }: { theatre: Theatre }) {
       <h2 id="settings-title">{t('settings.title')}</h2>
       <div class="settings">
         <ProtocolChoice theatre={theatre} />
+        <LatencyChoice theatre={theatre} />
         <ClarityChoice theatre={theatre} />
       </div>
       <Instruments theatre={theatre} />
@@ -38,6 +39,31 @@ function ProtocolChoice({ theatre }: { theatre: Theatre }) {
               onChange={() => theatre.setProtocol(name)}
             />
             <span>{name.toUpperCase()}</span>
+          </label>
+        ))}
+      </div>
+    </div>
+  )
+}
+
+function LatencyChoice({ theatre }: { theatre: Theatre }) {
+  const { t } = useSpeech()
+  const { latencyMode, programme } = useStore(theatre.view)
+  if (programme.kind === 'replay') return null
+  return (
+    <div class="setting" title={t('settings.latency-hint')}>
+      <span id="latency-label">{t('settings.latency')}</span>
+      <div role="radiogroup" aria-labelledby="latency-label" class="segmented">
+        {(['low', 'normal'] as const).map((mode) => (
+          <label key={mode}>
+            <input
+              type="radio"
+              name="latency"
+              value={mode}
+              checked={latencyMode === mode}
+              onChange={() => theatre.setLatencyMode(mode)}
+            />
+            <span>{t(`settings.latency-${mode}`)}</span>
           </label>
         ))}
       </div>
@@ -81,7 +107,8 @@ function Instruments({ theatre }: { theatre: Theatre }) {
   const { programme } = useStore(theatre.view)
   const none = t('readout.none')
   const seconds = (value: number | null) => (value === null ? none : formatSeconds(value, language))
-  const { timeToFirstPictureMs: first, rendition, renditionBitsPerSecond: rate } = readout
+  const { targetLatencySeconds: target, timeToFirstPictureMs: first } = readout
+  const { rendition, renditionBitsPerSecond: rate } = readout
   return (
     <dl class="instruments">
       {programme.kind === 'live' ? (
@@ -90,6 +117,11 @@ function Instruments({ theatre }: { theatre: Theatre }) {
           label={t('readout.latency')}
           hint={t('readout.latency-hint')}
           value={seconds(readout.latencySeconds)}
+          detail={
+            target === null
+              ? undefined
+              : t('readout.latency-target', { seconds: formatSeconds(target, language) })
+          }
         />
       ) : (
         <Instrument

@@ -2,14 +2,14 @@
 //
 // Rules.
 //   1. The session decides when a player starts; this file obeys. Engines are keyed by generation,
-//      protocol and programme: a new key throws the old engine away before the new one is made.
+//      protocol, latency and programme: a new key throws the old engine away before the new one is made.
 //   2. Whatever an engine says after its key has passed is not heard.
 //   3. A quarter-second sample is the only source of "has the picture moved".
 import type { Clock } from '../../common/clock.ts'
 import type { ChannelStatus } from '../../common/contract/channel.ts'
 import { Store } from '../common/store.ts'
 import { type Choice, nameOf } from './player/choice.ts'
-import type { Engine, Protocol } from './player/engine.ts'
+import type { Engine, LatencyMode, Protocol } from './player/engine.ts'
 import { loadEngine } from './player/load-engine.ts'
 import { PlaybackMonitor } from './player/playback-monitor.ts'
 import { manifestUrl, type Programme } from './programme.ts'
@@ -30,6 +30,7 @@ export interface TheatreView {
   scene: StageScene
   programme: Programme
   protocol: Protocol
+  latencyMode: LatencyMode
   choices: Choice[]
   /** `auto`, or the name of what the viewer wants ("720p"). */
   clarity: string
@@ -45,6 +46,7 @@ export interface Readout {
   durationSeconds: number | null
   bufferedSeconds: number
   latencySeconds: number | null
+  targetLatencySeconds: number | null
   timeToFirstPictureMs: number | null
   stalls: number
   rendition: string | null
@@ -57,6 +59,7 @@ export interface TheatreOptions {
   liveId: string
   programme: Programme
   protocol: Protocol
+  latencyMode: LatencyMode
   isMuted: boolean
   clock: Clock
 }
@@ -85,7 +88,8 @@ export class Theatre {
   #isSwapping = false
   #waitingSince: number | null = 0
 
-  constructor({ liveId, programme, protocol, isMuted, clock }: TheatreOptions) {
+  constructor(options: TheatreOptions) {
+    const { liveId, programme, protocol, latencyMode, isMuted, clock } = options
     this.#liveId = liveId
     this.#clock = clock
     this.view = new Store<TheatreView>({
@@ -93,6 +97,7 @@ export class Theatre {
       scene: 'asking',
       programme,
       protocol,
+      latencyMode,
       choices: [],
       clarity: 'auto',
       isPaused: false,
@@ -195,6 +200,13 @@ export class Theatre {
     this.#sync()
   }
 
+  setLatencyMode(latencyMode: LatencyMode): void {
+    if (latencyMode === this.view.get().latencyMode) return
+    if (!this.isReplay) this.#waitingSince = null
+    this.#patch({ latencyMode })
+    this.#sync()
+  }
+
   setClarity(name: string): void {
     this.#patch({ clarity: name })
     const choice = this.#engine?.choices().find((candidate) => nameOf(candidate) === name)
@@ -264,13 +276,13 @@ export class Theatre {
 
   /** Makes engine and view what session and programme say. */
   #sync(): void {
-    const { programme, protocol } = this.view.get()
+    const { programme, protocol, latencyMode } = this.view.get()
     const player = this.#session.player
     const key =
       programme.kind === 'replay'
         ? `replay ${programme.replayId} ${this.#replay.attempt} ${protocol}`
         : player
-          ? `live ${player.generation} ${protocol}`
+          ? `live ${player.generation} ${protocol} ${latencyMode}`
           : ''
     if (key !== this.#engineKey) {
       this.#engineKey = key
@@ -294,7 +306,7 @@ export class Theatre {
     if (!video) return
     this.#monitor = new PlaybackMonitor(this.#waitingSince ?? this.#now())
     this.#waitingSince = null
-    const { programme, protocol, clarity } = this.view.get()
+    const { programme, protocol, latencyMode, clarity } = this.view.get()
     const isCurrent = () => key === this.#engineKey && this.#video === video
     let startEngine: Awaited<ReturnType<typeof loadEngine>>
     try {
@@ -313,6 +325,7 @@ export class Theatre {
         video,
         url: manifestUrl(this.#liveId, programme, protocol),
         isLive: programme.kind === 'live',
+        latencyMode,
         preferred: clarity,
         clockOffsetMs: () => this.clockOffsetMs,
       },
@@ -367,6 +380,7 @@ export class Theatre {
       durationSeconds: Number.isFinite(video.duration) ? video.duration : null,
       bufferedSeconds: bufferedAhead(video),
       latencySeconds: engine.latencySeconds(),
+      targetLatencySeconds: engine.targetLatencySeconds(),
       timeToFirstPictureMs: this.#monitor.timeToFirstPictureMs,
       stalls: this.#stallsBefore + this.#monitor.stalls,
       rendition: current && nameOf(current),
@@ -389,6 +403,7 @@ const emptyReadout: Readout = {
   durationSeconds: null,
   bufferedSeconds: 0,
   latencySeconds: null,
+  targetLatencySeconds: null,
   timeToFirstPictureMs: null,
   stalls: 0,
   rendition: null,

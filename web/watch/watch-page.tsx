@@ -66,6 +66,7 @@ function Show({ address, protocol, clock }: WatchPageProps & { address: Address 
         liveId,
         programme: address.programme,
         protocol,
+        latencyMode: readPreference('latency') === 'normal' ? 'normal' : 'low',
         isMuted: readPreference('sound') !== 'on',
         clock,
       }),
@@ -79,6 +80,8 @@ function Show({ address, protocol, clock }: WatchPageProps & { address: Address 
   useEffect(() => {
     writePreference('sound', view.isMuted ? 'off' : 'on')
   }, [view.isMuted])
+
+  useEffect(() => writePreference('latency', view.latencyMode), [view.latencyMode])
 
   const show = (programme: Programme) => {
     history.pushState(null, '', `${location.pathname}${searchOf(programme)}`)

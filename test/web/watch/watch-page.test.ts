@@ -106,6 +106,26 @@ describe('watch page', () => {
     await page.context().close()
   })
 
+  test.each(['', '?protocol=dash'])(
+    'plays as near to live as it can unless told otherwise, and remembers%s',
+    { timeout: limitMs },
+    async (query) => {
+      const page = await open(`/watch/demo${query}`)
+      await untilMoved(page, 1)
+      expect(await playerState(page)).toMatchObject({ latencyMode: 'low' })
+      await page.getByRole('radio', { name: 'Normal' }).check()
+      await until(
+        'the other target',
+        async () => ((await playerState(page))?.targetLatencySeconds ?? 0) > 2,
+      )
+      await untilMoved(page, 1)
+      await page.reload()
+      await untilMoved(page, 1)
+      expect(await playerState(page)).toMatchObject({ latencyMode: 'normal' })
+      await page.context().close()
+    },
+  )
+
   test('starts without sound and gives it by one press or key', { timeout: limitMs }, async () => {
     const page = await open('/watch/demo')
     await untilMoved(page, 0.5)

@@ -3,8 +3,11 @@ import { MediaPlayer, type Representation } from 'dashjs'
 import { type Choice, nameOf, sortChoices } from './choice.ts'
 import type { StartEngine } from './engine.ts'
 
+const normalDelaySegments = 3
+
 export const startDashEngine: StartEngine = (source, events) => {
   const { video, url, isLive, preferred } = source
+  const isLowLatency = isLive && source.latencyMode === 'low'
   const player = MediaPlayer().create()
   let isDisposed = false
   let isChosen = preferred === 'auto'
@@ -28,6 +31,13 @@ export const startDashEngine: StartEngine = (source, events) => {
     debug: { logLevel: 0 },
     streaming: {
       abr: { initialBitrate: { video: 3_000 }, limitBitrateByPortal: true },
+      // The manifest says what to aim at, and by its early segments that latency is low: then dash.js catches up.
+      applyServiceDescription: isLowLatency,
+      ...(isLive &&
+        !isLowLatency && {
+          delay: { liveDelayFragmentCount: normalDelaySegments },
+          liveCatchup: { enabled: false },
+        }),
       // Joins at once where the media is, whatever the length of the buffer that it would like.
       buffer: { fastSwitchEnabled: true },
       retryAttempts: { MPD: 3 },
@@ -66,6 +76,11 @@ export const startDashEngine: StartEngine = (source, events) => {
       if (!isLive || isDisposed || !player.isReady()) return null
       const seconds = player.getCurrentLiveLatency()
       return Number.isFinite(seconds) && seconds > 0 ? seconds : null
+    },
+    targetLatencySeconds() {
+      if (!isLive || isDisposed || !player.isReady()) return null
+      const seconds = player.getTargetLiveDelay()
+      return seconds > 0 ? seconds : null
     },
     livePosition() {
       if (!isLive || isDisposed || video.seekable.length === 0) return null

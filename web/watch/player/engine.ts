@@ -3,6 +3,9 @@ import type { Choice } from './choice.ts'
 
 export type Protocol = 'hls' | 'dash'
 
+/** As near to live as the parts allow, or a few segments behind it, for networks that come and go. */
+export type LatencyMode = 'low' | 'normal'
+
 export interface Engine {
   readonly protocol: Protocol
   /** Best first; empty where the browser's own player hides them. */
@@ -13,6 +16,8 @@ export interface Engine {
   choose(id: string): void
   /** Behind the publisher's clock, where the media tells it; else behind the newest media. */
   latencySeconds(): number | null
+  /** The latency that the player steers towards. */
+  targetLatencySeconds(): number | null
   /** Where a live show is joined, on the video element's timeline. */
   livePosition(): number | null
   dispose(): void
@@ -29,6 +34,7 @@ export interface EngineSource {
   video: HTMLVideoElement
   url: string
   isLive: boolean
+  latencyMode: LatencyMode
   /** Id of the choice, or `auto`; a height in words ("720p") that the last engine had. */
   preferred: string
   /** The server's clock minus ours, ms. */

@@ -13,9 +13,12 @@ export function isHlsEngineSupported(): boolean {
 const mediaRescues = 2
 /** Behind the place to join at the start by more than this, the picture jumps there. */
 const longestLagSeconds = 2
+/** Of a picture that catches up: faster would be heard. */
+const catchUpRate = 1.1
 
 export const startHlsEngine: StartEngine = (source, events) => {
   const { video, url, isLive, preferred } = source
+  const isLowLatency = isLive && source.latencyMode === 'low'
   const config: Partial<HlsConfig> = {
     workerPath: workerUrl,
     // A live page keeps little behind it; a replay may be scrubbed.
@@ -25,6 +28,9 @@ export const startHlsEngine: StartEngine = (source, events) => {
     startLevel: -1,
     abrEwmaDefaultEstimate: 3_000_000,
     liveDurationInfinity: isLive,
+    // No liveSyncDuration: it would override PART-HOLD-BACK.
+    lowLatencyMode: isLowLatency,
+    maxLiveSyncPlaybackRate: isLowLatency ? catchUpRate : 1,
   }
   const hls = new Hls(config)
   let rescues = 0
@@ -44,12 +50,15 @@ export const startHlsEngine: StartEngine = (source, events) => {
     events.onChange()
   })
   hls.on(Hls.Events.LEVELS_UPDATED, events.onChange)
-  // The playlist says itself where to join when it has hold-backs; else our target is nearer than hls.js's own.
+  // A playlist of parts says itself where to join. Without them HOLD-BACK is the oldest segment of the playlist,
+  // which leaves it while it is fetched: our target is nearer.
   hls.once(Hls.Events.LEVEL_UPDATED, (_event, { details }) => {
-    if (!details.live || details.holdBack > 0 || details.partHoldBack > 0) return
-    const longest = Math.max(...details.fragments.map(({ duration }) => duration))
-    hls.targetLatency = joinDistanceSeconds(details.targetduration, longest)
-    hls.startLoad(Math.max(details.fragmentStart, details.edge - hls.targetLatency))
+    if (!details.live) return
+    if (!isLowLatency || details.partHoldBack === 0) {
+      const longest = Math.max(...details.fragments.map(({ duration }) => duration))
+      hls.targetLatency = joinDistanceSeconds(details.targetduration, longest)
+      hls.startLoad(Math.max(details.fragmentStart, details.edge - hls.targetLatency))
+    }
     // A segment that was under way already may still have set an earlier start.
     video.addEventListener('playing', catchUp, { once: true })
   })
@@ -92,6 +101,7 @@ export const startHlsEngine: StartEngine = (source, events) => {
         playing && latencyFromDate(playing.getTime(), Date.now(), source.clockOffsetMs())
       return byDate || (hls.latency > 0 ? hls.latency : null)
     },
+    targetLatencySeconds: () => (isLive ? hls.targetLatency : null),
     livePosition: () => (isLive ? hls.liveSyncPosition : null),
     dispose() {
       isDisposed = true

@@ -27,6 +27,7 @@ export const startNativeEngine: StartEngine = (source, events) => {
       if (start === undefined || Number.isNaN(start)) return null
       return latencyFromDate(start + video.currentTime * 1000, Date.now(), source.clockOffsetMs())
     },
+    targetLatencySeconds: () => null,
     livePosition() {
       const { seekable } = video
       return isLive && seekable.length > 0 ? seekable.end(seekable.length - 1) : null
