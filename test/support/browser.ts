@@ -25,7 +25,9 @@ export function launchBrowser(...extra: string[]): Promise<Browser> {
 export interface PlayerState {
   protocol: 'hls' | 'dash'
   currentTime: number
+  latencyMode: 'low' | 'normal'
   latencySeconds: number | null
+  targetLatencySeconds: number | null
   timeToFirstPictureMs: number | null
   stalls: number
   rendition: string | null
