@@ -1,0 +1,50 @@
+// Writes all HLS playlists of a broadcast after each change, as any viewer could get them, and collects what
+// breaks the rules.
+import {
+  liveIframePlaylist,
+  liveMediaPlaylist,
+  liveMultivariant,
+} from '../../origin/packager/hls-live.ts'
+import type { LiveBroadcast } from '../../origin/packager/live-broadcast.ts'
+import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from './hls-rules.ts'
+
+/** Changes between two looks at what all playlists have in common, and between the versions of a slow viewer. */
+const rareChanges = 7
+
+/** The set grows as faults are found. */
+export function watchPlaylists(broadcast: LiveBroadcast): ReadonlySet<string> {
+  const faults = new Set<string>()
+  const latest = new Map<string, string>()
+  const older = new Map<string, string>()
+  let changes = 0
+  const add = (key: string, found: readonly string[]) => {
+    for (const fault of found) faults.add(`${key}: ${fault}`)
+  }
+  const look = (key: string, text: string | undefined, delta: string | undefined) => {
+    const before = latest.get(key)
+    // A playlist of keyframes is empty while the first segment is open.
+    if (!text?.includes('.m4s') || text === before) return
+    latest.set(key, text)
+    add(key, playlistFaults(text))
+    if (before === undefined) return
+    add(key, checkPlaylistEdit(before, text))
+    if (delta !== text) add(key, [...playlistFaults(delta!), ...checkPlaylistEdit(before, delta!)])
+    const old = older.get(key)
+    if (old !== undefined && changes % rareChanges === 0) add(key, checkPlaylistEdit(old, text))
+    if (changes % rareChanges === 0) older.set(key, text)
+  }
+  broadcast.onChange(() => {
+    changes++
+    const skip = { skip: 'v2' } as const
+    for (const name of broadcast.playlistNames) {
+      look(name, liveMediaPlaylist(broadcast, name), liveMediaPlaylist(broadcast, name, skip))
+      const keyframes = liveIframePlaylist(broadcast, name)
+      look(`${name}-iframes`, keyframes, liveIframePlaylist(broadcast, name, skip))
+    }
+    if (changes % rareChanges !== 0 && !broadcast.isEnded) return
+    const multivariant = liveMultivariant(broadcast)
+    if (multivariant !== undefined) add('index', playlistFaults(multivariant))
+    add('all', playlistSetFaults(Object.fromEntries(latest)))
+  })
+  return faults
+}
