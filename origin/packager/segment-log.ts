@@ -1,4 +1,4 @@
-// The log of one broadcast's committed segments, from which every playlist and MPD is written.
+// The log of one broadcast's recorded segments, from which the playlists and MPD of its replay are written.
 //
 // Structure: a broadcast has takes, a take has renditions, and the log is a list of rows, by number. A row is
 // the same two seconds in the renditions of its take; it enters whole or not at all, so all playlists agree on
@@ -150,10 +150,6 @@ export class SegmentLog {
     return row?.number === number ? row : undefined
   }
 
-  rowBefore(row: LogRow): LogRow | undefined {
-    return this.#rows[this.#indexOf(row.number) - 1]
-  }
-
   /** Of the first row whose number is not below. */
   #indexOf(number: number): number {
     let [low, high] = [0, this.#rows.length]
@@ -181,33 +177,6 @@ export class SegmentLog {
   reopen(): void {
     this.#isEnded = false
   }
-}
-
-/** The newest rows: at least so many, and at least so long in time, as far as there are any. */
-export function liveWindow(
-  log: SegmentLog,
-  minimumRows: number,
-  minimumSeconds: number,
-): readonly LogRow[] {
-  const { rows } = log
-  let from = rows.length
-  let seconds = 0
-  while (from > 0 && (rows.length - from < minimumRows || seconds < minimumSeconds)) {
-    from--
-    seconds += rowSeconds(log, rows[from]!)
-  }
-  return rows.slice(from)
-}
-
-/** Discontinuities before a row: each take but the first of the broadcast opens with one. */
-export function discontinuitiesBefore(log: SegmentLog, row: LogRow): number {
-  const index = log.takes.findIndex((take) => take.name === row.take)
-  return log.broadcast.earlierTakes + Math.max(0, index)
-}
-
-export function opensTake(log: SegmentLog, row: LogRow): boolean {
-  const before = log.rowBefore(row)
-  return before === undefined ? log.broadcast.earlierTakes > 0 : before.take !== row.take
 }
 
 /** The rendition whose segment measures a row: its first picture, else the sound. */

@@ -15,7 +15,6 @@ import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
-import type { MpdSettings } from '../packager/dash-manifests.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
@@ -51,11 +50,6 @@ export async function startTranscoder(
   log.debug({ guards: guard.kinds, ladder: ladder.name }, 'helper processes')
   const ffmpeg = await findFfmpeg(config.ffmpeg)
   if (!ffmpeg.ok) log.error({ ffmpeg: config.ffmpeg, reason: ffmpeg.detail }, 'ffmpeg does not run')
-  const manifest: MpdSettings = {
-    segmentSeconds: config.segmentSeconds,
-    targetDurationSeconds: Math.ceil(2 * config.segmentSeconds),
-    windowRows: config.windowSegments,
-  }
   const recordings = new RecordingStore({
     root: mediaFolder,
     nodeId: id,
@@ -95,7 +89,7 @@ export async function startTranscoder(
       ...config.http,
       trustedNetworks: config.trustedNetworks,
       auth,
-      manifest,
+      manifest: { targetDurationSeconds: config.targetDurationSeconds },
       clock,
       log,
       metrics: {
