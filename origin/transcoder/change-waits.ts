@@ -26,38 +26,36 @@ export class ChangeWaits {
     this.#clock = clock
   }
 
-  get count(): number {
-    return this.#waiting.size
-  }
-
   /** The first thing that `probe` finds, now or after a change. */
   until<Found>(
     probe: () => Found | undefined,
     { ms, signal }: WaitOptions,
   ): Promise<{ found: Found } | 'late' | 'left'> {
     return new Promise((resolve, reject) => {
-      const leave = (end: { found: Found } | 'late' | 'left') => {
-        this.#remove(attempt)
-        timer?.cancel()
-        signal.removeEventListener('abort', onAbort)
-        resolve(end)
+      // What throws here rejects by itself.
+      const found = signal.aborted ? undefined : probe()
+      if (signal.aborted || found !== undefined) {
+        resolve(found === undefined ? 'left' : { found })
+        return
       }
-      const onAbort = () => leave('left')
+      const settle = (finish: () => void) => {
+        this.#remove(attempt)
+        timer.cancel()
+        signal.removeEventListener('abort', leave)
+        finish()
+      }
+      const leave = () => settle(() => resolve('left'))
       const attempt = () => {
         try {
-          const found = probe()
-          if (found !== undefined) leave({ found })
+          const later = probe()
+          if (later !== undefined) settle(() => resolve({ found: later }))
         } catch (err) {
-          leave('left')
-          reject(err)
+          settle(() => reject(err))
         }
       }
-      if (signal.aborted) return resolve('left')
-      const found = probe()
-      if (found !== undefined) return resolve({ found })
-      const timer = this.#clock.setTimeout(() => leave('late'), ms)
-      signal.addEventListener('abort', onAbort, { once: true })
-      this.#add(attempt, onAbort)
+      const timer = this.#clock.setTimeout(() => settle(() => resolve('late')), ms)
+      signal.addEventListener('abort', leave, { once: true })
+      this.#add(attempt, leave)
     })
   }
 

@@ -81,6 +81,16 @@ describe.each(['h1', 'h2'] as const)('an edge over %s', (protocol) => {
     expect(authorization).toBe('Bearer node-token')
   })
 
+  it('compresses playlists for those who take it, and no media', async () => {
+    await using edge = await Edge.start()
+    edge.gateway.respond = (exchange) => exchange.head(200).end('#EXTM3U '.repeat(100))
+    const headers = { 'accept-encoding': 'gzip' }
+    const playlist = await edge.get(protocol, '/live/demo/index.m3u8', { headers })
+    expect(playlist.headers['content-encoding']).toBe('gzip')
+    const media = await edge.get(protocol, '/live/demo/abcdef12-1/720p/p1.m4s', { headers })
+    expect(media.headers).not.toHaveProperty('content-encoding')
+  })
+
   it('tells the time, uncached', async () => {
     await using edge = await Edge.start()
     const answer = await edge.get(protocol, '/time')
