@@ -35,6 +35,8 @@ export interface LiveLadderOptions extends EncoderSettings {
   onDropped: (rendition: string) => void
   /** It could come back: answered by `restore` at a cut, if at all. Said again after as much calm. */
   onWanted: (rendition: string) => void
+  /** An ffmpeg was replaced. */
+  onRestart?: ((reason: FailureKind | 'pressure') => void) | undefined
   /** Too many failures; all has been killed. */
   onFailed: (kind: FailureKind, detail: string) => void
   /** Another ffmpeg made another init section: what comes next of it needs a new take. */
@@ -270,7 +272,10 @@ export class LiveLadder {
     const now = clock.monotonic()
     this.#failures = [...this.#failures.filter((at) => now - at < failureWindowMs), now]
     log.warn({ kind, detail, failures: this.#failures.length }, 'an encoder failed')
-    if (this.#failures.length < mostFailures) return true
+    if (this.#failures.length < mostFailures) {
+      this.#options.onRestart?.(kind)
+      return true
+    }
     this.#fail(kind, detail)
     return false
   }
@@ -350,6 +355,7 @@ export class LiveLadder {
       if (!dropped) return
       this.#options.log.warn({ rendition: dropped.name, lag }, 'a rung is given up under pressure')
       this.#dropped.push(dropped)
+      this.#options.onRestart?.('pressure')
       this.#drops++
     } else if (this.#calmSinceMs !== undefined && now - this.#calmSinceMs >= this.#neededCalmMs) {
       const wanted = this.#dropped.at(-1)

@@ -22,8 +22,8 @@ import type { PlannedRendition, TakePlan } from '../packager/take-state.ts'
 import type { InputTracks } from './input-check.ts'
 import type { InputSample } from './input-reader.ts'
 import { type PlannedVideo, planVideo } from './ladder.ts'
+import { LiveLadder } from './live-ladder.ts'
 import { audioConfigOf, SampleClock, videoConfigOf } from './sample-clock.ts'
-import { LiveLadder } from './simple-ladder.ts'
 
 export interface MediaRunOptions {
   packager: Packager
@@ -262,8 +262,9 @@ export class MediaRun {
       onDropped: (rendition) => this.#onDropped(rendition),
       onWanted: (rendition) => this.#onWanted(rendition),
       onRestart: (reason) => this.#options.onRestart(reason),
-      onFailed: (detail) => {
-        if (live === this.#ladder) this.#options.onFailed(detail)
+      onInitChanged: (rendition) => this.#onInitChanged(rendition),
+      onFailed: (kind, detail) => {
+        if (live === this.#ladder) this.#options.onFailed(`${kind}: ${detail}`)
       },
     })
     this.#ladder = live
@@ -293,6 +294,13 @@ export class MediaRun {
     )
     this.#log.info({ rendition }, 'the machine is fast enough again; a rendition comes back')
     this.#changeSoon({ planned, isReturn: true })
+  }
+
+  /** Its new media does not belong behind the old: gaps until the next cut, where a new take begins. */
+  #onInitChanged(rendition: string): void {
+    this.#inits.delete(rendition)
+    this.#options.packager.dropRendition(this.#takes.at(-1)!.name, rendition)
+    this.#changeSoon({ planned: this.#planned, isReturn: false })
   }
 
   #changeSoon(change: { planned: readonly PlannedVideo[]; isReturn: boolean }): void {
