@@ -7,6 +7,7 @@ import {
 } from '../../origin/packager/hls-live.ts'
 import type { LiveBroadcast } from '../../origin/packager/live-broadcast.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from './hls-rules.ts'
+import { readLivePlaylist } from './hls-text.ts'
 
 /** Changes between two looks at what all playlists have in common, and between the versions of a slow viewer. */
 const rareChanges = 7
@@ -25,7 +26,7 @@ export function watchPlaylists(broadcast: LiveBroadcast): ReadonlySet<string> {
     // A playlist of keyframes is empty while the first segment is open.
     if (!text?.includes('.m4s') || text === before) return
     latest.set(key, text)
-    add(key, playlistFaults(text))
+    add(key, [...playlistFaults(text), ...absentMedia(broadcast, text)])
     if (before === undefined) return
     add(key, checkPlaylistEdit(before, text))
     if (delta !== text) add(key, [...playlistFaults(delta!), ...checkPlaylistEdit(before, delta!)])
@@ -47,4 +48,28 @@ export function watchPlaylists(broadcast: LiveBroadcast): ReadonlySet<string> {
     add('all', playlistSetFaults(Object.fromEntries(latest)))
   })
   return faults
+}
+
+/** What is listed can be fetched, what is hinted at can be waited for (§6.2.1, §4.4.5.3). */
+function* absentMedia(broadcast: LiveBroadcast, text: string): Generator<string> {
+  const { segments, hints } = readLivePlaylist(text)
+  for (const { uri, isGap, parts } of segments) {
+    const [take = '', rendition = '', number] = uri?.split(/[/.]/) ?? []
+    if (uri !== undefined && !isGap && !broadcast.segment(take, rendition, Number(number))) {
+      yield `${uri} is listed, and is not there`
+    }
+    for (const part of parts.filter((it) => !it.isGap)) {
+      const bytes = broadcast.part(...partOf(part.uri))?.bytes.length ?? 0
+      if (bytes === 0) yield `${part.uri} is listed, and is not there`
+    }
+  }
+  for (const { URI: uri = '' } of hints) {
+    const { kind } = broadcast.expectsPart(...partOf(uri))
+    if (kind !== 'coming') yield `${uri} is hinted at, and ${kind}`
+  }
+}
+
+function partOf(uri: string): [take: string, rendition: string, id: number] {
+  const [take = '', rendition = '', id = ''] = uri.split(/[/.]/)
+  return [take, rendition, Number(id.slice(1))]
 }

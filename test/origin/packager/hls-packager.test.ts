@@ -31,6 +31,8 @@ const show = fc.record({
       seconds: fc.integer({ min: 1, max: 30 }),
       pauseSeconds: fc.constantFrom(0, 0.3, 2.5, 20),
       isFilled: fc.boolean(),
+      /** The rung is given up half-way. */
+      isDropped: fc.boolean(),
       names: fc.constantFrom(
         ['720p', 'audio'],
         ['720p', '360p', 'audio'],
@@ -50,7 +52,7 @@ test('whatever media comes, every version of every playlist holds to the rules',
         const rig = packagerRig({ config: { partSeconds: rest.partSeconds } })
         const faults = watchPlaylists(rig.packager)
         let fromSeconds = 10
-        takes.forEach(({ seconds, pauseSeconds, isFilled, names: drawn }, index) => {
+        takes.forEach(({ seconds, pauseSeconds, isFilled, isDropped, names: drawn }, index) => {
           const names = isSoundAlone ? ['audio'] : index === 0 ? ['720p', ...drawn.slice(1)] : drawn
           const name = `take-${index + 1}`
           const isSound = names[0] === 'audio'
@@ -77,12 +79,11 @@ test('whatever media comes, every version of every playlist holds to the rules',
           const arrival = ({ rendition, sample }: Delivery) =>
             sample.dts / timescaleOf(rendition, sampleRate) +
             (rendition in lagSeconds ? lagSeconds[rendition as keyof typeof lagSeconds] : 0)
-          const inTime = interleave(tracks, sampleRate)
-          deliver(
-            rig,
-            name,
-            inTime.sort((a, b) => arrival(a) - arrival(b)),
-          )
+          const arrived = interleave(tracks, sampleRate).sort((a, b) => arrival(a) - arrival(b))
+          const half = Math.floor(arrived.length / 2)
+          deliver(rig, name, arrived.slice(0, half))
+          if (isDropped) rig.packager.dropRendition(name, '360p')
+          deliver(rig, name, arrived.slice(half))
           rig.packager.endTake(name)
           fromSeconds += seconds + pauseSeconds
           if (isFilled) rig.packager.fillGaps(fromSeconds)
