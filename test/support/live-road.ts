@@ -6,6 +6,7 @@ import { UpstreamClient } from '../../common/cache/upstream.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
+import type { LiveBroadcast } from '../../origin/packager/live-broadcast.ts'
 import { PlaybackServer } from '../../origin/transcoder/playback-server.ts'
 import { Listeners } from './cache-rig.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -14,6 +15,8 @@ import { ScriptedBroadcast, type ScriptedOptions } from './scripted-broadcast.ts
 import { until } from './until.ts'
 
 export interface LiveRoadOptions extends ScriptedOptions {
+  /** Served in place of one that is moved by hand. */
+  instead?: LiveBroadcast
   file?: (take: string, rendition: string, name: string) => string | undefined
 }
 
@@ -25,9 +28,9 @@ export class LiveStage implements AsyncDisposable {
   /** Kind, status and bytes of each answer. */
   readonly served: string[] = []
 
-  private constructor({ file, ...options }: LiveRoadOptions) {
+  private constructor({ file, instead, ...options }: LiveRoadOptions) {
     this.broadcast = new ScriptedBroadcast(options)
-    const stream = { broadcast: this.broadcast, file: file ?? (() => undefined) }
+    const stream = { broadcast: instead ?? this.broadcast, file: file ?? (() => undefined) }
     this.server = new PlaybackServer({
       host: '127.0.0.1',
       port: 0,
