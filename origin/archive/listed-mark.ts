@@ -10,7 +10,7 @@ export interface ListedMark {
   takes: number
   endSeconds: number
   atMs: number
-  /** The broadcast was closed properly: nothing was listed after this. */
+  /** The broadcast was closed properly: nothing is reserved. */
   isFinal: boolean
 }
 
@@ -24,8 +24,8 @@ export interface ListedPoint {
 
 /** A minute of usual segments. */
 const reservedNumbers = 32
-/** Segments last longer than a second, but for the last one of a take. */
-const numbersPerSecond = 1
+/** The shortest segments that may be configured last 0.9 s, but for the last one of a take. */
+const numbersPerSecond = 1.2
 
 export class ListedNumbers {
   #point: ListedPoint
@@ -55,9 +55,10 @@ export class ListedNumbers {
   open(nowMs: number): ListedPoint {
     const mark = this.#mark
     if (!this.#isOpen && mark) {
-      // The mark may be old where the disk was full before the process died.
-      const elapsedSeconds = mark.isFinal ? 0 : (nowMs - mark.atMs) / 1000
-      const late = Math.max(0, Math.ceil(elapsedSeconds * numbersPerSecond) - reservedNumbers)
+      // The mark may be old where the disk was full before the process died, a final one too.
+      const elapsedSeconds = Math.max(0, nowMs - mark.atMs) / 1000
+      const reserve = mark.isFinal ? 0 : reservedNumbers
+      const late = Math.max(0, Math.ceil(elapsedSeconds * numbersPerSecond) - reserve)
       // One more take may have begun whose mark never reached the disk.
       this.note({ nextNumber: mark.below + late, takes: mark.takes + (mark.isFinal ? 0 : 1) })
     }
