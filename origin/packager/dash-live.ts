@@ -130,7 +130,7 @@ function takeSpans(
 ): TakeSpan[] {
   const firstListed = firstListedNumber(broadcast)
   if (firstListed === undefined) return []
-  return broadcast.takes.flatMap((take): TakeSpan[] => {
+  return broadcast.takes.flatMap((take, index): TakeSpan[] => {
     if (!take.isComplete) return []
     const kept = take.renditions.map((rendition) => ({
       rendition,
@@ -139,9 +139,9 @@ function takeSpans(
     const listed = kept.flatMap((it) => it.kept.filter((segment) => segment.number >= firstListed))
     if (!listed.some(hasMedia)) return []
     const hasEnded = take.endSeconds !== undefined || broadcast.isEnded
-    const isCut = broadcast.isEnded && firstListed > take.firstNumber
-    // A list of the window instead of a grid that begins with what cannot be had any more.
-    const isGrid = addressing === 'number' && take.isRegular && !isCut
+    const isRegular = addressing === 'number' && take.isRegular
+    // After the end a list of the window, instead of a grid that begins with what cannot be had any more.
+    const isGrid = isRegular && !(broadcast.isEnded && firstListed > take.firstNumber)
     const tracks = kept.flatMap((it): Track[] => {
       if (isGrid) return [{ ...it, startNumber: take.firstNumber, addressing: gridOf(broadcast) }]
       const run = lastRun(it.kept, firstListed)
@@ -152,8 +152,14 @@ function takeSpans(
     const isWhole = [...kinds].every((kind) => tracks.some((it) => it.rendition.kind === kind))
     if (!isWhole && !hasEnded) return []
     if (tracks.length === 0) return []
-    const endSeconds = hasEnded ? endOf(take, tracks, settings) : undefined
-    return [{ take, tracks, endSeconds }]
+    if (!hasEnded) return [{ take, tracks, endSeconds: undefined }]
+    const { seconds, number } = mediaEnd(take, tracks)
+    // Not beyond the last number's share of a grid: players would ask for one that never was.
+    const count = number - take.firstNumber + 1
+    const limit = isRegular ? take.startSeconds + count * settings.segmentSeconds : seconds
+    // Clocks that were rounded may let two takes overlap by a little; Periods do not.
+    const next = broadcast.takes[index + 1]?.startSeconds ?? seconds
+    return [{ take, tracks, endSeconds: Math.min(seconds, limit, next) }]
   })
 }
 
@@ -198,19 +204,18 @@ function lastRun(kept: readonly PackagedSegment[], firstListed: number): Package
   return whole.slice(Math.max(0, breaksBefore))
 }
 
-/**
- * Where the last media ends, the picture's if there is one. In a grid not beyond the last number's share of it:
- * players would ask for a number that never was.
- */
-function endOf(take: PackagedTake, tracks: readonly Track[], settings: LiveSettings): number {
+/** Where the last media ends, the picture's if there is one, and its number. */
+function mediaEnd(
+  take: PackagedTake,
+  tracks: readonly Track[],
+): { seconds: number; number: number } {
   const pictures = tracks.filter(({ rendition }) => rendition.kind === 'video')
   const media = (pictures.length > 0 ? pictures : tracks).flatMap((it) => it.kept.filter(hasMedia))
   const ends = media.map((it) => it.startTicks / it.rendition.timescale + secondsOf(it))
-  const lastNumber = Math.max(...media.map((it) => it.number))
-  const end = Math.min(Math.max(...ends), take.endSeconds ?? Number.POSITIVE_INFINITY)
-  if (!tracks.some(({ addressing }) => addressing.grid)) return end
-  const count = lastNumber - take.firstNumber + 1
-  return Math.min(end, take.startSeconds + count * settings.segmentSeconds)
+  return {
+    seconds: Math.min(Math.max(...ends), take.endSeconds ?? Number.POSITIVE_INFINITY),
+    number: Math.max(...media.map((it) => it.number)),
+  }
 }
 
 function representation(
