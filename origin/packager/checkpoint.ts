@@ -2,6 +2,15 @@
 // source, the same bytes come out again.
 import type { LiveSettings } from './live-broadcast.ts'
 
+/** How a segment has left its track. */
+export interface TrackEnd {
+  nextPartId: number
+  endTicks: number
+  /** Of the last sample. */
+  frameTicks: number
+  isReordered: boolean
+}
+
 export interface Checkpoint {
   /** Of the segment that begins at `endSeconds`; every rendition has committed those before. */
   nextNumber: number
@@ -19,5 +28,6 @@ export interface Checkpoint {
     firstNumber: number
     startSeconds: number
     isRegular: boolean
+    tracks: Readonly<Record<string, TrackEnd>>
   }
 }

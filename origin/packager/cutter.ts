@@ -8,6 +8,7 @@
 // - The same samples after the same start give the same parts and the same bytes.
 import { writeFragment } from '../../media/mp4/fragment-writer.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
+import type { TrackEnd } from './checkpoint.ts'
 import type {
   PackagedPart,
   PackagedRendition,
@@ -23,8 +24,8 @@ import {
 
 export interface CutSegment extends PackagedSegment {
   parts: PackagedPart[]
-  /** Id of the first part after this segment. */
-  nextPartId: number
+  /** Once it is closed. */
+  after: TrackEnd | undefined
 }
 
 export interface TrackCutterOptions {
@@ -35,6 +36,8 @@ export interface TrackCutterOptions {
   firstNumber: number
   startSeconds: number
   partTargetSeconds: number
+  /** How the segment before has left the track, where cutting goes on from a checkpoint. */
+  after: TrackEnd | undefined
   /** Shared by all takes of the rendition's name. */
   partIds: { next: number }
   /** The segment is whole; it may still be refused. */
@@ -66,6 +69,7 @@ export class TrackCutter {
   /** Up to here there are samples in parts, or gaps. */
   #endTicks: number
   #hasMedia = false
+  #isReordered = false
   #lastDts = Number.NEGATIVE_INFINITY
   #held: MediaSample | undefined
   #frameTicks: number
@@ -88,6 +92,11 @@ export class TrackCutter {
     this.#startSeconds = options.startSeconds
     this.#endTicks = this.#ticks(options.startSeconds)
     this.#frameTicks = this.#isAudio ? aacFrameTicks : 0
+    if (options.after) {
+      this.#endTicks = options.after.endTicks
+      this.#frameTicks = options.after.frameTicks
+      this.#isReordered = options.after.isReordered
+    }
   }
 
   /** Nothing will be added, media or gap. */
@@ -108,6 +117,11 @@ export class TrackCutter {
   /** How far two samples may lie apart that follow each other. */
   get seamTicks(): number {
     return this.#holeTicks
+  }
+
+  segment(number: number): CutSegment | undefined {
+    const first = this.segments[0]
+    return first && this.segments[number - first.number]
   }
 
   /** Removes closed segments from memory. */
@@ -156,6 +170,7 @@ export class TrackCutter {
   #take(sample: MediaSample): void {
     const { timeline } = this.#options
     if (sample.dts <= this.#lastDts || this.#isBefore(sample)) return
+    if (sample.cts !== 0) this.#isReordered = true
     const isBeyond = this.#isBeyond(sample)
     let crossed = this.#number
     while (timeline.cut(crossed + 1) && this.#crosses(sample, timeline.cut(crossed + 1)!)) {
@@ -309,7 +324,7 @@ export class TrackCutter {
       isGap: false,
       sizeBytes: 0,
       keyframeBytes: 0,
-      nextPartId: 0,
+      after: undefined,
     }
   }
 
@@ -320,7 +335,12 @@ export class TrackCutter {
       this.#addGapParts(boundaryTicks)
     }
     segment.isOpen = false
-    segment.nextPartId = this.#options.partIds.next
+    segment.after = {
+      nextPartId: this.#options.partIds.next,
+      endTicks: this.#endTicks,
+      frameTicks: this.#frameTicks,
+      isReordered: this.#isReordered,
+    }
     this.#open = undefined
     this.#number++
     if (segment.parts.length > 0 && segment.sizeBytes === 0) this.#empty(segment)
@@ -404,9 +424,9 @@ export class TrackCutter {
     if (this.#isAudio) {
       return middleSeconds(sample, this.#timescale, this.#frameTicks) >= cut.startSeconds
     }
-    return sample.isKeyframe
-      ? openingSeconds(sample, this.#timescale) >= cut.startSeconds - toleranceSeconds
-      : sample.dts / this.#timescale > cut.startSeconds + reorderSeconds
+    // Before the keyframe of a cut there may be frames that are decoded after its time, if frames are reordered.
+    const early = sample.isKeyframe || !this.#isReordered ? toleranceSeconds : -reorderSeconds
+    return openingSeconds(sample, this.#timescale) >= cut.startSeconds - early
   }
 
   #isBefore(sample: MediaSample): boolean {

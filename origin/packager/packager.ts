@@ -9,7 +9,7 @@
 // - Everything that a call causes is told at its end: faults and segments first, then one change.
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { Checkpoint } from './checkpoint.ts'
+import type { Checkpoint, TrackEnd } from './checkpoint.ts'
 import { type CommitLog, segmentFault } from './commit-log.ts'
 import { type CutSegment, TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
@@ -126,7 +126,12 @@ export class Packager implements LiveBroadcast {
 
   startTake(plan: TakePlan, fromSeconds: number): void {
     this.#do(() => {
-      if (!this.#isEnded) this.#addTake(new TakeState(plan, fromSeconds), this.#order.length)
+      if (this.#isEnded) return
+      const take = new TakeState(plan, fromSeconds)
+      const before = plan.continues ? this.#order.at(-1) : undefined
+      if (before) before.continuedBy = take
+      take.continuationOf = before
+      this.#addTake(take, this.#order.length)
     })
   }
 
@@ -201,9 +206,12 @@ export class Packager implements LiveBroadcast {
       if (rendition || !isOver) next = Math.min(next, cutter?.number ?? timeline.firstNumber)
     }
     const cut = timeline.cut(next)
+    const tracks: Record<string, TrackEnd> = {}
     for (const [name, { cutter }] of take.tracks) {
       const id = cutter && partIdAt(cutter, next)
       if (id !== undefined) partIds[name] = id
+      const end = cutter?.segment(next - 1)?.after
+      if (end) tracks[name] = end
     }
     const { firstNumber, startSeconds, isRegular } = timeline
     const isOpen = next > firstNumber && cut !== undefined && cut.gapEndSeconds === undefined
@@ -213,7 +221,9 @@ export class Packager implements LiveBroadcast {
       nextNumber: next,
       endSeconds: cut?.startSeconds ?? timeline.endSeconds,
       partIds,
-      ...(isOpen && { open: { name: take.plan.name, firstNumber, startSeconds, isRegular } }),
+      ...(isOpen && {
+        open: { name: take.plan.name, firstNumber, startSeconds, isRegular, tracks },
+      }),
     }
   }
 
@@ -228,9 +238,7 @@ export class Packager implements LiveBroadcast {
   }
 
   segment(take: string, rendition: string, number: number): PackagedSegment | undefined {
-    const segments = this.#cutter(take, rendition)?.segments
-    const first = segments?.[0]
-    return first && segments[number - first.number]
+    return this.#cutter(take, rendition)?.segment(number)
   }
 
   part(take: string, rendition: string, id: number): PackagedPart | undefined {
@@ -339,6 +347,7 @@ export class Packager implements LiveBroadcast {
   #receive(take: TakeState, name: string, sample: MediaSample): void {
     const track = take.tracks.get(name)
     if (!track || take.isDiscarded) return
+    if (track !== take.leader) this.#endBefore(take, name)
     if (track === take.leader && take.timeline === undefined) {
       take.undecided.push(sample)
     } else {
@@ -346,6 +355,12 @@ export class Packager implements LiveBroadcast {
       this.#feed(track, sample)
       if (track === take.leader) this.#drain(take)
     }
+  }
+
+  /** A rendition that delivers to a take has no more for the one that it continues. */
+  #endBefore({ continuationOf: before }: TakeState, name: string): void {
+    const track = before?.tracks.get(name)
+    if (before && track && !track.isOver && track !== before.leader) this.#endTrack(before, track)
   }
 
   #feed(track: Track, sample: MediaSample): void {
@@ -381,20 +396,25 @@ export class Packager implements LiveBroadcast {
       this.#drain(take)
       hasMoved = true
     }
-    for (const [name, track] of take.tracks) {
+    for (const track of take.tracks.values()) {
       if (take.isClosing && !track.isOver) {
         this.#endTrack(take, track)
         hasMoved = true
       }
-      const heir = take.successor?.tracks.get(name)
-      const isThrough = track.rendition ? track.cutter?.isMediaDone : true
-      if (heir && !heir.isOver && track.isOver && isThrough && this.#beyond.length === 0) {
-        if (heir === take.successor!.leader) take.successor!.isClosing = true
-        else this.#endTrack(take.successor!, heir)
-        hasMoved = true
-      }
+      if (track.isOver && this.#beyond.length === 0 && this.#handOver(take, track)) hasMoved = true
     }
     return hasMoved
+  }
+
+  /** What has come to its end here brings nothing to the successor either. */
+  #handOver({ successor }: TakeState, track: Track): boolean {
+    const heir = successor?.tracks.get(track.plan.name)
+    const isThrough = track.rendition === undefined || track.cutter?.isMediaDone === true
+    if (!successor || !heir || !isThrough || heir.isOver) return false
+    if (successor.isClosing || successor.isDiscarded) return false
+    if (heir === successor.leader) successor.isClosing = true
+    else this.#endTrack(successor, heir)
+    return true
   }
 
   #tryBegin(take: TakeState, index: number): boolean {
@@ -406,7 +426,6 @@ export class Packager implements LiveBroadcast {
       if (isHopeless) take.isDiscarded = true
       return isHopeless
     }
-    if (before && take.plan.continues) before.continuedBy = take
     if (before && !this.#finishBefore(before, opening)) return false
     if (!this.#settings) {
       const choice = chooseSettings({
@@ -552,6 +571,7 @@ export class Packager implements LiveBroadcast {
         firstNumber: isResumed ? resume.nextNumber : take.timeline!.firstNumber,
         startSeconds: isResumed ? resume.endSeconds : take.timeline!.startSeconds,
         partTargetSeconds: this.#settings!.partTargetSeconds,
+        after: isResumed ? resume.open?.tracks[name] : undefined,
         partIds,
         onClosed: (segment) => this.#onClosed(take, cutter, segment),
         onBeyond: (sample) => {
@@ -706,9 +726,6 @@ function isForgotten(take: TakeState): boolean {
 
 /** Id that the first part of the segment has or will have. */
 function partIdAt(cutter: TrackCutter, number: number): number | undefined {
-  const first = cutter.segments[0]
-  if (!first) return undefined
-  const before = cutter.segments[number - 1 - first.number]
-  if (before) return before.nextPartId || undefined
-  return cutter.segments[number - first.number]?.parts[0]?.id
+  const before = cutter.segment(number - 1)
+  return before?.after ? before.after.nextPartId : cutter.segment(number)?.parts[0]?.id
 }

@@ -56,6 +56,8 @@ export class TakeState {
   successor: TakeState | undefined
   /** Was planned to go on where this one ends. */
   continuedBy: TakeState | undefined
+  /** Of which it goes on with the encoders. */
+  continuationOf: TakeState | undefined
   isClosing = false
   isDiscarded = false
   /** Among the takes of the broadcast that have published. */
@@ -155,7 +157,7 @@ export class TakeState {
   /** The successor knows what has come to its end. */
   get isHandedOver(): boolean {
     const { successor } = this
-    if (!successor) return true
+    if (!successor || successor.isDiscarded || successor.isClosing) return true
     for (const [name, track] of this.tracks) {
       if (track.isOver && !successor.tracks.get(name)!.isOver) return false
     }
