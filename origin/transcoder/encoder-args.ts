@@ -38,14 +38,13 @@ export interface EncoderPlan {
   audioBitsPerSecond: number
 }
 
+/** The first output's pipe. */
+export const firstOutputFd = 3
 /** Sound is made at this rate, whatever comes in. */
 export const encodedSampleRate = 48_000
 /** Samples in an AAC frame. */
 export const encodedFrameSamples = 1_024
-/** An AAC encoder's first frame stands before the first sound (priming). */
-export const primingSamples = encodedFrameSamples
 
-const firstOutputFd = 3
 /** Half a frame at 60 per second: a frame that comes so much before an instant of the grid is the one meant. */
 const gridToleranceTicks = 750
 const ticksPerSecond = 90_000

@@ -92,8 +92,9 @@ export class EncoderSession {
       }
     })
     this.#trackIds = { video: 1, audio: plan.video ? 2 : 1 }
+    const { command, guard, clock, log, stallMs } = options
     this.#process = FfmpegProcess.start({
-      ...options,
+      ...{ command, guard, clock, log, stallMs },
       args: encoderArgs(plan),
       outputs: this.#outputs.map((output) => (bytes) => this.#onBytes(output, bytes)),
     })

@@ -7,28 +7,18 @@ import type { Readable, Writable } from 'node:stream'
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard, ResourceLimits } from '../../common/process-guard.ts'
-import { progressFd } from './ffmpeg-args.ts'
+import { firstOutputFd } from './encoder-args.ts'
 
 export interface FfmpegProcessOptions {
   command: string
   args: readonly string[]
-  /** Where it runs, and the only place it writes to. */
-  folder?: string
-  /** Gets what comes on pipe:3, pipe:4 and so on; what comes there is the sign of life. */
-  outputs?: readonly ((bytes: Buffer) => void)[]
+  /** Get what comes on the pipes from `firstOutputFd` on; what comes there is the sign of life. */
+  outputs: readonly ((bytes: Buffer) => void)[]
   guard: ProcessGuard
   clock: Clock
   log: Logger
   /** Fed but without output for so long, it is killed. */
   stallMs: number
-  onProgress?: (progress: FfmpegProgress) => void
-}
-
-export interface FfmpegProgress {
-  /** Media time made per wall time; `undefined` before it is known. */
-  speed: number | undefined
-  droppedFrames: number
-  outTimeMs: number
 }
 
 /** `ended`: its input ended and it finished. `killed`: by us, on purpose. */
@@ -40,10 +30,9 @@ const limits: ResourceLimits = {
   fileSizeBytes: 1024 ** 3,
   openFiles: 256,
 }
-/** After the end of its input it has so long to finish its last segments. */
+/** After the end of its input it has so long to give what it has. */
 const finishMs = 5_000
 const maxErrorLines = 20
-const firstOutputFd = 3
 
 type Pipe = Readable | Writable | null | undefined
 
@@ -59,16 +48,14 @@ export class FfmpegProcess {
   #reason: 'killed' | 'stalled' | undefined
   #isInputEnded = false
   /** Start of the time in which media was fed and nothing came of it. */
-  #fedWithoutProgressSince: number | undefined
-  #progress: FfmpegProgress = { speed: undefined, droppedFrames: 0, outTimeMs: Number.NaN }
+  #fedWithoutOutputSince: number | undefined
 
   static start(options: FfmpegProcessOptions): FfmpegProcess {
     const [command, args] = options.guard.wrap(options.command, options.args, limits)
-    const outputs = options.outputs?.map(() => 'pipe' as const) ?? ['pipe' as const]
-    const stdio: ('pipe' | 'ignore')[] = ['pipe', 'ignore', 'pipe', ...outputs]
+    const pipes = options.outputs.map(() => 'pipe' as const)
     const child = spawn(command, args, {
-      cwd: options.folder ?? '/',
-      stdio,
+      cwd: '/',
+      stdio: ['pipe', 'ignore', 'pipe', ...pipes],
       // It parses what strangers send: no secret of ours is in reach.
       env: {},
       // Out of the terminal's process group: Ctrl-C reaches us alone, and we end it in order.
@@ -86,23 +73,14 @@ export class FfmpegProcess {
     // A pipe that breaks is reported by the exit; without a listener it would end our process.
     this.#stdin?.on('error', () => {})
     this.#readLines(this.#child.stderr, (line) => this.#onErrorLine(line))
-    if (options.outputs) {
-      options.outputs.forEach((onBytes, index) => {
-        this.#readOutput(this.#child.stdio?.[firstOutputFd + index], onBytes)
-      })
-    } else {
-      const progress = this.#child.stdio?.[progressFd]
-      this.#readLines(progress, (line) => this.#onProgressLine(line))
-    }
+    options.outputs.forEach((onBytes, index) => {
+      this.#readOutput(this.#child.stdio?.[firstOutputFd + index], onBytes)
+    })
     this.#stallTimer = options.clock.setInterval(() => this.#checkStall(), 500)
   }
 
   get pid(): number | undefined {
     return this.#child.pid
-  }
-
-  get progress(): FfmpegProgress {
-    return this.#progress
   }
 
   /** Resolves once the process is gone and everything it said is read; never rejects. */
@@ -115,15 +93,11 @@ export class FfmpegProcess {
     return this.#stdin?.writableLength ?? 0
   }
 
-  /** False when the pipe is full: wait for `drained` before writing more. */
-  write(bytes: Buffer): boolean {
-    if (this.#isInputEnded || !this.#stdin?.writable) return true
-    this.#fedWithoutProgressSince ??= this.#options.clock.monotonic()
-    return this.#stdin.write(bytes)
-  }
-
-  onDrain(listener: () => void): void {
-    this.#stdin?.on('drain', listener)
+  /** Never blocks: what the pipe does not take yet waits in memory. */
+  write(bytes: Buffer): void {
+    if (this.#isInputEnded || !this.#stdin?.writable) return
+    this.#fedWithoutOutputSince ??= this.#options.clock.monotonic()
+    this.#stdin.write(bytes)
   }
 
   /** Ends the input; the process finishes what it has, or is killed when that takes too long. */
@@ -145,32 +119,12 @@ export class FfmpegProcess {
   }
 
   #checkStall(): void {
-    const since = this.#fedWithoutProgressSince
+    const since = this.#fedWithoutOutputSince
     if (since === undefined || this.#isInputEnded) return
     if (this.#options.clock.monotonic() - since >= this.#options.stallMs) this.#kill('stalled')
   }
 
-  #onProgressLine(line: string): void {
-    const [key, value = ''] = line.split('=', 2)
-    if (key === 'speed') {
-      const speed = Number.parseFloat(value)
-      this.#progress = { ...this.#progress, speed: Number.isFinite(speed) ? speed : undefined }
-    } else if (key === 'drop_frames') {
-      this.#progress = { ...this.#progress, droppedFrames: Number.parseInt(value, 10) || 0 }
-    } else if (key === 'out_time_us') {
-      const outTimeMs = Number.parseInt(value, 10) / 1000
-      if (Number.isFinite(outTimeMs) && outTimeMs !== this.#progress.outTimeMs) {
-        this.#progress = { ...this.#progress, outTimeMs }
-        this.#fedWithoutProgressSince = undefined
-      }
-    } else if (key === 'progress') {
-      this.#options.onProgress?.(this.#progress)
-    }
-  }
-
   #onErrorLine(line: string): void {
-    // Encoders report rounding of millisecond timestamps on every segment; nobody can act on it.
-    if (/Packet duration: -?\d+|pts has no value/.test(line)) return
     this.#errorLines.push(line.slice(0, 500))
     if (this.#errorLines.length > maxErrorLines) this.#errorLines.shift()
     this.#options.log.debug({ line: line.slice(0, 500) }, 'ffmpeg')
@@ -196,7 +150,7 @@ export class FfmpegProcess {
     if (!stream) return
     stream.on('error', () => {})
     stream.on('data', (bytes: Buffer) => {
-      this.#fedWithoutProgressSince = undefined
+      this.#fedWithoutOutputSince = undefined
       onBytes(bytes)
     })
   }

@@ -40,7 +40,7 @@ export interface LiveLadderOptions extends EncoderSettings {
   /** Too many failures; all has been killed. */
   onFailed: (kind: FailureKind, detail: string) => void
   /** Another ffmpeg made another init section: what comes next of it needs a new take. */
-  onInitChanged: (rendition: string) => void
+  onInitChanged?: ((rendition: string) => void) | undefined
 }
 
 interface Switch {
@@ -263,7 +263,7 @@ export class LiveLadder {
     if (event.kind === 'sample') options.onSample(event.rendition, event.sample)
     else if (event.kind === 'init') options.onInit(event.rendition, event.bytes, event.track)
     else if (event.kind === 'dropped') options.onDropped(event.rendition)
-    else options.onInitChanged(event.rendition)
+    else options.onInitChanged?.(event.rendition)
   }
 
   #onFailure(kind: FailureKind, detail: string): boolean {
