@@ -55,10 +55,10 @@ export class ListedNumbers {
   open(nowMs: number): ListedPoint {
     const mark = this.#mark
     if (!this.#isOpen && mark) {
-      // The mark may be old where the disk was full before the process died, a final one too.
+      // The mark is old where the disk has failed since, in this life of the process or in one that nobody
+      // has heard of. What it reserves may have been jumped over already, so all that time counts.
       const elapsedSeconds = Math.max(0, nowMs - mark.atMs) / 1000
-      const reserve = mark.isFinal ? 0 : reservedNumbers
-      const late = Math.max(0, Math.ceil(elapsedSeconds * numbersPerSecond) - reserve)
+      const late = Math.ceil(elapsedSeconds * numbersPerSecond)
       // One more take may have begun whose mark never reached the disk.
       this.note({ nextNumber: mark.below + late, takes: mark.takes + (mark.isFinal ? 0 : 1) })
     }

@@ -36,6 +36,8 @@ test('whenever a process dies, the next one stays above what was listed, through
           numbers.written(mark)
         }
         write(0)
+        // Nothing is listed before the second keyframe.
+        nowMs += 1_000
         for (let index = 0; index < it.segments; index++) {
           // A take whose mark the disk refused is the coordinator's to know.
           if (index % it.takeEvery === 0 && index < diskFailsAt) {
