@@ -190,22 +190,26 @@ export class Packager implements LiveBroadcast {
   }
 
   checkpoint(): Checkpoint {
-    const base = {
-      takes: this.#takeCount,
-      ...(this.#settings && { settings: this.#settings }),
-      isIrregular: this.#isIrregular,
-    }
+    const settings = this.#settings && { settings: this.#settings }
     const partIds: Record<string, number> = {}
     for (const [name, { next }] of this.#partIds) partIds[name] = next
-    const take = this.#begun.at(-1)
+    // A rendition that lags may still be in a take that its leader has left.
+    const take = this.#begun.find((it) => !it.isAllDone) ?? this.#begun.at(-1)
     const timeline = take?.timeline
-    if (!timeline)
-      return { ...base, nextNumber: this.nextNumber, endSeconds: this.endSeconds, partIds }
-    let next = Number.POSITIVE_INFINITY
+    if (!timeline) {
+      return {
+        ...settings,
+        takes: this.#takeCount,
+        nextNumber: this.nextNumber,
+        endSeconds: this.endSeconds,
+        isIrregular: this.#isIrregular,
+        partIds,
+      }
+    }
+    let next = timeline.nextNumber
     for (const { cutter, rendition, isOver } of take.tracks.values()) {
       if (rendition || !isOver) next = Math.min(next, cutter?.number ?? timeline.firstNumber)
     }
-    const cut = timeline.cut(next)
     const tracks: Record<string, TrackEnd> = {}
     for (const [name, { cutter }] of take.tracks) {
       const id = cutter && partIdAt(cutter, next)
@@ -214,16 +218,18 @@ export class Packager implements LiveBroadcast {
       if (end) tracks[name] = end
     }
     const { firstNumber, startSeconds, isRegular } = timeline
-    const isOpen = next > firstNumber && cut !== undefined && cut.gapEndSeconds === undefined
+    const cut = timeline.cut(next)
+    const isMedia = cut !== undefined && cut.gapEndSeconds === undefined
+    const hasSome = next > firstNumber
+    const open = { name: take.plan.name, firstNumber, startSeconds, isRegular, tracks }
     return {
-      ...base,
-      takes: this.#takeCount - (next > firstNumber ? 0 : 1),
+      ...settings,
+      takes: take.ordinal + (hasSome ? 1 : 0),
       nextNumber: next,
       endSeconds: cut?.startSeconds ?? timeline.endSeconds,
+      isIrregular: isMedia ? !isRegular : this.#isIrregular,
       partIds,
-      ...(isOpen && {
-        open: { name: take.plan.name, firstNumber, startSeconds, isRegular, tracks },
-      }),
+      ...(isMedia && hasSome && { open }),
     }
   }
 

@@ -9,6 +9,7 @@ import {
   startOf,
   startTake,
   takePlan,
+  timescaleOf,
 } from '../../support/packager-rig.ts'
 
 const every = (frames: number) => (index: number) => index % frames === 0
@@ -69,5 +70,40 @@ describe('holes', () => {
       expect(segments[6]!.take.name).toBe('take-2')
       expect(discontinuitySequence).toBe(0)
     }
+  })
+})
+
+describe('a take that continues another with the same encoders', () => {
+  test('has no hole, and lacks only what is not in its plan', () => {
+    const rig = packagerRig()
+    const { packager } = rig
+    const names = ['720p', '360p', 'audio']
+    startTake(packager, takePlan({ names }), 10)
+    const samples = interleave({
+      '720p': picture(10, 12),
+      '360p': picture(10, 12),
+      audio: sounds(48_000, 10, 12),
+    })
+    const at = samples.findIndex(
+      ({ rendition, sample }) => sample.dts / timescaleOf(rendition) >= 16,
+    )
+    deliver(rig, 'take-1', samples.slice(0, at))
+    packager.dropRendition('take-1', '360p')
+    startTake(packager, takePlan({ name: 'take-2', number: 2, continues: true }), 16)
+    deliver(rig, 'take-2', samples.slice(at))
+    for (const name of ['720p', 'audio']) {
+      const { segments } = packager.playlist(name)!
+      expect(segments.map((it) => [it.number, it.take.name, it.isGap])).toEqual([
+        [1, 'take-1', false],
+        [2, 'take-1', false],
+        [3, 'take-1', false],
+        [4, 'take-2', false],
+        [5, 'take-2', false],
+        [6, 'take-2', false],
+      ])
+    }
+    expect(packager.take('take-1')!.endSeconds).toBeCloseTo(16, 3)
+    expect(packager.playlist('360p')!.segments.at(-1)!.rendition.name).toBe('720p')
+    expect(rig.faults).toEqual([])
   })
 })
