@@ -50,15 +50,32 @@ export interface Usage {
 
 const ticksPerSecond = 100
 
+/** Of one process (Linux); undefined when it is gone. */
+export function usageOfOne(pid: number): Usage | undefined {
+  try {
+    return statOf(String(pid))
+  } catch {
+    return undefined
+  }
+}
+
+// The name in brackets may hold spaces; the fields of interest follow it.
+function statOf(pid: string): Usage {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  return {
+    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+    residentBytes: Number(fields[21]) * 4_096,
+  }
+}
+
 /** Of a process and its children (Linux). */
 export function usageOf(pid: number): Usage {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
   const total = { cpuSeconds: 0, residentBytes: 0 }
   for (const id of [String(pid), ...children.filter((child) => child !== '')]) {
-    // The name in brackets may hold spaces; the fields of interest follow it.
-    const fields = readFileSync(`/proc/${id}/stat`, 'utf8').split(') ')[1]!.split(' ')
-    total.cpuSeconds += (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
-    total.residentBytes += Number(fields[21]) * 4_096
+    const { cpuSeconds, residentBytes } = statOf(id)
+    total.cpuSeconds += cpuSeconds
+    total.residentBytes += residentBytes
   }
   return total
 }

@@ -20,7 +20,7 @@ export function rounded(value: number): string {
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
   const scale = 10 ** (2 - Math.floor(Math.log10(Math.abs(value))))
   const text = (Math.round(value * scale) / scale).toFixed(digits)
-  return text.replace(/\B(?=(\d{3})+(?!\d))/g, '\u2009')
+  return text.replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+(?!\d))/g, '\u2009'))
 }
 
 /** A Markdown table; also readable on a terminal. */
