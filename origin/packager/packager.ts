@@ -41,7 +41,7 @@ export interface PackagerOptions {
   resume?: Checkpoint
   /** Names a take that goes on with the encoders of the one before, where that had to end. */
   nextTake: () => { name: string; number: number }
-  /** Closed and committed. A gap has no bytes. */
+  /** Closed: committed, or a gap, which has no bytes. */
   onSegment: (segment: PackagedSegment, bytes: readonly Buffer[]) => void
   /** No keyframe came in time. `first`: nothing of the take was listed; `overdue`: it has ended there. */
   onLongGop: (at: { seconds: number; kind: 'first' | 'overdue'; take: string }) => void
@@ -631,6 +631,7 @@ export class Packager implements LiveBroadcast {
       segment.parts = []
       segment.sizeBytes = 0
       this.#events.push(() => this.#options.onFault(name, `segment ${segment.number}: ${reason}`))
+      this.#events.push(() => this.#options.onSegment(segment, []))
     } else if (result === 'committed') {
       const bytes = segment.parts.filter((it) => !it.isGap).map((it) => it.bytes)
       this.#events.push(() => this.#options.onSegment(segment, bytes))

@@ -45,6 +45,8 @@ export interface StreamJobOptions {
   clock: Clock
   log: Logger
   metrics: TranscoderMetrics
+  /** Ends all waits for a broadcast that is no longer ours. */
+  letGo: (broadcast: LiveBroadcast) => void
   /** The input ended ffmpeg time and again. */
   onQuarantined: () => void
   /** All is written and released; the folder may be kept or deleted. */
@@ -226,7 +228,9 @@ export class StreamJob implements LiveStream {
     if (reason === 'lease-lost') this.#run?.abort()
     this.#endRun()
     await Promise.all(this.#openRuns)
-    this.#packager.end()
+    // Where the broadcast goes on elsewhere, nobody must hear from us that it is over.
+    if (goesOn(reason)) this.#options.letGo(this.#packager)
+    else this.#packager.end()
     await this.#archive.close()
     if (reason !== 'lease-lost' && reason !== 'superseded') {
       await this.#options.lease.releaseLease(this.liveId, {
@@ -424,6 +428,15 @@ export class StreamJob implements LiveStream {
     if (!video || !this.#connection) return 0
     return this.#connection.meter.videoFacts(video).framesPerSecond ?? 30
   }
+}
+
+function goesOn(reason: EndReason): boolean {
+  return (
+    reason === 'lease-lost' ||
+    reason === 'superseded' ||
+    reason === 'transcoder-stopping' ||
+    reason === 'transcoder-failed'
+  )
 }
 
 function refusalOfEnd(reason: EndReason): Refusal | undefined {

@@ -12,6 +12,7 @@ import type { Ladder } from '../../config/ladder.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
+import type { LiveBroadcast } from '../packager/live-broadcast.ts'
 import { SegmentLog } from '../packager/segment-log.ts'
 import type { LeaseClient } from './lease-keeper.ts'
 import type { LiveStream } from './live-answers.ts'
@@ -36,6 +37,8 @@ export interface StreamJobsOptions {
   log: Logger
   metrics: TranscoderMetrics
   isDraining: () => boolean
+  /** Ends all waits for a broadcast that goes on elsewhere. */
+  letGo: (broadcast: LiveBroadcast) => void
 }
 
 /** After the end players still fetch the last window, and the end itself. */
@@ -207,10 +210,11 @@ export class StreamJobs implements AsyncDisposable {
     }
     const folder = await this.#openFolder(ticket)
     this.#forget(ticket.liveId)
-    const { config, ladder, guard, lease, clock, log, metrics } = this.#options
+    const { config, ladder, letGo, guard, lease, clock, log, metrics } = this.#options
     const job = new StreamJob({
       ...{ ticket, folder, config, guard, lease, clock, log, metrics },
       ladder: ladder(),
+      letGo,
       onQuarantined: () => this.#quarantine.add(ticket.liveId),
       onEnded: (ended) => this.#settle(ended),
     })
@@ -232,9 +236,10 @@ export class StreamJobs implements AsyncDisposable {
         broadcastTag: ticket.broadcastTag,
         startedAtMs: ticket.broadcastStartedAt,
         isRecorded: ticket.record,
-        // Rows last more than a second, but for the last one of a take: this lies above every number
+        // Segments last at least 0.9 s, but for the last one of a take: this lies above every number
         // that an earlier transcoder has given.
-        firstNumber: ticket.takes === 0 ? 1 : Math.max(0, elapsedSeconds) + ticket.takes + 1,
+        firstNumber:
+          ticket.takes === 0 ? 1 : Math.ceil(1.2 * Math.max(0, elapsedSeconds)) + ticket.takes + 1,
         earlierTakes: ticket.takes,
       }),
     )
@@ -252,8 +257,11 @@ export class StreamJobs implements AsyncDisposable {
     const { liveId, folder } = job
     const { recordings, clock } = this.#options
     this.#forget(liveId)
-    const timer = clock.setTimeout(() => this.#forget(liveId), afterglowMs)
-    this.#finished.set(liveId, { job, timer })
+    // One that goes on elsewhere is not played from here any more.
+    if (job.broadcast.isEnded) {
+      const timer = clock.setTimeout(() => this.#forget(liveId), afterglowMs)
+      this.#finished.set(liveId, { job, timer })
+    }
     if (folder.log.rows.length === 0) await folder.delete()
     else if (folder.log.broadcast.isRecorded) {
       await recordings.keep(folder)

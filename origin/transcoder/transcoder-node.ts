@@ -83,8 +83,9 @@ export async function startTranscoder(
       },
     },
     isDraining: () => draining,
+    letGo: (broadcast) => playback.letGo(broadcast),
   })
-  const playback = stack.use(
+  const playback: PlaybackServer = stack.use(
     new PlaybackServer({
       ...config.http,
       trustedNetworks: config.trustedNetworks,
