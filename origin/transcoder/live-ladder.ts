@@ -56,6 +56,9 @@ interface HeldLeg {
 }
 
 const ticksPerSecond = 90_000
+const historyBytes = 64 * 1024 * 1024
+/** A stall is seen after its time; what is resumed from may be a GOP before it. */
+const longestGopSeconds = 10
 /** A picture that comes so much before an instant of the grid is the one meant. */
 const gridToleranceTicks = 750
 
@@ -96,7 +99,12 @@ export class LiveLadder {
 
   constructor(options: LiveLadderOptions) {
     this.#options = options
-    this.#history = new SampleHistory(options.historyLimits)
+    this.#history = new SampleHistory(
+      options.historyLimits ?? {
+        bytes: historyBytes,
+        seconds: options.stallMs / 1_000 + longestGopSeconds,
+      },
+    )
     this.#budget = new LogBudget({ clock: options.clock, log: options.log, lines: 2 })
     const ticks = options.fromTicks ?? Number.NEGATIVE_INFINITY
     this.#switch = { ticks, planned: tallestFirst(options.planned) }
@@ -154,11 +162,12 @@ export class LiveLadder {
     if (back) this.switchAt(atTicks, [...this.rungs, back])
   }
 
-  /** The run is over: what is inside comes out. */
-  finish(): void {
+  /** The run is over: what is inside comes out; of pictures, what is shown before `untilTicks`. */
+  finish(untilTicks?: number): void {
     if (this.#isFinishing || this.#isOver) return
     this.#isFinishing = true
-    this.#newest?.leg.finish()
+    if (untilTicks === undefined) this.#newest?.leg.finish()
+    else this.#newest?.leg.endAt(untilTicks)
     this.#settle()
   }
 

@@ -26,7 +26,6 @@ export interface HistoryLimits {
   seconds: number
 }
 
-const usualLimits: HistoryLimits = { bytes: 64 * 1024 * 1024, seconds: 12 }
 /** A decoder's first frames of sound are not whole. */
 const audioLeadSeconds = 0.25
 const longestStepSeconds = 1
@@ -41,7 +40,7 @@ export class SampleHistory {
   #hasLost = false
   #leastCts = 0
 
-  constructor(limits: HistoryLimits = usualLimits) {
+  constructor(limits: HistoryLimits) {
     this.#limits = limits
   }
 

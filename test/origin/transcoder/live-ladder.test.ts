@@ -40,6 +40,7 @@ class Rig {
   /** Of each rendition, one entry per init section. */
   readonly told = new Map<string, Told[]>()
   readonly events: string[] = []
+  readonly restarts: string[] = []
   readonly pids = new Set<number>()
 
   constructor(options: Partial<LiveLadderOptions> & Pick<LiveLadderOptions, 'video'>) {
@@ -57,6 +58,7 @@ class Rig {
         this.told.set(name, [...(this.told.get(name) ?? []), { init, samples: [] }])
       },
       onSample: (name, sample) => this.told.get(name)!.at(-1)!.samples.push(sample),
+      onRestart: (reason) => this.restarts.push(reason),
       onDropped: (name) => this.events.push(`dropped ${name}`),
       onWanted: (name) => this.events.push(`wanted ${name}`),
       onFailed: (kind) => this.events.push(`failed ${kind}`),
@@ -166,6 +168,7 @@ for (const [kind, bFrames] of [
       expect(keys.length - keyTimes(source.samples).length).toBeLessThanOrEqual(2)
     }
     expect(rig.events).toEqual([])
+    expect(rig.restarts).toEqual(['crashed', 'crashed'])
     expect(rig.pids.size).toBe(3)
   })
 }
@@ -222,6 +225,7 @@ test('frozen: the tallest rung is given up, the other goes on without a gap; cal
   await rig.caughtUp(source.samples[99]!.dts, ['48p'])
   expect(rig.endOf('72p')).toBe(tallEnd)
   expect(rig.ladder.rungs).toEqual([low])
+  expect(rig.restarts).toEqual(['pressure'])
 
   await clock.advance(59_000)
   expect(rig.events).toEqual(['dropped 72p'])
@@ -283,6 +287,26 @@ test('the last rung is never given up: it leaves out GOPs, and goes on after the
   expect(made.map((it) => it.dts)).toEqual(wanted)
   expect(new Set(made.map((it) => it.duration))).toEqual(new Set([3_000]))
   expect(made.find((it) => it.dts === 24 * second)?.isKeyframe).toBe(true)
+})
+
+test('the last rung frozen for too long: another ffmpeg goes on without a gap', async () => {
+  const source = await sourceVideo({ seconds: 15, gopFrames: 120 })
+  const clock = new FakeClock()
+  const rig = new Rig({ video: source.track, clock, planned: [low], stallMs: 10_000 })
+  rig.push(source.samples.slice(0, 110))
+  await rig.caughtUp(endOf(source.samples.slice(0, 110)), ['48p'])
+  const { pid } = rig.ladder
+  await rig.signal('SIGSTOP')
+  for (let frame = 110; frame < 410; frame += 15) {
+    rig.push(source.samples.slice(frame, frame + 15))
+    await clock.advance(500)
+  }
+  await clock.advance(1_000)
+  await until('another ffmpeg', () => rig.ladder.pid !== pid)
+  rig.push(source.samples.slice(410))
+  await rig.finish()
+  expect([rig.restarts, rig.events]).toEqual([['stalled'], []])
+  await expectWhole(rig, '48p', source)
 })
 
 test('what cannot be kept for a resume fails the resume, and only that', async () => {
@@ -355,6 +379,21 @@ test('on a grid of our own: a set begins and ends between the keyframes of the s
   expect(keys.length).toBeLessThanOrEqual(grid.length + 1)
   for (const { init, samples } of rig.told.get('48p')!) {
     expect(await decodeErrors(init, samples)).toBe('')
+  }
+})
+
+test('what is shown after the end that was asked for is not told', async () => {
+  const source = await sourceVideo({ seconds: 3, gopFrames: 90, bFrames: 2 })
+  const rig = new Rig({ video: source.track })
+  rig.push(source.samples)
+  rig.ladder.finish(11.5 * second)
+  await rig.ladder.done
+  for (const name of ['72p', '48p']) {
+    const made = rig.all(name)
+    expect(made.map((it) => it.dts)).toEqual(
+      times(source.samples).filter((it) => it < 11.5 * second),
+    )
+    expect(rig.endOf(name)).toBe(11.5 * second)
   }
 })
 
