@@ -182,7 +182,9 @@ export class TrackCutter {
         : isBeyond
           ? this.#ticks(timeline.mediaEndSeconds!)
           : undefined
-    this.#release(sample.dts, boundary)
+    // A picture may be shown shorter than told, where the media has to end; sound comes in whole frames.
+    const isCutShort = isBeyond && !this.#isAudio && boundary !== undefined
+    this.#release(isCutShort ? Math.min(sample.dts, boundary) : sample.dts, boundary)
     while (this.#number < crossed) {
       this.#close(this.#ticks(timeline.cut(this.#number + 1)!.startSeconds))
       if (!this.#isAudio && this.#number === crossed && !sample.isKeyframe) {
@@ -194,7 +196,9 @@ export class TrackCutter {
     if (isBeyond || (this.#needsKeyframe && !sample.isKeyframe)) return
     this.#needsKeyframe = false
     this.#lastDts = sample.dts
-    if (sample.duration > 0) this.#place(sample, sample.duration, sample.duration)
+    // An encoder says how long it showed a picture before a hole: that is more than a part may hold.
+    const isKnown = sample.duration > 0 && sample.duration <= this.#targetTicks
+    if (isKnown) this.#place(sample, sample.duration, sample.duration)
     else this.#held = sample
   }
 
@@ -203,7 +207,7 @@ export class TrackCutter {
     const held = this.#held
     if (!held) return
     this.#held = undefined
-    const step = nextDts - held.dts
+    const step = Math.max(1, nextDts - held.dts)
     if (step <= this.#targetTicks) {
       this.#place(held, step, step)
       return

@@ -165,7 +165,9 @@ export class TakeTimeline {
   /** No sample of the leader comes any more, or none that counts. */
   endMedia(atSeconds = this.endSeconds): void {
     if (this.#mediaEndSeconds !== undefined) return
-    this.#mediaEndSeconds = Math.max(atSeconds, this.#cuts.at(-1)!.startSeconds)
+    const { startSeconds } = this.#cuts.at(-1)!
+    const latest = startSeconds + this.#options.targetDurationSeconds + roundingSeconds
+    this.#mediaEndSeconds = Math.min(Math.max(atSeconds, startSeconds), latest)
     this.#horizon = Number.POSITIVE_INFINITY
   }
 
