@@ -127,6 +127,8 @@ export class MediaRun {
     if (at.kind === 'first') this.#ladder?.kill()
     this.#leaveLadder()
     this.#cutting = 'own-keyframes'
+    // An encoder of ours has other parameter sets than the publisher's.
+    for (const it of this.#planned) if (it.isCopied) this.#inits.delete(it.name)
     this.#planned = this.#plan(false)
     this.#change = undefined
     const fromTicks = Math.round(at.seconds * videoTimescale)

@@ -58,6 +58,14 @@ export class RtmpTestClient implements AsyncDisposable {
     return isTaken
   }
 
+  /** As a user who presses stop: everything that was sent arrives. */
+  async leave(): Promise<void> {
+    this.session.unpublish()
+    this.flush()
+    this.socket.end()
+    await this.closed()
+  }
+
   async closed(): Promise<void> {
     if (!this.socket.destroyed) await once(this.socket, 'close')
   }
