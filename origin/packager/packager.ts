@@ -270,7 +270,9 @@ export class Packager implements LiveBroadcast {
     const next = track.cutter?.number ?? timeline.firstNumber
     const hasEnded = timeline.mediaEndSeconds !== undefined
     const isOver = track.cutter ? track.cutter.isMediaDone : track.isOver
-    if (isOver || number < next || number >= next + numbersAhead) return { kind: 'absent' }
+    const isNextOpen = track.cutter?.segment(next) !== undefined
+    const last = isNextOpen ? next : next - 1
+    if (isOver || number <= last || number > last + numbersAhead) return { kind: 'absent' }
     return { kind: hasEnded && !timeline.cut(number) ? 'absent' : 'coming' }
   }
 
