@@ -78,6 +78,7 @@ export class LadderLeg {
   #rungs: readonly PlannedVideo[]
   #session: EncoderSession | undefined
   #startedAtMs = 0
+  #fedSamples = 0
   #untilTicks: number | undefined
   #lastPictureTicks = 0
   #audioInputEnd = 0
@@ -107,6 +108,11 @@ export class LadderLeg {
   /** When the ffmpeg that runs now was started. */
   get startedAtMs(): number {
     return this.#startedAtMs
+  }
+
+  /** To the ffmpeg that runs now. */
+  get fedSamples(): number {
+    return this.#fedSamples
   }
 
   /** What another ffmpeg would have to be fed from. */
@@ -167,6 +173,7 @@ export class LadderLeg {
     })
     this.#options.onSession(session)
     this.#session = session
+    this.#fedSamples = 0
     for (const kept of samples) {
       if (this.#isBeyond(kept)) break
       this.#feed(kept.kind, kept.sample)
@@ -213,11 +220,16 @@ export class LadderLeg {
     this.#rungs = others
     this.#states.delete(tallest.name)
     this.#options.onEvent({ kind: 'dropped', rendition: tallest.name })
+    this.renew()
+    return tallest
+  }
+
+  /** Goes on with another ffmpeg. */
+  renew(): void {
     const session = this.#session
     this.#session = undefined
     session?.kill()
     this.start()
-    return tallest
   }
 
   /** Pictures between the two were not fed. */
@@ -268,6 +280,7 @@ export class LadderLeg {
     } else if (this.#untilTicks === undefined || ticks < this.#untilTicks) {
       this.#lastPictureTicks = Math.max(this.#lastPictureTicks, ticks)
     }
+    this.#fedSamples++
     this.#session?.push(kind, sample)
   }
 

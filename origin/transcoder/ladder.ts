@@ -1,4 +1,5 @@
-// Which renditions a source gets: the rungs at or below it, never above, the source standing in for its own.
+// Which renditions a source gets: the rungs at or below it, never above, the source standing in for its own. What is
+// copied goes from the publisher into the packager as it is; the rest is made by `LiveLadder`.
 import type { Ladder } from '../../config/ladder.ts'
 
 export interface SourcePicture {

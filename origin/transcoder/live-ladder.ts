@@ -29,6 +29,8 @@ export interface LiveLadderOptions extends EncoderSettings {
   /** The first picture is the first that is not before this; undefined: the first that comes. */
   fromTicks?: number | undefined
   historyLimits?: HistoryLimits | undefined
+  /** An ffmpeg that has been fed so many samples is replaced, without loss. */
+  renewAfterSamples?: number | undefined
   onInit: (rendition: string, bytes: Buffer, track: InitTrack) => void
   onSample: (rendition: string, sample: MediaSample) => void
   /** Given up under pressure: nothing more of it comes. */
@@ -56,6 +58,8 @@ interface HeldLeg {
 }
 
 const ticksPerSecond = 90_000
+/** ffmpeg remembers some 160 bytes of each sample that it reads: a third of a gigabyte, after 18 hours at 30 per second. */
+const usualRenewAfterSamples = 2_000_000
 const historyBytes = 64 * 1024 * 1024
 /** A stall is seen after its time; what is resumed from may be a GOP before it. */
 const longestGopSeconds = 10
@@ -146,7 +150,10 @@ export class LiveLadder {
     }
     // A leg that begins now is fed from the history, which has the sample already.
     if (!this.#trySwitch()) this.#newest?.leg.push(kind, sample)
-    if (kind === 'video' ? sample.isKeyframe : !this.#options.video) this.#forget()
+    if (kind === 'video' ? sample.isKeyframe : !this.#options.video) {
+      this.#forget()
+      this.#renewOld()
+    }
   }
 
   /** From that picture on another set of rungs; with the source's keyframes, from the first that is not before. */
@@ -318,6 +325,14 @@ export class LiveLadder {
       point.audioSeconds = Math.min(point.audioSeconds, audioSeconds)
     }
     this.#history.forgetBefore(point)
+  }
+
+  #renewOld(): void {
+    const leg = this.#newest?.leg
+    const { renewAfterSamples = usualRenewAfterSamples, log } = this.#options
+    if (!leg || leg.fedSamples <= renewAfterSamples || leg.lagSeconds > calmSeconds) return
+    log.info({ fedSamples: leg.fedSamples }, 'an old encoder is replaced')
+    leg.renew()
   }
 
   /** Once only one rung is left, and even that is too slow. */

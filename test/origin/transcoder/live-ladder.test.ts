@@ -186,6 +186,18 @@ test('killed before anything came out, or while its end is awaited: still all is
   for (const name of ['72p', '48p']) await expectWhole(rig, name, source)
 })
 
+test('an ffmpeg that has read much is replaced, and nothing shows', async () => {
+  const source = await sourceVideo({ seconds: 4, gopFrames: 30 })
+  const rig = new Rig({ video: source.track, renewAfterSamples: 50 })
+  rig.push(source.samples.slice(0, 60))
+  await rig.caughtUp(source.samples[59]!.dts)
+  rig.push(source.samples.slice(60))
+  await rig.finish()
+  expect(rig.pids.size).toBe(2)
+  expect([rig.restarts, rig.events]).toEqual([[], []])
+  for (const name of ['72p', '48p']) await expectWhole(rig, name, source)
+})
+
 test('three crashes within a minute fail it, two do not', async () => {
   const source = await sourceVideo({ seconds: 2 })
   const clock = new FakeClock()
