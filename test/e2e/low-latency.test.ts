@@ -58,8 +58,8 @@ describe('a stream in low latency', () => {
     const report = await checker.stop()
     expect(faultLines(report)).toEqual([])
     expect(report.playlists.toSorted()).toEqual([
+      '360p-iframes.m3u8',
       '360p.m3u8',
-      '480p-iframes.m3u8',
       '480p.m3u8',
       'audio.m3u8',
     ])
