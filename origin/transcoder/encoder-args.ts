@@ -34,6 +34,8 @@ export interface EncoderPlan {
   /** `audio` unless it is given. */
   encodedAudioName?: string | undefined
   keyframes: KeyframeRule
+  /** As measured. Bits are shared out by it; undefined: what the source's headers claim, or 25. */
+  framesPerSecond?: number | undefined
   preset: string
   audioBitsPerSecond: number
 }
@@ -114,11 +116,18 @@ function videoArgs(plan: EncoderPlan, rung: EncoderRung): string[] {
     ...['-profile:v', rung.height > 480 ? 'high' : 'main'],
     // A capped buffer keeps the announced bandwidth honest.
     ...['-b:v', rate, '-maxrate', rate, '-bufsize', rate],
+    ...frameRateArgs(plan.framesPerSecond),
     ...['-sc_threshold', '0', '-g', '100000'],
     ...['-force_key_frames', keyframes(plan.keyframes, rung.fromTicks)],
     ...['-fps_mode', 'passthrough', '-enc_time_base', `1:${ticksPerSecond}`],
     ...['-video_track_timescale', String(ticksPerSecond)],
   ]
+}
+
+/** The encoder counts bits per frame, not per second: a wrong rate makes a wrong bandwidth. */
+function frameRateArgs(framesPerSecond: number | undefined): string[] {
+  if (framesPerSecond === undefined) return []
+  return ['-x264-params', `fps=${Math.round(framesPerSecond * 1_000)}/1000`]
 }
 
 /**

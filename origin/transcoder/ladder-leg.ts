@@ -17,6 +17,8 @@ export interface EncoderSettings {
   audio?: AudioTrackConfig | undefined
   encodedAudioName?: string | undefined
   keyframes: KeyframeRule
+  /** As measured; undefined where it is not known. */
+  framesPerSecond?: number | undefined
   preset: string
   audioBitsPerSecond: number
   command: string
@@ -150,7 +152,7 @@ export class LadderLeg {
     }
     for (const state of this.#states.values()) state.awaitsKeyframe = state.kind === 'video'
     this.#startedAtMs = settings.clock.monotonic()
-    const { encodedAudioName, keyframes, preset, audioBitsPerSecond } = settings
+    const { encodedAudioName, keyframes, framesPerSecond, preset, audioBitsPerSecond } = settings
     const session: EncoderSession = EncoderSession.start({
       plan: {
         video: rungs.length > 0 ? settings.video : undefined,
@@ -159,6 +161,7 @@ export class LadderLeg {
         audioFromTicks: this.#states.get(this.#audioName)?.nextTicks,
         encodedAudioName,
         keyframes,
+        framesPerSecond,
         preset,
         audioBitsPerSecond,
       },

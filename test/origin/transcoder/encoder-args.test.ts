@@ -69,6 +69,11 @@ test('keyframes on a grid of our own are counted in cells of it from the first f
   }
 })
 
+test('a measured frame rate is told to the encoder, which shares out bits by it', () => {
+  const args = lines(encoderArgs({ ...plan, framesPerSecond: 29.97 }))
+  expect(args).toContain('\n-x264-params fps=29970/1000\n')
+})
+
 test('sound beside pictures comes on the pipe after theirs, from a graph of its own', () => {
   const both = { ...plan, audio, audioFromTicks: 480_000 }
   const args = lines(encoderArgs(both))

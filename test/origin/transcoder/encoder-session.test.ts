@@ -153,6 +153,22 @@ test('a rung that begins inside a cell of the grid forces at the next one', asyn
   expect(keyTimes(outputs.get('48p')!).map((it) => it / 90_000)).toEqual([11, 12, 13])
 })
 
+test('a measured frame rate counts more than what the source claims', async () => {
+  // Claims 60 frames per second, and sends 20.
+  const source = await sourceVideo({ seconds: 3, framesPerSecond: 60, gopFrames: 300 })
+  const samples = source.samples.map((it, index) => ({ ...it, dts: 900_000 + index * 4_500 }))
+  const sizes: number[] = []
+  for (const framesPerSecond of [undefined, 20]) {
+    const rungs = [{ ...twoRungs[0]!, videoBitsPerSecond: 50_000 }]
+    const { session, outputs } = start({ video: source.track, rungs, framesPerSecond })
+    for (const sample of undated(samples)) session.push('video', sample)
+    session.finish()
+    await session.exited
+    sizes.push(outputs.get('72p')!.reduce((sum, it) => sum + it.data.length, 0))
+  }
+  expect(sizes[1]! / sizes[0]!).toBeGreaterThan(1.5)
+})
+
 test('sound beside pictures is encoded without a gap, at its time', async () => {
   const [source, sound] = await Promise.all([
     sourceVideo({ seconds: 2 }),
