@@ -68,6 +68,25 @@ export const startHlsEngine: StartEngine = (source, events) => {
       video.currentTime = position
     }
   }
+  // Where the publisher was away there are gaps. hls.js waits before them for longer than the viewer should.
+  let hasPlayed = false
+  const onPlaying = () => {
+    hasPlayed = true
+  }
+  video.addEventListener('playing', onPlaying)
+  hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details }) => {
+    const isStill = hasPlayed && !video.paused && video.readyState < video.HAVE_FUTURE_DATA
+    const position = isStill && details.live ? hls.liveSyncPosition : null
+    if (position === null || position - video.currentTime < longestLagSeconds) return
+    const listed = details.fragmentHint
+      ? [...details.fragments, details.fragmentHint]
+      : details.fragments
+    const ahead = listed.filter(({ end }) => end > video.currentTime)
+    const there = ahead.find(({ end }) => end > position)
+    if (there && !there.gap && ahead.some(({ gap, start }) => gap && start < position)) {
+      video.currentTime = Math.max(position, there.start)
+    }
+  })
   hls.on(Hls.Events.LEVEL_SWITCHED, events.onChange)
   hls.on(Hls.Events.ERROR, (_event, data: ErrorData) => {
     if (!data.fatal || isDisposed) return
@@ -106,6 +125,7 @@ export const startHlsEngine: StartEngine = (source, events) => {
     dispose() {
       isDisposed = true
       video.removeEventListener('playing', catchUp)
+      video.removeEventListener('playing', onPlaying)
       hls.destroy()
     },
   }
