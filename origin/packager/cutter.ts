@@ -53,6 +53,8 @@ const reorderSeconds = 0.15
 /** Less than this is not worth a gap. */
 const smallestGapSeconds = 0.05
 const aacFrameTicks = 1024
+/** Frames per second, until two frames have told. */
+const usualRate = 30
 
 export class TrackCutter {
   /** Kept in memory, oldest first. */
@@ -91,7 +93,9 @@ export class TrackCutter {
     this.#number = options.firstNumber
     this.#startSeconds = options.startSeconds
     this.#endTicks = this.#ticks(options.startSeconds)
-    this.#frameTicks = this.#isAudio ? aacFrameTicks : 0
+    this.#frameTicks = this.#isAudio
+      ? aacFrameTicks
+      : Math.round(this.#timescale / (options.rendition.framesPerSecond || usualRate))
     if (options.after) {
       this.#endTicks = options.after.endTicks
       this.#frameTicks = options.after.frameTicks
@@ -212,7 +216,7 @@ export class TrackCutter {
       this.#place(held, step, step)
       return
     }
-    const usual = Math.min(this.#frameTicks || this.#targetTicks, this.#targetTicks)
+    const usual = Math.min(this.#frameTicks, this.#targetTicks)
     const length = boundary === undefined ? step : Math.min(step, boundary - held.dts)
     this.#place(held, Math.max(length, 1), Math.max(1, Math.min(usual, length)))
     // Only what the sample stands still for is a gap here; what is behind the boundary comes later.
@@ -373,7 +377,7 @@ export class TrackCutter {
     const held = this.#held
     if (held) {
       this.#held = undefined
-      const usual = Math.min(this.#frameTicks || this.#targetTicks, this.#targetTicks)
+      const usual = Math.min(this.#frameTicks, this.#targetTicks)
       const rest = this.#ticks(timeline.mediaEndSeconds ?? 0) - held.dts
       const length = rest > 0 && rest <= 2 * usual ? rest : usual
       this.#place(held, length, length)
