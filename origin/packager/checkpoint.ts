@@ -18,6 +18,8 @@ export interface Checkpoint {
   takes: number
   endSeconds: number
   settings?: LiveSettings
+  /** Of the picture, measured when the settings were chosen. */
+  framesPerSecond?: number
   /** Once a take has left its grid, none is trusted to keep one. */
   isIrregular?: boolean
   /** Of the next part, by rendition name. */

@@ -87,6 +87,7 @@ export class Packager implements LiveBroadcast {
     this.#options = options
     const { resume } = options
     this.#settings = resume?.settings
+    this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
     this.#takeCount = (resume?.takes ?? options.facts.earlierTakes) - (resume?.open ? 1 : 0)
     for (const [name, next] of Object.entries(resume?.partIds ?? {})) {
@@ -190,7 +191,10 @@ export class Packager implements LiveBroadcast {
   }
 
   checkpoint(): Checkpoint {
-    const settings = this.#settings && { settings: this.#settings }
+    const settings = this.#settings && {
+      settings: this.#settings,
+      framesPerSecond: this.#framesPerSecond,
+    }
     const partIds: Record<string, number> = {}
     for (const [name, { next }] of this.#partIds) partIds[name] = next
     // A rendition that lags may still be in a take that its leader has left.
@@ -453,7 +457,7 @@ export class Packager implements LiveBroadcast {
       }
       this.#settings = choice.settings
       this.#framesPerSecond = choice.framesPerSecond
-      take.setRate(roundedRate(choice.framesPerSecond))
+      if (take.plan.framesPerSecond === undefined) take.setRate(roundedRate(choice.framesPerSecond))
     }
     this.#begin(take, timescale, opening)
     return true
