@@ -124,14 +124,14 @@ export class MediaRun {
     )
     this.#options.onRestart('keyframes')
     this.#options.onLongGop()
+    const fromTicks = Math.round(at.seconds * videoTimescale)
     if (at.kind === 'first') this.#ladder?.kill()
-    this.#leaveLadder()
+    this.#leaveLadder(fromTicks)
     this.#cutting = 'own-keyframes'
     // An encoder of ours has other parameter sets than the publisher's.
     for (const it of this.#planned) if (it.isCopied) this.#inits.delete(it.name)
     this.#planned = this.#plan(false)
     this.#change = undefined
-    const fromTicks = Math.round(at.seconds * videoTimescale)
     this.#startTake(fromTicks, false)
     this.#startLadder(fromTicks)
     for (const { kind, sample } of this.#kept) {
@@ -253,6 +253,7 @@ export class MediaRun {
       video: tracks.video && videoConfigOf(tracks.video),
       ...(encodesAudio && { audio: audioConfigOf(tracks.audio!) }),
       encodedAudioName: audioName,
+      framesPerSecond: this.#options.framesPerSecond,
       keyframes:
         this.#cutting === 'source-keyframes'
           ? { kind: 'source' }
@@ -272,11 +273,11 @@ export class MediaRun {
     this.#ladder = live
   }
 
-  #leaveLadder(): void {
+  #leaveLadder(untilTicks?: number): void {
     const ladder = this.#ladder
     if (!ladder) return
     this.#ladder = undefined
-    ladder.finish()
+    ladder.finish(untilTicks)
     const left: Promise<void> = ladder.done.finally(() => this.#leaving.delete(left))
     this.#leaving.add(left)
   }
