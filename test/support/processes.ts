@@ -15,6 +15,11 @@ export async function processesMentioning(text: string): Promise<FoundProcess[]>
   }
 }
 
+/** An ffmpeg of the transcoder's, not one that a test runs: each rendition has a pipe of its own. */
+export function isEncoder({ command }: FoundProcess): boolean {
+  return command.includes(' pipe:3')
+}
+
 /** Direct children of a process. */
 export function childrenOf(pid: number): FoundProcess[] {
   return allProcesses().filter((entry) => {

@@ -262,3 +262,12 @@ export class SeenBroadcast implements AsyncDisposable {
 export function takeOf({ uri }: LiveSegment): string {
   return uri!.split('/')[0]!
 }
+
+/** A letter per segment, the same for those of one take; a hyphen for each gap. */
+export function shapeOf(seen: SeenBroadcast, name: string): string {
+  const takes = [...new Set(seen.segments(name).map(takeOf))]
+  return seen
+    .segments(name)
+    .map((it) => (it.isGap ? '-' : String.fromCharCode(65 + takes.indexOf(takeOf(it)))))
+    .join('')
+}

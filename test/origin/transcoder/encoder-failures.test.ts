@@ -7,11 +7,19 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { Encoder } from '../../support/encoder.ts'
-import { descendantsOf, isRunning, processesMentioning } from '../../support/processes.ts'
+import {
+  descendantsOf,
+  isEncoder,
+  isRunning,
+  processesMentioning,
+} from '../../support/processes.ts'
+import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { TranscoderRig, transcoderConfig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
 const limitMs = 60_000
+/** Above a rung of the default ladder, so that there is something to encode. */
+const picture = { size: '480x400', bitrate: '400k' }
 let dir: string
 
 beforeEach(async () => {
@@ -36,17 +44,30 @@ async function metric(rig: TranscoderRig, name: string): Promise<number> {
   return Number(found?.split(' ').at(-1) ?? Number.NaN)
 }
 
-test('a publisher is told when its encoder fails three times', { timeout: limitMs }, async () => {
+test('a publisher whose encoder fails three times in a minute is quarantined', {
+  timeout: limitMs,
+}, async () => {
   const ffmpeg = await script(
     'case "$1" in -version) echo "ffmpeg version test";; *) exit 3;; esac',
   )
   await using rig = await TranscoderRig.start({ transcoder: { ffmpeg } })
-  const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
-  await using encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  const key = await rig.createChannel('demo')
+  const { transcoder, streamName } = await rig.grant(key)
+  await using encoder = new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName })
   await encoder.exited
-  expect(encoder.output).toMatch(/\(transcoder-failed\)/)
+  expect(encoder.output).toMatch(/\(input-quarantined\)/)
   expect(await metric(rig, 'transcode_restarts_total{reason="crashed"}')).toBe(2)
-  expect(await metric(rig, 'ingest_rejected_total{reason="transcoder-failed"}')).toBe(1)
+  expect(await metric(rig, 'ingest_rejected_total{reason="input-quarantined"}')).toBe(1)
+
+  const again = await until('another lease', () => rig.grant(key))
+  await using client = await RtmpTestClient.publish(again.transcoder.rtmp, again.streamName)
+  expect(client.isStarted).toBe(false)
+  expect(client.statuses.at(-1)?.description).toMatch(/\(input-quarantined\)$/)
+  expect(await metric(rig, 'ingest_rejected_total{reason="input-quarantined"}')).toBe(2)
+  // Nobody else has to suffer for it.
+  const other = await rig.grant(await rig.createChannel('other'))
+  await using innocent = await RtmpTestClient.publish(other.transcoder.rtmp, other.streamName)
+  expect(innocent.isStarted).toBe(true)
 })
 
 test('an encoder that takes media and makes nothing is replaced', {
@@ -57,7 +78,7 @@ test('an encoder that takes media and makes nothing is replaced', {
   )
   await using rig = await TranscoderRig.start({ transcoder: { ffmpeg, stallMs: 1_000 } })
   const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
-  await using _encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  await using _encoder = new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName })
   await until('a restart', async () => {
     return (await metric(rig, 'transcode_restarts_total{reason="stalled"}')) >= 1
   })
@@ -84,10 +105,10 @@ test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async
   })
   const key = await rig.createChannel('demo')
   const { transcoder, streamName } = await until('a placement', () => rig.grant(key))
-  await using _encoder = new Encoder({ server: transcoder.rtmp, streamKey: streamName })
+  await using _encoder = new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName })
   const helpers = await until('its receiver and its ffmpeg', () => {
     const found = descendantsOf(child.pid!)
-    return found.some(({ command }) => command.includes('unused.mpd')) && found
+    return found.some(isEncoder) && found
   })
   expect(helpers.length).toBeGreaterThanOrEqual(2)
   child.kill('SIGKILL')

@@ -13,7 +13,7 @@ import {
   without,
 } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
-import { SeenBroadcast, type SeenMedia, takeOf } from '../../support/seen-broadcast.ts'
+import { SeenBroadcast, type SeenMedia, shapeOf } from '../../support/seen-broadcast.ts'
 import { TranscoderRig } from '../../support/transcoder-rig.ts'
 
 const limitMs = 90_000
@@ -65,17 +65,6 @@ async function outcome(messages: Clip, speed: number): Promise<Outcome> {
   return { seen, media }
 }
 
-/** `take:gaps` of a playlist, in order. */
-function shape(seen: SeenBroadcast, name: string): string {
-  const segments = seen.segments(name)
-  const first = Number(takeOf(segments[0]!).split('-').at(-1))
-  return segments
-    .map((it) =>
-      it.isGap ? '-' : String.fromCharCode(65 + Number(takeOf(it).split('-').at(-1)) - first),
-    )
-    .join('')
-}
-
 function seconds(media: SeenMedia): number {
   const { samples, track } = media
   return samples.reduce((sum, it) => sum + it.duration, 0) / track.timescale
@@ -95,7 +84,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
     )
     expect(seen.names).toEqual(['72p', '90p', 'audio'])
     for (const name of seen.names) {
-      expect(shape(seen, name)).toBe('AABBCC')
+      expect(shapeOf(seen, name)).toBe('AABBCC')
       // Nothing of the nine seconds is lost but what the tracks lie apart at each seam.
       const total = media[name]!.reduce((sum, it) => sum + seconds(it), 0)
       expect(total).toBeGreaterThan(8.8)
@@ -109,10 +98,10 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
       outcome(without(source, 'audio'), 3),
     ])
     expect(sound.seen.names).toEqual(['audio'])
-    expect(shape(sound.seen, 'audio')).toBe('AAA')
+    expect(shapeOf(sound.seen, 'audio')).toBe('AAA')
     expect(picture.seen.names).toEqual(['72p', '90p'])
-    expect(shape(picture.seen, '90p')).toBe('AAA')
-    expect(shape(picture.seen, '72p')).toBe('AAA')
+    expect(shapeOf(picture.seen, '90p')).toBe('AAA')
+    expect(shapeOf(picture.seen, '72p')).toBe('AAA')
   })
 
   test('whose sound comes 6 s late gets a take with sound', async () => {
@@ -126,9 +115,9 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
       ],
       2,
     )
-    expect(shape(seen, '90p')).toBe('AAABB')
-    expect(shape(seen, '72p')).toBe('AAABB')
-    expect(shape(seen, 'audio')).toMatch(/^-*BB$/)
+    expect(shapeOf(seen, '90p')).toBe('AAABB')
+    expect(shapeOf(seen, '72p')).toBe('AAABB')
+    expect(shapeOf(seen, 'audio')).toMatch(/^-*BB$/)
   })
 
   test('whose picture stops for 1.2 s and for 5 s while sound goes on leaves gaps', async () => {
@@ -139,8 +128,8 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
     const sound = without(source, 'video').filter((it) => it.kind === 'audio')
     const all = [...picture, ...sound].sort((a, b) => a.dueMs - b.dueMs)
     const { seen } = await outcome(all, 1)
-    expect(shape(seen, '90p')).toMatch(/^AAA-+BB$/)
-    expect(shape(seen, 'audio')).toBe(shape(seen, '90p'))
+    expect(shapeOf(seen, '90p')).toMatch(/^AAA-+BB$/)
+    expect(shapeOf(seen, 'audio')).toBe(shapeOf(seen, '90p'))
   })
 
   test('whose frame rate varies is cut by time', async () => {
@@ -150,8 +139,8 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
       videoFilter: "select='not(mod(n,1+mod(floor(t),3)))'",
     })
     const { seen } = await outcome(source, 3)
-    expect(shape(seen, '90p')).toBe('AAAA')
-    expect(shape(seen, '72p')).toBe('AAAA')
+    expect(shapeOf(seen, '90p')).toBe('AAAA')
+    expect(shapeOf(seen, '72p')).toBe('AAAA')
   })
 
   test('whose picture changes its size, and whose sound its rate, begins a take each time', async () => {
@@ -161,11 +150,11 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
       clip({ seconds: 4, size: '128x96', sampleRate: 44_100 }),
     ])
     const { seen, media } = await outcome([...first!, ...later(second!, 4), ...later(third!, 8)], 3)
-    expect(shape(seen, 'audio')).toBe('AABBCC')
+    expect(shapeOf(seen, 'audio')).toBe('AABBCC')
     expect(media.audio!.map((it) => it.track.sampleRate)).toEqual([48_000, 48_000, 44_100])
-    expect(shape(seen, '72p')).toBe('AABBCC')
+    expect(shapeOf(seen, '72p')).toBe('AABBCC')
     // What the take does not have, another rendition of it stands in for.
-    expect(shape(seen, '90p')).toBe('AABBCC')
+    expect(shapeOf(seen, '90p')).toBe('AABBCC')
     expect(media['90p']!.map((it) => it.track.height)).toEqual([90, 96, 96])
   })
 
@@ -173,7 +162,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
     const source = await clip({ seconds: 20, keyframes: 250, bFrames: 2 })
     const { seen, media } = await outcome(source, 3)
     for (const name of ['90p', '72p', 'audio']) {
-      expect(shape(seen, name)).toBe('AAAAAAAAAA')
+      expect(shapeOf(seen, name)).toBe('AAAAAAAAAA')
       expect(seconds(media[name]![0]!)).toBeGreaterThan(19.9)
     }
     for (const { seconds } of seen.segments('90p').slice(0, -1)) expect(seconds).toBeCloseTo(2, 1)
@@ -182,9 +171,9 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
   test('whose keyframes become rare on the way is encoded from there on', async () => {
     const source = await clip({ seconds: 16, keyframes: [0, 1, 2, 3, 4, 5, 6] })
     const { seen, media } = await outcome(source, 2)
-    const own = shape(seen, '90p')
+    const own = shapeOf(seen, '90p')
     expect(own).toMatch(/^AAA+BBB+$/)
-    for (const name of ['72p', 'audio']) expect(shape(seen, name)).toBe(own)
+    for (const name of ['72p', 'audio']) expect(shapeOf(seen, name)).toBe(own)
     for (const name of ['90p', '72p', 'audio']) {
       const total = media[name]!.reduce((sum, it) => sum + seconds(it), 0)
       expect(total).toBeGreaterThan(15.9)
@@ -194,9 +183,9 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
   test('whose keyframes come at scene cuts is cut where they are', async () => {
     const keyframes = [0, 1, 2, 2.7, 4.2, 5, 7.6, 9.3, 9.9, 10.1, 12.5]
     const { seen, media } = await outcome(await clip({ seconds: 14, keyframes }), 3)
-    const own = shape(seen, '90p')
+    const own = shapeOf(seen, '90p')
     expect(own).toMatch(/^[A-C]+$/)
-    for (const name of ['72p', 'audio']) expect(shape(seen, name)).toBe(own)
+    for (const name of ['72p', 'audio']) expect(shapeOf(seen, name)).toBe(own)
     for (const name of ['90p', '72p']) {
       const total = media[name]!.reduce((sum, it) => sum + it.samples.length, 0)
       expect(total).toBe(14 * 30)
@@ -210,7 +199,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
     })
     const { seen, media } = await outcome(source, 3)
     for (const name of ['90p', '72p']) {
-      expect(shape(seen, name)).toBe('AAAA')
+      expect(shapeOf(seen, name)).toBe('AAAA')
       expect(media[name]![0]!.samples).toHaveLength(200)
     }
     expect(media.audio![0]!.track).toMatchObject({ sampleRate: 44_100, channels: 1 })
@@ -228,7 +217,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
         : it,
     )
     const { seen, media } = await outcome(sbr, 2)
-    for (const name of seen.names) expect(shape(seen, name)).toBe('AAAA')
+    for (const name of seen.names) expect(shapeOf(seen, name)).toBe('AAAA')
     expect(media['90p']![0]!.samples).toHaveLength(96)
     expect(media.audio![0]!.track).toMatchObject({ codec: 'mp4a.40.2', sampleRate: 48_000 })
   })
@@ -239,7 +228,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
       3,
     )
     for (const name of ['90p', '72p', 'audio']) {
-      expect(shape(seen, name)).toBe('AAAA')
+      expect(shapeOf(seen, name)).toBe('AAAA')
     }
     for (const { seconds } of seen.segments('90p')) expect(seconds).toBeCloseTo(2, 2)
   })

@@ -5,13 +5,16 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { probeMedia } from '../../../origin/transcoder/media-probe.ts'
 import { Encoder, type EncoderOptions } from '../../support/encoder.ts'
+import { checkPlaylistEdit, playlistFaults } from '../../support/hls-rules.ts'
+import { readLivePlaylist } from '../../support/hls-text.ts'
 import {
   assertSuccessor,
   type ReadPlaylist,
   readMediaPlaylist,
 } from '../../support/media-playlist.ts'
-import { childrenOf, descendantsOf } from '../../support/processes.ts'
+import { childrenOf, descendantsOf, isEncoder } from '../../support/processes.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { decodeErrors } from '../../support/source-media.ts'
 import { TranscoderRig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
@@ -53,6 +56,13 @@ async function playlistOf(
   })
 }
 
+/** An init section or a segment of `demo`. */
+async function media(uri: string): Promise<Buffer> {
+  const answer = await fetch(`${rig.url}/live/demo/${uri}`)
+  expect(answer.status).toBe(200)
+  return Buffer.from(await answer.arrayBuffer())
+}
+
 /** Decodes all that a URL offers; answers what ffmpeg complains about. */
 async function decode(path: string, ...input: string[]): Promise<string> {
   const args = ['-v', 'warning', ...input, '-i', rig.url + path, '-map', '0', '-f', 'null', '-']
@@ -69,7 +79,7 @@ async function probe(path: string): Promise<unknown> {
 
 function ffmpegs(): number[] {
   return descendantsOf(process.pid)
-    .filter(({ command }) => command.includes('unused.mpd'))
+    .filter(isEncoder)
     .map(({ pid }) => pid)
 }
 
@@ -91,6 +101,10 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     expect(multivariant).toMatch(/RESOLUTION=432x360,FRAME-RATE=25.000/)
     expect(multivariant.match(/^#EXT-X-STREAM-INF/gm)).toHaveLength(2)
     expect(multivariant).toMatch(/CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2"/)
+    for (const name of ['400p', '360p', 'audio']) {
+      expect(multivariant).toMatch(new RegExp(`STABLE-(VARIANT|RENDITION)-ID="${name}"`))
+    }
+    expect(playlistFaults(multivariant)).toEqual([])
     const status = (await rig.api('GET', '/api/v1/streams/demo')) as Record<string, unknown>
     expect(status).toMatchObject({
       liveId: 'demo',
@@ -107,6 +121,30 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     expect(await probe('/live/demo/400p.m3u8')).toEqual([{ codec_name: 'h264', height: 400 }])
     expect(await probe('/live/demo/360p.m3u8')).toEqual([{ codec_name: 'h264', height: 360 }])
     expect(await probe('/live/demo/audio.m3u8')).toEqual([{ codec_name: 'aac' }])
+  })
+
+  test('has parts, hints at the next one, and answers a request for it as soon as it is there', async () => {
+    const key = await rig.createChannel('demo')
+    await using _encoder = await publish(key)
+    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
+    for (const name of ['400p', '360p', 'audio']) {
+      const text = (await rig.text(`/live/demo/${name}.m3u8`))!
+      expect(playlistFaults(text)).toEqual([])
+      const before = readLivePlaylist(text)
+      const { hints, segments, serverControl, reports } = before
+      expect(serverControl).toMatchObject({ 'CAN-BLOCK-RELOAD': 'YES' })
+      expect(reports).toHaveLength(2)
+      expect(hints).toHaveLength(1)
+      const hinted = await media(hints[0]!.URI!)
+      const number = segments.at(-1)!.number + 1
+      const blocked = (await rig.text(`/live/demo/${name}.m3u8?_HLS_msn=${number}&_HLS_part=0`))!
+      expect(checkPlaylistEdit(text, blocked)).toEqual([])
+      const after = readLivePlaylist(blocked).segments
+      expect(after.at(-1)!.number).toBeGreaterThanOrEqual(number)
+      const part = after.flatMap((it) => it.parts).find((it) => it.uri === hints[0]!.URI)
+      expect(part).toBeDefined()
+      expect(await media(part!.uri)).toEqual(hinted)
+    }
   })
 
   test('goes on in one playlist when the publisher comes back', async () => {
@@ -143,24 +181,23 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     )
   })
 
-  test('starts a new take from the last cut when its ffmpeg is killed', async () => {
+  test('goes on in the same take, without a gap, when its ffmpeg is killed', async () => {
     const key = await rig.createChannel('demo')
     await using _encoder = await publish(key)
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
-    expect(ffmpegs()).toHaveLength(1)
-    for (const pid of ffmpegs()) process.kill(pid, 'SIGKILL')
-    const after = await playlistOf('/live/demo/400p.m3u8', (it) =>
-      it.segments.some((segment) => segment.hasDiscontinuity),
+    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    const killed = ffmpegs()
+    expect(killed).toHaveLength(1)
+    for (const pid of killed) process.kill(pid, 'SIGKILL')
+    const { segments } = await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 5)
+    expect(segments.filter((it) => it.isGap || it.hasDiscontinuity)).toEqual([])
+    expect(new Set(segments.map((it) => it.mapUri)).size).toBe(1)
+    expect(await rig.text('/live/demo/manifest.mpd')).toMatch(/^(?!.*<Period.*<Period)/s)
+    expect(ffmpegs()).not.toEqual(killed)
+    for (const { durationSeconds } of segments) expect(durationSeconds).toBeCloseTo(2, 1)
+    const bytes = await Promise.all(
+      [segments[0]!.mapUri, ...segments.map((it) => it.uri)].map(media),
     )
-    const at = after.segments.findIndex((segment) => segment.hasDiscontinuity)
-    const before = after.segments[at - 1]!
-    const gapMs =
-      after.segments[at]!.programDateTimeMs -
-      before.programDateTimeMs -
-      before.durationSeconds * 1000
-    // At most the one segment that was open or not yet renamed.
-    expect(gapMs).toBeLessThan(2_100)
-    expect(gapMs).toBeGreaterThanOrEqual(-5)
+    expect(await decodeErrors(Buffer.concat(bytes), [])).toBe('')
   })
 
   test('ends with the end of its playlists and is a replay afterwards, also after a restart', async () => {
@@ -275,7 +312,9 @@ describe('a stream with one track', { timeout: limitMs }, () => {
     await using _encoder = await publish(key, { video: false })
     const audio = await playlistOf('/live/demo/audio.m3u8', (it) => it.segments.length >= 2)
     expect(audio.segments[0]!.durationSeconds).toBeGreaterThan(1.8)
-    expect(await rig.text('/live/demo/index.m3u8')).toMatch(/CODECS="mp4a\.40\.2"\naudio\.m3u8/)
+    expect(await rig.text('/live/demo/index.m3u8')).toMatch(
+      /CODECS="mp4a\.40\.2",STABLE-VARIANT-ID="audio"\naudio\.m3u8/,
+    )
   })
 })
 

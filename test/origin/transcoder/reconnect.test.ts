@@ -1,0 +1,137 @@
+// Publishers who leave and come back, and the node that restarts meanwhile: one broadcast, numbers that only grow,
+// a recording of all of it.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { readLivePlaylist } from '../../support/hls-text.ts'
+import { clip, play } from '../../support/publisher-clips.ts'
+import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { SeenBroadcast, shapeOf, takeOf } from '../../support/seen-broadcast.ts'
+import { TranscoderRig } from '../../support/transcoder-rig.ts'
+import { until } from '../../support/until.ts'
+
+const limitMs = 60_000
+
+let rig: TranscoderRig
+
+async function boot(holdMs: number): Promise<void> {
+  rig = await TranscoderRig.start({ transcoder: { holdMs, windowSegments: 40 } })
+  const ladder = join(rig.dir, 'ladder.yaml')
+  const rung = '{ height: 72, videoBitsPerSecond: 100000 }'
+  await writeFile(ladder, `name: one\nrungs: [${rung}]\npreset: ultrafast\n`)
+  rig.transcoderSettings.ladder = ladder
+  await rig.restartTranscoder()
+}
+
+afterEach(async () => {
+  await rig?.[Symbol.asyncDispose]()
+}, limitMs)
+
+/** Publishes four seconds and is gone; answers the broadcast. */
+async function show(key: string): Promise<string> {
+  const { transcoder, streamName, broadcastId } = await until('a lease', () => rig.grant(key))
+  await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
+  expect(client.isStarted).toBe(true)
+  await play(client, await clip({ seconds: 4 }))
+  await client.leave()
+  return broadcastId
+}
+
+function count(seen: SeenBroadcast, pattern: RegExp): number {
+  return shapeOf(seen, '90p').match(pattern)?.length ?? 0
+}
+
+async function bytes(path: string): Promise<Buffer> {
+  const answer = await fetch(rig.url + path)
+  expect([path, answer.status]).toEqual([path, 200])
+  return Buffer.from(await answer.arrayBuffer())
+}
+
+interface Recording {
+  id: string
+  durationMs: number
+}
+
+function recording(): Promise<Recording> {
+  return until('the recording', async () => {
+    const answer = await rig.api('GET', '/api/v1/recordings?liveId=demo')
+    return (answer as { recordings: Recording[] }).recordings[0]
+  })
+}
+
+test('a publisher who comes back goes on in the same broadcast, behind gaps that were there in time', {
+  timeout: limitMs,
+}, async () => {
+  await boot(5_000)
+  const key = await rig.createChannel('demo')
+  const url = `${rig.url}/live/demo`
+  await using seen = new SeenBroadcast(url)
+  const first = await show(key)
+  await until('gaps', () => count(seen, /-/g) >= 1)
+  expect(seen.text('90p.m3u8')).not.toContain('ENDLIST')
+  expect(await rig.text('/live/demo/manifest.mpd')).toContain('type="dynamic"')
+  expect(await show(key)).toBe(first)
+  await seen.ended()
+
+  for (const name of ['90p', '72p', 'audio']) {
+    expect(shapeOf(seen, name)).toMatch(/^AAA?-+BBB?-*$/)
+    expect(shapeOf(seen, name)).toBe(shapeOf(seen, '90p'))
+    const media = await seen.media(name)
+    expect(media.map((it) => it.take)).toEqual(seen.takes(name))
+    for (const { samples, decodedFrames, track } of media) {
+      if (track.kind === 'video') expect([samples.length, decodedFrames]).toEqual([120, 120])
+    }
+  }
+  expect([...seen.faults]).toEqual([])
+  for (const name of ['manifest.mpd', 'timeline.mpd']) {
+    const mpd = (await rig.text(`/live/demo/${name}`))!
+    expect(mpd).toContain('type="static"')
+    expect(mpd.match(/<Period /g)).toHaveLength(2)
+  }
+
+  const { id, durationMs } = await recording()
+  for (const name of ['90p', '72p', 'audio']) {
+    const live = seen.segments(name).filter((it) => !it.isGap)
+    const replay = readLivePlaylist((await rig.text(`/replay/${id}/${name}.m3u8`))!)
+    expect(replay).toMatchObject({ type: 'VOD', isEnded: true })
+    expect(replay.segments.map((it) => it.uri)).toEqual(live.map((it) => it.uri))
+    for (const { uri, mapUri } of replay.segments) {
+      for (const it of [uri, mapUri]) {
+        expect(await bytes(`/replay/${id}/${it}`)).toEqual(await bytes(`/live/demo/${it}`))
+      }
+    }
+  }
+  const media = seen.segments('90p').filter((it) => !it.isGap)
+  const seconds = media.reduce((sum, it) => sum + it.seconds, 0)
+  expect(Math.abs(durationMs - seconds * 1000)).toBeLessThan(100)
+})
+
+test('a transcoder that restarts while a publisher is away goes on above its old numbers', {
+  timeout: limitMs,
+}, async () => {
+  await boot(10_000)
+  const key = await rig.createChannel('demo')
+  await using before = new SeenBroadcast(`${rig.url}/live/demo`)
+  const first = await show(key)
+  await until('gaps', () => count(before, /-/g) >= 1)
+  await before.stop()
+  await rig.restartTranscoder()
+  await using after = new SeenBroadcast(`${rig.url}/live/demo`)
+  expect(await show(key)).toBe(first)
+  await until('gaps', () => count(after, /-/g) >= 1)
+  await after.stop()
+  for (const name of ['90p', '72p', 'audio']) {
+    expect(shapeOf(after, name)).toMatch(/^-*AAA?-+$/)
+    const old = before.segments(name)
+    const young = after.segments(name)
+    expect(young[0]!.number).toBeGreaterThan(old.at(-1)!.number)
+    expect(before.takes(name)).not.toContain(takeOf(young.at(-1)!))
+    await after.media(name)
+  }
+  expect([...before.faults, ...after.faults]).toEqual([])
+  await rig.api('DELETE', '/api/v1/streams/demo')
+  const { id } = await recording()
+  const replay = readLivePlaylist((await rig.text(`/replay/${id}/90p.m3u8`))!)
+  const all = [...before.segments('90p'), ...after.segments('90p')].filter((it) => !it.isGap)
+  expect(replay.segments.map((it) => it.uri)).toEqual(all.map((it) => it.uri))
+})
