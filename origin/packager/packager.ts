@@ -22,7 +22,7 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from './live-broadcast.ts'
-import { renditionFor } from './presentation.ts'
+import { PublishedTakes } from './published-takes.ts'
 import type { BroadcastFacts } from './segment-log.ts'
 import { chooseSettings, type PackagerConfig } from './settings-choice.ts'
 import { type TakePlan, TakeState, type Track } from './take-state.ts'
@@ -53,34 +53,25 @@ const smallestHoleSeconds = 0.05
 /** Clocks of two takes may overlap by so much. */
 const seamSeconds = 0.02
 const overlapSeconds = 0.04
-/** What may be waited for, in numbers. */
-const numbersAhead = 2
 const aacFrameTicks = 1024
 
 export class Packager implements LiveBroadcast {
   readonly facts: BroadcastFacts
   readonly #options: PackagerOptions
-  readonly #partIds = new Map<string, { next: number }>()
-  readonly #kinds = new Map<string, 'video' | 'audio'>()
+  readonly #published = new PublishedTakes()
   readonly #listeners = new Set<() => void>()
   /** In the order of their beginning; not yet through. */
   readonly #order: TakeState[] = []
-  /** That have begun, as long as a segment of them is kept. */
-  readonly #begun: TakeState[] = []
-  readonly #byName = new Map<string, TakeState>()
   /** Who gets what is pushed under a name: the take, or the last of its successors. */
   readonly #targets = new Map<string, TakeState>()
   readonly #beyond: [TakeState, string, MediaSample][] = []
   #settings: LiveSettings | undefined
   #isIrregular: boolean
-  #takeCount: number
   #framesPerSecond = 0
-  #isEnded = false
   #version = 0
   #isChanged = false
   #depth = 0
   #events: (() => void)[] = []
-  readonly #playlists = new Map<string, { version: number; playlist: PackagedPlaylist }>()
 
   constructor(options: PackagerOptions) {
     this.facts = options.facts
@@ -89,9 +80,10 @@ export class Packager implements LiveBroadcast {
     this.#settings = resume?.settings
     this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
-    this.#takeCount = (resume?.takes ?? options.facts.earlierTakes) - (resume?.open ? 1 : 0)
+    this.#published.takeCount =
+      (resume?.takes ?? options.facts.earlierTakes) - (resume?.open ? 1 : 0)
     for (const [name, next] of Object.entries(resume?.partIds ?? {})) {
-      this.#partIds.set(name, { next })
+      this.#published.partIds.set(name, { next })
     }
   }
 
@@ -100,11 +92,11 @@ export class Packager implements LiveBroadcast {
   }
 
   get takes(): readonly PackagedTake[] {
-    return this.#begun.map((it) => it.public)
+    return this.#published.begun.map((it) => it.public)
   }
 
   get isEnded(): boolean {
-    return this.#isEnded
+    return this.#published.isEnded
   }
 
   get version(): number {
@@ -112,22 +104,28 @@ export class Packager implements LiveBroadcast {
   }
 
   get playlistNames(): readonly string[] {
-    return [...this.#kinds.keys()]
+    return [...this.#published.kinds.keys()]
   }
 
   /** Where the last published take, and the gaps behind it, end: the next take must not begin before. */
   get endSeconds(): number {
-    return this.#begun.at(-1)?.timeline?.endSeconds ?? this.#options.resume?.endSeconds ?? 0
+    return (
+      this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#options.resume?.endSeconds ?? 0
+    )
   }
 
   get nextNumber(): number {
     const { resume } = this.#options
-    return this.#begun.at(-1)?.timeline?.nextNumber ?? resume?.nextNumber ?? this.facts.firstNumber
+    return (
+      this.#published.begun.at(-1)?.timeline?.nextNumber ??
+      resume?.nextNumber ??
+      this.facts.firstNumber
+    )
   }
 
   startTake(plan: TakePlan, fromSeconds: number): void {
     this.#do(() => {
-      if (this.#isEnded) return
+      if (this.#published.isEnded) return
       const take = new TakeState(plan, fromSeconds)
       const before = plan.continues ? this.#order.at(-1) : undefined
       if (before) before.continuedBy = take
@@ -168,14 +166,14 @@ export class Packager implements LiveBroadcast {
 
   /** While no take is open: gap segments of the grid's length, as many as end by then. */
   fillGaps(untilSeconds: number): void {
-    const timeline = this.#begun.at(-1)?.timeline
-    if (!timeline || this.#isEnded || timeline.mediaEndSeconds === undefined) return
+    const timeline = this.#published.begun.at(-1)?.timeline
+    if (!timeline || this.#published.isEnded || timeline.mediaEndSeconds === undefined) return
     this.#do(() => {
       const { segmentSeconds } = this.#settings!
       while (timeline.endSeconds + segmentSeconds <= untilSeconds) {
         timeline.addGap(timeline.endSeconds + segmentSeconds)
       }
-      this.#drain(this.#begun.at(-1)!)
+      this.#drain(this.#published.begun.at(-1)!)
     })
   }
 
@@ -183,9 +181,9 @@ export class Packager implements LiveBroadcast {
     this.#do(() => {
       for (const take of this.#order) take.isClosing = true
       this.#progress()
-      this.#begun.at(-1)?.timeline?.finish()
-      for (const take of this.#begun) this.#drain(take)
-      this.#isEnded = true
+      this.#published.begun.at(-1)?.timeline?.finish()
+      for (const take of this.#published.begun) this.#drain(take)
+      this.#published.isEnded = true
       this.#isChanged = true
     })
   }
@@ -196,14 +194,14 @@ export class Packager implements LiveBroadcast {
       framesPerSecond: this.#framesPerSecond,
     }
     const partIds: Record<string, number> = {}
-    for (const [name, { next }] of this.#partIds) partIds[name] = next
+    for (const [name, { next }] of this.#published.partIds) partIds[name] = next
     // A rendition that lags may still be in a take that its leader has left.
-    const take = this.#begun.find((it) => !it.isAllDone) ?? this.#begun.at(-1)
+    const take = this.#published.begun.find((it) => !it.isAllDone) ?? this.#published.begun.at(-1)
     const timeline = take?.timeline
     if (!timeline) {
       return {
         ...settings,
-        takes: this.#takeCount,
+        takes: this.#published.takeCount,
         nextNumber: this.nextNumber,
         endSeconds: this.endSeconds,
         isIrregular: this.#isIrregular,
@@ -238,55 +236,27 @@ export class Packager implements LiveBroadcast {
   }
 
   playlist(name: string): PackagedPlaylist | undefined {
-    const kept = this.#playlists.get(name)
-    if (kept?.version === this.#version) return kept.playlist
-    const kind = this.#kinds.get(name)
-    if (!kind || this.#begun.length === 0) return undefined
-    const playlist = this.#writePlaylist(name, kind)
-    this.#playlists.set(name, { version: this.#version, playlist })
-    return playlist
+    return this.#published.playlist(name, this.#version)
   }
 
   segment(take: string, rendition: string, number: number): PackagedSegment | undefined {
-    return this.#cutter(take, rendition)?.segment(number)
+    return this.#published.segment(take, rendition, number)
   }
 
   part(take: string, rendition: string, id: number): PackagedPart | undefined {
-    const segments = this.#cutter(take, rendition)?.segments ?? []
-    for (let i = segments.length - 1; i >= 0; i--) {
-      const first = segments[i]!.parts[0]
-      if (first && first.id <= id) return segments[i]!.parts[id - first.id]
-    }
-    return undefined
+    return this.#published.part(take, rendition, id)
   }
 
   take(name: string): PackagedTake | undefined {
-    return this.#begun.find((it) => it.plan.name === name)?.public
+    return this.#published.take(name)
   }
 
-  expects(takeName: string, rendition: string, number: number): Coming {
-    const there = this.segment(takeName, rendition, number)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
-    const take = this.#byName.get(takeName)
-    const track = take?.tracks.get(rendition)
-    if (!take?.timeline || !track || this.#isEnded) return { kind: 'absent' }
-    const { timeline } = take
-    const next = track.cutter?.number ?? timeline.firstNumber
-    const hasEnded = timeline.mediaEndSeconds !== undefined
-    const isOver = track.cutter ? track.cutter.isMediaDone : track.isOver
-    const isNextOpen = track.cutter?.segment(next) !== undefined
-    const last = isNextOpen ? next : next - 1
-    if (isOver || number <= last || number > last + numbersAhead) return { kind: 'absent' }
-    return { kind: hasEnded && !timeline.cut(number) ? 'absent' : 'coming' }
+  expects(take: string, rendition: string, number: number): Coming {
+    return this.#published.expects(take, rendition, number)
   }
 
-  expectsPart(takeName: string, rendition: string, id: number): Coming {
-    const there = this.part(takeName, rendition, id)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
-    const track = this.#byName.get(takeName)?.tracks.get(rendition)
-    if (!track?.cutter || this.#isEnded || track.cutter.isMediaDone) return { kind: 'absent' }
-    const next = this.#partIds.get(rendition)?.next ?? 1
-    return { kind: id >= next && id < next + numbersAhead ? 'coming' : 'absent' }
+  expectsPart(take: string, rendition: string, id: number): Coming {
+    return this.#published.expectsPart(take, rendition, id)
   }
 
   onChange(listener: () => void): () => void {
@@ -328,7 +298,7 @@ export class Packager implements LiveBroadcast {
       for (let i = this.#order.length - 1; i >= 0; i--) {
         const take = this.#order[i]!
         if (take.isDiscarded || (take.isAllDone && take.isHandedOver)) this.#order.splice(i, 1)
-        if (take.isDiscarded) this.#byName.delete(take.plan.name)
+        if (take.isDiscarded) this.#published.byName.delete(take.plan.name)
       }
       if (!hasMoved && this.#beyond.length === 0) return
     }
@@ -336,7 +306,7 @@ export class Packager implements LiveBroadcast {
 
   #addTake(take: TakeState, index: number): void {
     this.#order.splice(index, 0, take)
-    this.#byName.set(take.plan.name, take)
+    this.#published.byName.set(take.plan.name, take)
     this.#targets.set(take.plan.name, take)
   }
 
@@ -352,7 +322,7 @@ export class Packager implements LiveBroadcast {
   #setInit(take: TakeState, name: string, init: Buffer, track: InitTrack): void {
     const rate = take.plan.framesPerSecond ?? this.#framesPerSecond
     if (!take.setInit(name, init, track, roundedRate(rate))) return
-    if (!this.#kinds.has(name)) this.#kinds.set(name, track.kind)
+    if (!this.#published.kinds.has(name)) this.#published.kinds.set(name, track.kind)
     if (take.timeline) this.#isChanged = true
   }
 
@@ -495,7 +465,7 @@ export class Packager implements LiveBroadcast {
 
   #begin(take: TakeState, timescale: number, atSeconds: number): void {
     const settings = this.#settings!
-    const before = this.#begun.at(-1)
+    const before = this.#published.begun.at(-1)
     if (before) {
       for (const end of holeEnds(this.endSeconds, atSeconds, settings)) before.timeline!.addGap(end)
       before.timeline!.finish()
@@ -519,11 +489,11 @@ export class Packager implements LiveBroadcast {
       firstNumber: open?.firstNumber ?? number,
     }
     take.timeline = new TakeTimeline(options, number, atSeconds)
-    take.ordinal = this.#takeCount++
+    take.ordinal = this.#published.takeCount++
     take.public.firstNumber = options.firstNumber
     take.public.startSeconds = options.startSeconds
     take.public.isRegular = options.isRegular
-    this.#begun.push(take)
+    this.#published.begun.push(take)
     this.#isChanged = true
     const samples = take.undecided
     take.undecided = []
@@ -569,10 +539,10 @@ export class Packager implements LiveBroadcast {
     let hasMoved = false
     for (const [name, track] of take.tracks) {
       if (track.cutter || !track.rendition || this.#isBlocked(take, name)) continue
-      let partIds = this.#partIds.get(name)
+      let partIds = this.#published.partIds.get(name)
       if (!partIds) {
         partIds = { next: 1 }
-        this.#partIds.set(name, partIds)
+        this.#published.partIds.set(name, partIds)
       }
       const { resume } = this.#options
       const isResumed = resume?.open?.name === take.plan.name
@@ -608,7 +578,7 @@ export class Packager implements LiveBroadcast {
 
   /** A take before is not through with the name. */
   #isBlocked(take: TakeState, name: string): boolean {
-    for (const before of this.#begun) {
+    for (const before of this.#published.begun) {
       if (before === take) return false
       if (!before.isDone(name)) return true
     }
@@ -642,81 +612,7 @@ export class Packager implements LiveBroadcast {
       const bytes = segment.parts.filter((it) => !it.isGap).map((it) => it.bytes)
       this.#events.push(() => this.#options.onSegment(segment, bytes))
     }
-    if (take.leader.cutter === cutter) this.#trim(segment)
-  }
-
-  /** Keeps what is listed, and what was listed for as long as a client may still ask (RFC 8216bis §6.2.2). */
-  #trim(newest: CutSegment): void {
-    const { windowSegments, segmentSeconds, targetDurationSeconds } = this.#settings!
-    const window = Math.max(windowSegments * segmentSeconds, 3 * targetDurationSeconds)
-    const end = (newest.startTicks + newest.durationTicks) / newest.rendition.timescale
-    const keptFrom = end - 2 * (window + segmentSeconds)
-    let number: number | undefined
-    for (const { leader } of this.#begun) {
-      const segments = leader.cutter?.segments ?? []
-      const kept = segments.find(
-        ({ startTicks, durationTicks, rendition }) =>
-          (startTicks + durationTicks) / rendition.timescale >= keptFrom,
-      )
-      if (kept) {
-        number = kept.number
-        break
-      }
-    }
-    if (number === undefined) return
-    for (const take of this.#begun) {
-      let lowest = number
-      for (const [name, { cutter }] of take.tracks) {
-        cutter?.forgetBelow(number)
-        if (!take.isDone(name)) lowest = Math.min(lowest, cutter?.number ?? 0)
-      }
-      take.timeline!.forgetBelow(lowest)
-    }
-    while (this.#begun.length > 1 && isForgotten(this.#begun[0]!)) {
-      this.#byName.delete(this.#begun.shift()!.plan.name)
-    }
-  }
-
-  #cutter(take: string, rendition: string): TrackCutter | undefined {
-    return this.#byName.get(take)?.tracks.get(rendition)?.cutter
-  }
-
-  #writePlaylist(name: string, kind: 'video' | 'audio'): PackagedPlaylist {
-    const segments: PackagedSegment[] = []
-    let next: PackagedPlaylist['next']
-    for (const take of this.#begun) {
-      const own = take.tracks.get(name)
-      // What was promised is waited for; what will never come has a stand-in.
-      if (own && !own.rendition && !own.isOver) break
-      const rendition = renditionFor(take.public, name)
-      const track = rendition ? take.tracks.get(rendition.name)! : take.leader
-      const { cutter } = track
-      const listed = rendition ? (cutter?.segments ?? []) : take.twins(name, kind)
-      for (const segment of listed) segments.push(segment)
-      if (take.isDone(track.plan.name)) continue
-      if (cutter && rendition && !cutter.isMediaDone && !this.#isEnded) {
-        next = {
-          partId: this.#partIds.get(rendition.name)!.next,
-          number: cutter.number,
-          take: take.public,
-          rendition: track.rendition!,
-        }
-      }
-      break
-    }
-    return {
-      name,
-      kind,
-      segments,
-      discontinuitySequence: this.#discontinuitiesBefore(segments[0]),
-      next,
-    }
-  }
-
-  #discontinuitiesBefore(segment: PackagedSegment | undefined): number {
-    if (!segment) return this.#takeCount
-    const { ordinal } = this.#byName.get(segment.take.name)!
-    return Math.max(0, ordinal - (segment.number === segment.take.firstNumber ? 1 : 0))
+    if (take.leader.cutter === cutter) this.#published.trim(segment, this.#settings!)
   }
 }
 
@@ -729,12 +625,6 @@ function holeEnds(fromSeconds: number, untilSeconds: number, settings: LiveSetti
   if (hole - (count - 1) * segmentSeconds > targetDurationSeconds + roundingSeconds) count++
   const ends = Array.from({ length: count - 1 }, (_, i) => fromSeconds + (i + 1) * segmentSeconds)
   return [...ends, untilSeconds]
-}
-
-function isForgotten(take: TakeState): boolean {
-  for (const { cutter } of take.tracks.values())
-    if (cutter && cutter.segments.length > 0) return false
-  return take.isAllDone
 }
 
 /** Id that the first part of the segment has or will have. */
