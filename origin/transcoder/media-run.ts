@@ -126,7 +126,8 @@ export class MediaRun {
     this.#options.onLongGop()
     const fromTicks = Math.round(at.seconds * videoTimescale)
     if (at.kind === 'first') this.#ladder?.kill()
-    this.#leaveLadder(fromTicks)
+    const before = this.#takes.map((it) => it.name)
+    void this.#leaveLadder(fromTicks).then(() => this.#endTakes(before))
     this.#cutting = 'own-keyframes'
     // An encoder of ours has other parameter sets than the publisher's.
     for (const it of this.#planned) if (it.isCopied) this.#inits.delete(it.name)
@@ -143,9 +144,8 @@ export class MediaRun {
   /** All that was pushed is packaged; resolves when nothing more will come. */
   async finish(): Promise<void> {
     this.#isOver = true
-    this.#leaveLadder()
-    await Promise.all(this.#leaving)
-    for (const { name } of this.#takes) this.#options.packager.endTake(name)
+    await Promise.all([this.#leaveLadder(), ...this.#leaving])
+    this.#endTakes(this.#takes.map((it) => it.name))
   }
 
   /** What is still on its way through ffmpeg is lost. */
@@ -273,13 +273,20 @@ export class MediaRun {
     this.#ladder = live
   }
 
-  #leaveLadder(untilTicks?: number): void {
+  /** Resolves when its tail is packaged. */
+  async #leaveLadder(untilTicks?: number): Promise<void> {
     const ladder = this.#ladder
     if (!ladder) return
     this.#ladder = undefined
     ladder.finish(untilTicks)
-    const left: Promise<void> = ladder.done.finally(() => this.#leaving.delete(left))
-    this.#leaving.add(left)
+    const { done } = ladder
+    this.#leaving.add(done)
+    await done
+    this.#leaving.delete(done)
+  }
+
+  #endTakes(names: readonly string[]): void {
+    for (const name of names) this.#options.packager.endTake(name)
   }
 
   /** It delivers nothing any more: gaps until the take ends, at the next cut. */
