@@ -54,11 +54,15 @@ interface RunTake {
   name: string
   /** 90 kHz: the first sample of the take lies here or later. */
   fromTicks: number
+  /** A picture so much before it is its first one. */
+  toleranceTicks: number
   renditions: readonly PlannedRendition[]
 }
 
 const audioName = 'audio'
 const videoTimescale = 90_000
+/** As the ladder has it: milliseconds do not meet a grid, nor, with reordered pictures, each other. */
+const gridToleranceTicks = 750
 
 export class MediaRun {
   readonly #options: MediaRunOptions
@@ -185,7 +189,10 @@ export class MediaRun {
 
   #package(rendition: string, sample: MediaSample): void {
     const ticks = this.#ticksOf(rendition, sample)
-    const take = this.#takes.findLast((it) => it.fromTicks <= ticks) ?? this.#takes[0]!
+    const isVideo = rendition !== audioName
+    const take =
+      this.#takes.findLast((it) => it.fromTicks - (isVideo ? it.toleranceTicks : 0) <= ticks) ??
+      this.#takes[0]!
     this.#options.packager.push(take.name, rendition, sample)
   }
 
@@ -216,8 +223,9 @@ export class MediaRun {
       leader: leader?.name ?? audioName,
       ...(framesPerSecond !== undefined && { framesPerSecond }),
     }
-    this.#takes.push({ name, fromTicks, renditions })
-    packager.startTake(plan, fromTicks / videoTimescale)
+    const toleranceTicks = cutting === 'own-keyframes' ? gridToleranceTicks : 0
+    this.#takes.push({ name, fromTicks, toleranceTicks, renditions })
+    packager.startTake(plan, (fromTicks - toleranceTicks) / videoTimescale)
     for (const [rendition, { bytes, track }] of this.#inits) {
       if (renditions.some((it) => it.name === rendition)) {
         packager.setInit(name, rendition, bytes, track)

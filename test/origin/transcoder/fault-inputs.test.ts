@@ -169,7 +169,7 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
   })
 
   test('whose keyframes become rare on the way is encoded from there on', async () => {
-    const source = await clip({ seconds: 16, keyframes: [0, 1, 2, 3, 4, 5, 6] })
+    const source = await clip({ seconds: 16, keyframes: [0, 1, 2, 3, 4, 5, 6], bFrames: 2 })
     const { seen, media } = await outcome(source, 2)
     const own = shapeOf(seen, '90p')
     expect(own).toMatch(/^AAA+BBB+$/)
