@@ -1,6 +1,9 @@
 // Where cutting stands: with it and the samples from `endSeconds` on, the same numbers, parts and, for the
 // source, the same bytes come out again.
+import type { TrackCutter } from './cutter.ts'
 import type { LiveSettings } from './live-broadcast.ts'
+import type { PublishedTakes } from './published-takes.ts'
+import type { TakeSequence } from './take-sequence.ts'
 
 /** How a segment has left its track. */
 export interface TrackEnd {
@@ -32,4 +35,58 @@ export interface Checkpoint {
     isRegular: boolean
     tracks: Readonly<Record<string, TrackEnd>>
   }
+}
+
+/** Where cutting stands now: before the oldest segment that a rendition has still open. */
+export function checkpointOf(published: PublishedTakes, sequence: TakeSequence): Checkpoint {
+  const settings = sequence.settings && {
+    settings: sequence.settings,
+    framesPerSecond: sequence.framesPerSecond,
+  }
+  const partIds: Record<string, number> = {}
+  for (const [name, { next }] of published.partIds) partIds[name] = next
+  // A rendition that lags may still be in a take that its leader has left.
+  const take = published.begun.find((it) => !it.isAllDone) ?? published.begun.at(-1)
+  const timeline = take?.timeline
+  if (!timeline) {
+    return {
+      ...settings,
+      takes: published.takeCount,
+      nextNumber: sequence.nextNumber,
+      endSeconds: sequence.endSeconds,
+      isIrregular: sequence.isIrregular,
+      partIds,
+    }
+  }
+  let next = timeline.nextNumber
+  for (const { cutter, rendition, isOver } of take.tracks.values()) {
+    if (rendition || !isOver) next = Math.min(next, cutter?.number ?? timeline.firstNumber)
+  }
+  const tracks: Record<string, TrackEnd> = {}
+  for (const [name, { cutter }] of take.tracks) {
+    const id = cutter && partIdAt(cutter, next)
+    if (id !== undefined) partIds[name] = id
+    const end = cutter?.segment(next - 1)?.after
+    if (end) tracks[name] = end
+  }
+  const { firstNumber, startSeconds, isRegular } = timeline
+  const cut = timeline.cut(next)
+  const isMedia = cut !== undefined && cut.gapEndSeconds === undefined
+  const hasSome = next > firstNumber
+  const open = { name: take.plan.name, firstNumber, startSeconds, isRegular, tracks }
+  return {
+    ...settings,
+    takes: take.ordinal + (hasSome ? 1 : 0),
+    nextNumber: next,
+    endSeconds: cut?.startSeconds ?? timeline.endSeconds,
+    isIrregular: isMedia ? !isRegular : sequence.isIrregular,
+    partIds,
+    ...(isMedia && hasSome && { open }),
+  }
+}
+
+/** Id that the first part of the segment has or will have. */
+function partIdAt(cutter: TrackCutter, number: number): number | undefined {
+  const before = cutter.segment(number - 1)
+  return before?.after ? before.after.nextPartId : cutter.segment(number)?.parts[0]?.id
 }

@@ -1,0 +1,445 @@
+// The order of takes: which one begins when, where it ends, and what is cut of it.
+//
+// - Takes begin one after the other, each when its leader can open a segment and the leader of the take before
+//   is through. Followers of the take before may still deliver its tail: a rendition name goes on with the next
+//   take when it is through with this one.
+// - The hole before a take becomes gap segments of the take before.
+import type { InitTrack } from '../../media/mp4/init-section.ts'
+import type { MediaSample } from '../../media/mp4/track.ts'
+import { segmentFault } from './commit-log.ts'
+import { type CutSegment, TrackCutter } from './cutter.ts'
+import { roundedRate } from './grid.ts'
+import type { LiveSettings } from './live-broadcast.ts'
+import type { PackagerOptions } from './packager.ts'
+import type { PublishedTakes } from './published-takes.ts'
+import { chooseSettings } from './settings-choice.ts'
+import { TakeState, type Track } from './take-state.ts'
+import {
+  middleSeconds,
+  openingSeconds,
+  roundingSeconds,
+  TakeTimeline,
+  toleranceSeconds,
+} from './take-timeline.ts'
+
+/** What has happened, told once all that follows from a call is done. */
+export interface Outbox {
+  tell(event: () => void): void
+  /** Something that a manifest could show. */
+  changed(): void
+}
+
+/** A hole shorter than this is none. */
+const smallestHoleSeconds = 0.05
+/** Clocks of two takes may overlap by so much. */
+const seamSeconds = 0.02
+const overlapSeconds = 0.04
+const aacFrameTicks = 1024
+
+export class TakeSequence {
+  readonly #options: PackagerOptions
+  readonly #published: PublishedTakes
+  readonly #outbox: Outbox
+  /** In the order of their beginning; not yet through. */
+  readonly #order: TakeState[] = []
+  /** Who gets what is pushed under a name: the take, or the last of its successors. */
+  readonly #targets = new Map<string, TakeState>()
+  readonly #beyond: [TakeState, string, MediaSample][] = []
+  #settings: LiveSettings | undefined
+  #isIrregular: boolean
+  #framesPerSecond: number
+
+  constructor(options: PackagerOptions, published: PublishedTakes, outbox: Outbox) {
+    const { resume } = options
+    this.#options = options
+    this.#published = published
+    this.#outbox = outbox
+    this.#settings = resume?.settings
+    this.#framesPerSecond = resume?.framesPerSecond ?? 0
+    this.#isIrregular = resume?.isIrregular ?? false
+  }
+
+  get settings(): LiveSettings | undefined {
+    return this.#settings
+  }
+
+  get framesPerSecond(): number {
+    return this.#framesPerSecond
+  }
+
+  /** A take has left its grid: none is trusted to keep one any more. */
+  get isIrregular(): boolean {
+    return this.#isIrregular
+  }
+
+  /** Where the last published take, and the gaps behind it, end: the next take must not begin before. */
+  get endSeconds(): number {
+    return (
+      this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#options.resume?.endSeconds ?? 0
+    )
+  }
+
+  get nextNumber(): number {
+    const { resume } = this.#options
+    return (
+      this.#published.begun.at(-1)?.timeline?.nextNumber ??
+      resume?.nextNumber ??
+      this.#options.facts.firstNumber
+    )
+  }
+
+  add(take: TakeState): void {
+    const before = take.plan.continues ? this.#order.at(-1) : undefined
+    if (before) before.continuedBy = take
+    take.continuationOf = before
+    this.#addTake(take, this.#order.length)
+  }
+
+  target(name: string): TakeState | undefined {
+    let take = this.#targets.get(name)
+    if (!take?.isAllDone || !take.isHandedOver) return take
+    while (take?.isAllDone && take.isHandedOver) take = take.successor
+    if (take) this.#targets.set(name, take)
+    else this.#targets.delete(name)
+    return take
+  }
+
+  setInit(take: TakeState, name: string, init: Buffer, track: InitTrack): void {
+    const rate = take.plan.framesPerSecond ?? this.#framesPerSecond
+    if (!take.setInit(name, init, track, roundedRate(rate))) return
+    if (!this.#published.kinds.has(name)) this.#published.kinds.set(name, track.kind)
+    if (take.timeline) this.#outbox.changed()
+  }
+
+  endAll(): void {
+    for (const take of this.#order) take.isClosing = true
+    this.progress()
+  }
+
+  /** All that follows from what has come. */
+  progress(): void {
+    for (;;) {
+      const next = this.#beyond.shift()
+      if (next) {
+        this.receive(...next)
+        continue
+      }
+      let hasMoved = false
+      for (let i = 0; i < this.#order.length; i++) {
+        if (this.#step(this.#order[i]!, i)) hasMoved = true
+      }
+      for (let i = this.#order.length - 1; i >= 0; i--) {
+        const take = this.#order[i]!
+        if (take.isDiscarded || (take.isAllDone && take.isHandedOver)) this.#order.splice(i, 1)
+        if (take.isDiscarded) this.#published.byName.delete(take.plan.name)
+      }
+      if (!hasMoved && this.#beyond.length === 0) return
+    }
+  }
+
+  #addTake(take: TakeState, index: number): void {
+    this.#order.splice(index, 0, take)
+    this.#published.byName.set(take.plan.name, take)
+    this.#targets.set(take.plan.name, take)
+  }
+
+  receive(take: TakeState, name: string, sample: MediaSample): void {
+    const track = take.tracks.get(name)
+    if (!track || take.isDiscarded) return
+    if (track !== take.leader) this.#endBefore(take, name)
+    if (track === take.leader && take.timeline === undefined) {
+      take.undecided.push(sample)
+    } else {
+      if (track === take.leader) this.#decide(take, sample)
+      this.#feed(track, sample)
+      if (track === take.leader) this.drain(take)
+    }
+  }
+
+  /** A rendition that delivers to a take has no more for the one that it continues. */
+  #endBefore({ continuationOf: before }: TakeState, name: string): void {
+    const track = before?.tracks.get(name)
+    if (before && track && !track.isOver && track !== before.leader) this.endTrack(before, track)
+  }
+
+  #feed(track: Track, sample: MediaSample): void {
+    if (track.cutter) track.cutter.push(sample)
+    else if (!track.isOver) track.early.push(sample)
+  }
+
+  drain(take: TakeState): void {
+    for (const { cutter } of take.tracks.values()) cutter?.drain()
+  }
+
+  endTrack(take: TakeState, track: Track): void {
+    track.isOver = true
+    track.cutter?.end()
+    take.refresh()
+    this.#outbox.changed()
+  }
+
+  /** Answers whether something has moved on. */
+  #step(take: TakeState, index: number): boolean {
+    if (take.isDiscarded) return false
+    if (!take.timeline) return this.#tryBegin(take, index)
+    let hasMoved = this.#addCutters(take)
+    const { timeline } = take
+    if (take.isClosing && timeline.mediaEndSeconds === undefined) {
+      timeline.endMedia()
+      hasMoved = true
+    }
+    if (timeline.mediaEndSeconds !== undefined && take.public.endSeconds === undefined) {
+      take.public.endSeconds = timeline.mediaEndSeconds
+      if (take.endAtSeconds !== undefined) this.endTrack(take, take.leader)
+      this.#outbox.changed()
+      this.drain(take)
+      hasMoved = true
+    }
+    for (const track of take.tracks.values()) {
+      if (take.isClosing && !track.isOver) {
+        this.endTrack(take, track)
+        hasMoved = true
+      }
+      if (track.isOver && this.#beyond.length === 0 && this.#handOver(take, track)) hasMoved = true
+    }
+    return hasMoved
+  }
+
+  /** What has come to its end here brings nothing to the successor either. */
+  #handOver({ successor }: TakeState, track: Track): boolean {
+    const heir = successor?.tracks.get(track.plan.name)
+    const isThrough = track.rendition === undefined || track.cutter?.isMediaDone === true
+    if (!successor || !heir || !isThrough || heir.isOver) return false
+    if (successor.isClosing || successor.isDiscarded) return false
+    if (heir === successor.leader) successor.isClosing = true
+    else this.endTrack(successor, heir)
+    return true
+  }
+
+  #tryBegin(take: TakeState, index: number): boolean {
+    const timescale = take.leaderTimescale
+    const before = this.#order[index - 1]
+    const opening = timescale === undefined ? undefined : this.#findOpening(take, timescale)
+    if (opening === undefined || timescale === undefined) {
+      const isHopeless = take.isClosing && this.#beyond.length === 0
+      if (isHopeless) take.isDiscarded = true
+      return isHopeless
+    }
+    if (before && !this.#finishBefore(before, opening)) return false
+    if (!this.#settings) {
+      const choice = chooseSettings({
+        config: this.#options.config,
+        plan: take.plan,
+        timescale,
+        samples: take.undecided,
+        sampleRates: [...take.tracks.values()].flatMap((it) => it.rendition?.sampleRate || []),
+        isForced: take.isClosing || take.endAtSeconds !== undefined,
+      })
+      if (choice.kind === 'wait') return false
+      if (choice.kind === 'long-gop') {
+        take.isDiscarded = true
+        const at = { seconds: opening, kind: 'first' as const, take: take.plan.name }
+        this.#outbox.tell(() => this.#options.onLongGop(at))
+        return true
+      }
+      this.#settings = choice.settings
+      this.#framesPerSecond = choice.framesPerSecond
+      if (take.plan.framesPerSecond === undefined) take.setRate(roundedRate(choice.framesPerSecond))
+    }
+    this.#begin(take, timescale, opening)
+    return true
+  }
+
+  /** Where the take can begin; samples before that are dropped. */
+  #findOpening(take: TakeState, timescale: number): number | undefined {
+    const earliest = Math.max(take.fromSeconds - toleranceSeconds, this.endSeconds - overlapSeconds)
+    const { undecided } = take
+    const isAudio = take.plan.cutting === 'audio'
+    const index = undecided.findIndex((it) => {
+      const seconds = isAudio
+        ? middleSeconds(it, timescale, aacFrameTicks)
+        : openingSeconds(it, timescale)
+      return (isAudio || it.isKeyframe) && seconds >= earliest
+    })
+    if (index !== 0) undecided.splice(0, index < 0 ? undecided.length : index)
+    return undecided[0] && openingSeconds(undecided[0], timescale)
+  }
+
+  /** Whether the leader of the take before is through, so that the next number is known. */
+  #finishBefore(before: TakeState, atSeconds: number): boolean {
+    before.endAtSeconds ??= atSeconds
+    const { timeline } = before
+    if (!timeline) {
+      // It could begin only with what its own leader still brings.
+      if (before.undecided.length === 0) before.isDiscarded = true
+      return before.isDiscarded
+    }
+    if (timeline.mediaEndSeconds !== undefined) return true
+    if (timeline.endSeconds < atSeconds - seamSeconds) return false
+    timeline.endMedia(atSeconds)
+    return true
+  }
+
+  #begin(take: TakeState, timescale: number, atSeconds: number): void {
+    const settings = this.#settings!
+    const before = this.#published.begun.at(-1)
+    if (before) {
+      for (const end of holeEnds(this.endSeconds, atSeconds, settings)) before.timeline!.addGap(end)
+      before.timeline!.finish()
+      this.drain(before)
+    }
+    const { resume } = this.#options
+    const open = !before && resume?.open?.name === take.plan.name ? resume.open : undefined
+    const skipped =
+      !before && !open && resume && resume.endSeconds > 0
+        ? holeEnds(resume.endSeconds, atSeconds, settings).length
+        : 0
+    const number = this.nextNumber + skipped
+    const options = {
+      cutting: take.plan.cutting,
+      timescale,
+      segmentSeconds: settings.segmentSeconds,
+      partTargetSeconds: settings.partTargetSeconds,
+      targetDurationSeconds: settings.targetDurationSeconds,
+      isRegular: open?.isRegular ?? !this.#isIrregular,
+      startSeconds: open?.startSeconds ?? atSeconds,
+      firstNumber: open?.firstNumber ?? number,
+    }
+    take.timeline = new TakeTimeline(options, number, atSeconds)
+    take.ordinal = this.#published.takeCount++
+    take.public.firstNumber = options.firstNumber
+    take.public.startSeconds = options.startSeconds
+    take.public.isRegular = options.isRegular
+    this.#published.begun.push(take)
+    this.#outbox.changed()
+    const samples = take.undecided
+    take.undecided = []
+    for (const sample of samples) this.receive(take, take.plan.leader, sample)
+  }
+
+  #decide(take: TakeState, sample: MediaSample): void {
+    const timeline = take.timeline!
+    const seconds = openingSeconds(sample, take.leaderTimescale!)
+    const { endAtSeconds } = take
+    if (endAtSeconds !== undefined && seconds >= endAtSeconds - toleranceSeconds) {
+      timeline.endMedia(endAtSeconds)
+    }
+    const verdict = timeline.decide(sample)
+    const rate = take.measure(sample)
+    if (rate !== undefined && take.setRate(rate)) this.#outbox.changed()
+    if (verdict === 'overdue') {
+      const at = {
+        seconds: timeline.endSeconds,
+        kind: 'overdue' as const,
+        take: take.plan.name,
+      }
+      this.#outbox.tell(() => this.#options.onLongGop(at))
+    }
+    if (verdict === 'splits' || verdict === 'breaks') {
+      if (verdict === 'splits') this.#isIrregular = true
+      this.#succeed(take)
+    }
+  }
+
+  /** The encoders go on; what they deliver from here on belongs to a new take. */
+  #succeed(take: TakeState): void {
+    const plan = { ...take.plan, ...this.#options.nextTake() }
+    const successor = new TakeState(plan, take.timeline!.endSeconds)
+    take.successor = successor
+    for (const { rendition } of take.tracks.values()) {
+      if (rendition) this.setInit(successor, rendition.name, rendition.init, rendition.track)
+    }
+    this.#addTake(successor, this.#order.indexOf(take) + 1)
+  }
+
+  #addCutters(take: TakeState): boolean {
+    let hasMoved = false
+    for (const [name, track] of take.tracks) {
+      if (track.cutter || !track.rendition || this.#isBlocked(take, name)) continue
+      let partIds = this.#published.partIds.get(name)
+      if (!partIds) {
+        partIds = { next: 1 }
+        this.#published.partIds.set(name, partIds)
+      }
+      const { resume } = this.#options
+      const isResumed = resume?.open?.name === take.plan.name
+      const cutter: TrackCutter = new TrackCutter({
+        take: take.public,
+        rendition: track.rendition,
+        timeline: take.timeline!,
+        firstNumber: isResumed ? resume.nextNumber : take.timeline!.firstNumber,
+        startSeconds: isResumed ? resume.endSeconds : take.timeline!.startSeconds,
+        partTargetSeconds: this.#settings!.partTargetSeconds,
+        after: isResumed ? resume.open?.tracks[name] : undefined,
+        partIds,
+        onClosed: (segment) => this.#onClosed(take, cutter, segment),
+        onBeyond: (sample) => {
+          const heir = take.successor ?? take.continuedBy
+          if (heir) this.#beyond.push([heir, name, sample])
+        },
+        onFault: (reason) => this.#outbox.tell(() => this.#options.onFault(name, reason)),
+        onChange: () => {
+          this.#outbox.changed()
+        },
+      })
+      track.cutter = cutter
+      const early = track.early
+      track.early = []
+      for (const sample of early) cutter.push(sample)
+      if (track.isOver) cutter.end()
+      cutter.drain()
+      hasMoved = true
+    }
+    return hasMoved
+  }
+
+  /** A take before is not through with the name. */
+  #isBlocked(take: TakeState, name: string): boolean {
+    for (const before of this.#published.begun) {
+      if (before === take) return false
+      if (!before.isDone(name)) return true
+    }
+    return false
+  }
+
+  #onClosed(take: TakeState, cutter: TrackCutter, segment: CutSegment): void {
+    const { rendition } = segment
+    const { name } = rendition
+    const fault = segmentFault(segment.parts, rendition.track, cutter.seamTicks)
+    const result =
+      fault === undefined
+        ? this.#options.commits.commit({
+            rendition: name,
+            number: segment.number,
+            epoch: take.plan.epoch,
+            take: take.plan.name,
+            startTicks: segment.startTicks,
+            durationTicks: segment.durationTicks,
+            sizeBytes: segment.sizeBytes,
+          })
+        : 'duplicate'
+    const reason = fault ?? (result === 'fenced' ? 'a higher epoch has committed' : undefined)
+    if (reason !== undefined) {
+      segment.isGap = true
+      segment.parts = []
+      segment.sizeBytes = 0
+      this.#outbox.tell(() => this.#options.onFault(name, `segment ${segment.number}: ${reason}`))
+      this.#outbox.tell(() => this.#options.onSegment(segment, []))
+    } else if (result === 'committed') {
+      const bytes = segment.parts.filter((it) => !it.isGap).map((it) => it.bytes)
+      this.#outbox.tell(() => this.#options.onSegment(segment, bytes))
+    }
+    if (take.leader.cutter === cutter) this.#published.trim(segment, this.#settings!)
+  }
+}
+
+/** Ends of the gap segments that fill a hole. */
+function holeEnds(fromSeconds: number, untilSeconds: number, settings: LiveSettings): number[] {
+  const { segmentSeconds, targetDurationSeconds } = settings
+  const hole = untilSeconds - fromSeconds
+  if (hole < smallestHoleSeconds) return []
+  let count = Math.max(1, Math.round(hole / segmentSeconds))
+  if (hole - (count - 1) * segmentSeconds > targetDurationSeconds + roundingSeconds) count++
+  const ends = Array.from({ length: count - 1 }, (_, i) => fromSeconds + (i + 1) * segmentSeconds)
+  return [...ends, untilSeconds]
+}
