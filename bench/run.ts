@@ -7,11 +7,12 @@ import { parseArgs } from 'node:util'
 import { edge } from './edge.ts'
 import { latency } from './latency.ts'
 import { packager } from './packager.ts'
+import { recovery } from './recovery.ts'
 import { road } from './road.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 
-const scenarios = [road, latency, packager, edge]
+const scenarios = [road, latency, recovery, packager, edge]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
