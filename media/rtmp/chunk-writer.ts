@@ -50,9 +50,14 @@ export class ChunkWriter {
     const lengthBytes = message.payload.length
     const { typeId, streamId, timestampMs } = message
     const delta = last ? (timestampMs - last.timestampMs) >>> 0 : 0
-    // A clock that steps back wraps to a huge delta; a full header says it better.
+    // A clock that steps back wraps to a huge delta; a full header says it better. So does it for a clock that
+    // wraps by itself: node-media-server counts deltas beyond 32 bits, and gives the connection up.
     const canUseDelta =
-      compress && last !== undefined && last.streamId === streamId && delta < extendedTimestampMark
+      compress &&
+      last !== undefined &&
+      last.streamId === streamId &&
+      timestampMs >= last.timestampMs &&
+      delta < extendedTimestampMark
     const deltaMs = canUseDelta ? delta : undefined
     const header = { typeId, streamId, lengthBytes, timestampMs, deltaMs }
     this.#last.set(csid, header)

@@ -97,7 +97,7 @@ export function later(messages: Clip, seconds: number): Clip {
   }))
 }
 
-/** Says another time than it is. */
+/** Says another time than it is; a time that has no place in 32 bits wraps. */
 export function mislabelled(messages: Clip, seconds: number): Clip {
   return messages.map((it) => ({ ...it, timestampMs: it.timestampMs + seconds * 1000 }))
 }
@@ -117,6 +117,6 @@ export async function play(client: RtmpTestClient, messages: Clip, speed = 1): P
     const waitMs = message.dueMs / speed - (performance.now() - startMs)
     if (waitMs > 2) await new Promise((resolve) => setTimeout(resolve, waitMs))
     if (client.isClosed) return
-    client.send({ ...message, timestampMs: Math.round(message.timestampMs) })
+    client.send({ ...message, timestampMs: Math.round(message.timestampMs) % 2 ** 32 })
   }
 }

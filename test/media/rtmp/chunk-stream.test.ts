@@ -94,6 +94,21 @@ test('what the writer writes the reader reads, however it is split', () => {
   )
 })
 
+test('a clock that wraps is written in full', () => {
+  const writer = new ChunkWriter()
+  const bytesOf = (timestampMs: number) => {
+    const out: Buffer[] = []
+    const payload = payloadOf(8, 1)
+    writer.write(out, 4, { typeId: 8, streamId: 1, timestampMs, payload })
+    return Buffer.concat(out)
+  }
+  bytesOf(0xffffffd8)
+  expect(bytesOf(0xffffffec)[0]! >> 6).toBe(2)
+  const wrapped = bytesOf(0x00000000)
+  expect(wrapped[0]! >> 6).toBe(0)
+  expect(wrapped.readUIntBE(1, 3)).toBe(0)
+})
+
 interface Plan {
   csid: number
   idBytes: 1 | 2 | 3
