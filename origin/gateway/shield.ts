@@ -41,6 +41,8 @@ const waitMs = 12_250
 const connectTimeoutMs = 2_000
 const memoMs = 500
 const maxMemos = 10_000
+/** As long as transcoders answer for a broadcast that has ended: its end is what players wait for. */
+const afterglowMs = 60_000
 
 export class Shield implements AsyncDisposable {
   readonly #options: ShieldOptions
@@ -48,7 +50,9 @@ export class Shield implements AsyncDisposable {
   readonly #cache: FillCache
   readonly #statuses: AnswerMemo<{ status: number; body: string }>
   readonly #locations: AnswerMemo<Awaited<ReturnType<ShieldCoordinator['recordingLocation']>>>
-  #routes: { of: ClusterSnapshot; urls: Map<string, string> } | undefined
+  #routes: { of: ClusterSnapshot; urls: ReadonlyMap<string, string> } | undefined
+  /** Where live ids without a route were served from a moment ago. */
+  readonly #left = new Map<string, { url: string; untilMs: number }>()
 
   constructor(options: ShieldOptions) {
     this.#options = options
@@ -107,10 +111,12 @@ export class Shield implements AsyncDisposable {
     return { answer: { status, body, cacheControl: 'public, max-age=1' } }
   }
 
-  /** Why a live id has no route. */
+  /** Why a live id has no route; of a broadcast that has just ended its transcoder still tells the end. */
   async #explainAbsence(liveId: string): Promise<Resolution> {
     const { status, body } = await this.#statuses.get(liveId)
     if (status === 404) return unknownLiveId
+    const url = this.#leftTranscoderOf(liveId)
+    if (url !== undefined) return this.#at(url)
     return status === 200 ? offline : { answer: { status, body } }
   }
 
@@ -125,10 +131,29 @@ export class Shield implements AsyncDisposable {
   #transcoderOf(liveId: string): string | undefined {
     const snapshot = this.#options.snapshot()
     if (this.#routes?.of !== snapshot) {
-      const urls = snapshot.routes.map((route) => [route.liveId, route.transcoder.url] as const)
-      this.#routes = { of: snapshot, urls: new Map(urls) }
+      const urls = new Map(snapshot.routes.map((route) => [route.liveId, route.transcoder.url]))
+      this.#remember(this.#routes?.urls ?? new Map(), urls)
+      this.#routes = { of: snapshot, urls }
     }
     return this.#routes.urls.get(liveId)
+  }
+
+  #remember(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): void {
+    const nowMs = this.#options.clock.monotonic()
+    for (const [liveId, { untilMs }] of this.#left) {
+      if (now.has(liveId) || untilMs <= nowMs) this.#left.delete(liveId)
+    }
+    for (const [liveId, url] of before) {
+      if (!now.has(liveId)) this.#left.set(liveId, { url, untilMs: nowMs + afterglowMs })
+    }
+  }
+
+  /** Only while that transcoder is in the cluster: nobody waits for one that is gone. */
+  #leftTranscoderOf(liveId: string): string | undefined {
+    const left = this.#left.get(liveId)
+    if (!left || left.untilMs <= this.#options.clock.monotonic()) return undefined
+    const { nodes } = this.#options.snapshot()
+    return nodes.some((node) => node.urls.http === left.url) ? left.url : undefined
   }
 }
 

@@ -1,6 +1,6 @@
 // The gateway's cache in front of the transcoders.
 import { describe, expect, it } from 'vitest'
-import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import type { ClusterSnapshot, NodeInfo } from '../../../common/contract/membership.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
 import { Shield, type ShieldCoordinator } from '../../../origin/gateway/shield.ts'
@@ -10,6 +10,18 @@ import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 
 const recording = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d10'
 const status = (state: string) => ({ status: 200, body: JSON.stringify({ state }) })
+
+function transcoderNode({ id, url }: { id: string; url: string }): NodeInfo {
+  return {
+    ...{ id, role: 'transcoder', instance: recording, version: '0', pid: 1, weight: 1 },
+    ...{ region: null, latitude: null, longitude: null, draining: false },
+    urls: { http: url },
+    load: {
+      ...{ cpu: 0, memoryBytes: 0, streams: 0, cost: 0, viewers: 0 },
+      ...{ bitsInPerSecond: 0, bitsOutPerSecond: 0 },
+    },
+  }
+}
 
 class Coordinator implements ShieldCoordinator {
   readonly asked: string[] = []
@@ -65,7 +77,11 @@ class Gateway implements AsyncDisposable {
     const transcoder = { id: 'tc-1', url: this.transcoder.url }
     const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
     const routes = [{ liveId, broadcastId, epoch: 1, home: null, transcoder }]
-    this.snapshot = { ...this.snapshot, routes }
+    this.snapshot = { ...this.snapshot, routes, nodes: [transcoderNode(transcoder)] }
+  }
+
+  unroute(): void {
+    this.snapshot = { ...this.snapshot, routes: [] }
   }
 
   async get(path: string) {
@@ -108,6 +124,36 @@ describe('Shield', () => {
     expect([offline.status, JSON.parse(offline.body).error]).toEqual([404, 'offline'])
     expect([unknown.status, JSON.parse(unknown.body).error]).toEqual([404, 'live-id-unknown'])
     expect(unknown.body).toContain('Unknown live id')
+  })
+
+  it('asks for the end of a broadcast where it was, for a minute', async () => {
+    await using gateway = await Gateway.start()
+    gateway.coordinator.statuses.demo = status('offline')
+    gateway.route('demo')
+    gateway.transcoder.respond = (exchange) => exchange.head(200).end('#EXT-X-ENDLIST')
+    const get = (name: string) => gateway.get(`/live/demo/${name}`)
+    expect((await get('720p.m3u8')).status).toBe(200)
+    gateway.unroute()
+    await gateway.clock.advance(1_000)
+    expect(await get('720p.m3u8')).toMatchObject({ status: 200, body: '#EXT-X-ENDLIST' })
+    await gateway.clock.advance(60_000)
+    expect((await get('720p.m3u8')).status).toBe(404)
+  })
+
+  it('asks nobody for the end of a broadcast whose transcoder has left, or whose channel is deleted', async () => {
+    await using gateway = await Gateway.start()
+    gateway.coordinator.statuses.demo = status('live')
+    gateway.route('demo')
+    const get = async () => JSON.parse((await gateway.get('/live/demo/720p.m3u8')).body).error
+    expect((await gateway.get('/live/demo/index.m3u8')).status).toBe(200)
+    gateway.unroute()
+    const { nodes } = gateway.snapshot
+    gateway.snapshot = { ...gateway.snapshot, nodes: [] }
+    expect(await get()).toBe('offline')
+    gateway.snapshot = { ...gateway.snapshot, nodes }
+    delete gateway.coordinator.statuses.demo
+    await gateway.clock.advance(1_000)
+    expect(await get()).toBe('live-id-unknown')
   })
 
   it('answers status.json from the coordinator, once for many', async () => {
