@@ -127,6 +127,14 @@ export class TranscoderRig implements AsyncDisposable {
     return response.ok ? body : undefined
   }
 
+  /** Where a transcoder that runs elsewhere is played from, as it told the coordinator. */
+  async playbackUrl(): Promise<string | undefined> {
+    const { nodes } = (await this.api('GET', '/api/v1/nodes')) as {
+      nodes: { role: string; urls: { http?: string } }[]
+    }
+    return nodes.find((it) => it.role === 'transcoder')?.urls.http
+  }
+
   /** Stops the transcoder in order and starts it anew over the same data. */
   async restartTranscoder(): Promise<void> {
     await this.transcoder[Symbol.asyncDispose]()

@@ -123,6 +123,24 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
     expect(shapeOf(seen, 'audio')).toMatch(/^-*BB$/)
   })
 
+  test('whose picture comes 5 s late, and whose sound then goes for 5 s, gets a take each time', async () => {
+    const source = await clip({ seconds: 18 })
+    const { seen } = await outcome(
+      [
+        ...headersOf(source, 'audio'),
+        ...without(between(source, 0, 5), 'video'),
+        ...headersOf(source, 'video'),
+        ...between(source, 5, 9),
+        ...without(between(source, 9, 14), 'audio'),
+        ...between(source, 14, 18),
+      ],
+      2,
+    )
+    expect(shapeOf(seen, '90p')).toMatch(/^---B+C+D+$/)
+    expect(shapeOf(seen, '72p')).toBe(shapeOf(seen, '90p'))
+    expect(shapeOf(seen, 'audio')).toMatch(/^AAAB+-+D+$/)
+  })
+
   test('whose picture stops for 1.2 s and for 5 s while sound goes on leaves gaps', async () => {
     const source = await clip({ seconds: 14, keyframes: 15 })
     const picture = without(source, 'audio').filter(
