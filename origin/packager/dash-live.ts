@@ -130,6 +130,19 @@ function takeSpans(
 ): TakeSpan[] {
   const firstListed = firstListedNumber(broadcast)
   if (firstListed === undefined) return []
+  const spans = spansFrom(firstListed, broadcast, settings, addressing)
+  if (spans.length > 0) return spans
+  // Nothing but gaps: what was there last stays. Without a Period there is no MPD, and players give up.
+  const newest = newestMediaNumber(broadcast)
+  return newest === undefined ? [] : spansFrom(newest, broadcast, settings, addressing)
+}
+
+function spansFrom(
+  firstListed: number,
+  broadcast: LiveBroadcast,
+  settings: LiveSettings,
+  addressing: LiveMpdOptions['addressing'],
+): TakeSpan[] {
   return broadcast.takes.flatMap((take, index): TakeSpan[] => {
     if (!take.isComplete) return []
     const kept = take.renditions.map((rendition) => ({
@@ -179,6 +192,16 @@ function firstListedNumber(broadcast: LiveBroadcast): number | undefined {
     .flatMap((take) => take.renditions)
     .flatMap(({ name }) => liveWindowOf(broadcast, name) ?? [])
   return windows.length === 0 ? undefined : Math.min(...windows.map((it) => it.mediaSequence))
+}
+
+/** Among all that is kept. */
+function newestMediaNumber(broadcast: LiveBroadcast): number | undefined {
+  const numbers = broadcast.takes
+    .filter((it) => it.isComplete)
+    .flatMap((take) => take.renditions.flatMap((it) => segmentsOf(broadcast, take, it)))
+    .filter(hasMedia)
+    .map((it) => it.number)
+  return numbers.length === 0 ? undefined : Math.max(...numbers)
 }
 
 /** The take's own under that name: neither another take's nor a stand-in's. */

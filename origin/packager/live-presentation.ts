@@ -72,12 +72,14 @@ interface Rates {
 }
 
 function measure(
-  { complete, open, settings }: LiveWindow,
+  { complete, open, settings, playlist }: LiveWindow,
   { name, nominalBitsPerSecond }: { name: string; nominalBitsPerSecond: number },
   bytesOf: (segment: PackagedSegment) => number,
   peaks: PeakRates,
 ): Rates {
-  const media = complete.filter((it) => !it.isGap)
+  const listed = complete.filter((it) => !it.isGap)
+  // While a publisher is away, the last that there was.
+  const media = listed.length > 0 || open ? listed : playlist.segments.filter((it) => !it.isGap)
   const average = rateOf(media, bytesOf)
   if (average > 0) {
     const measured = peakOf(complete, bytesOf, settings.targetDurationSeconds)

@@ -100,6 +100,8 @@ export class PublishedTakes {
       }
     }
     if (number === undefined) return
+    // However long the publisher is away: MPDs name what was there last, and bitrates are measured on it.
+    number = Math.min(number, this.#newestMediaNumber() ?? number)
     for (const take of this.begun) {
       let lowest = number
       for (const [name, { cutter }] of take.tracks) {
@@ -111,6 +113,15 @@ export class PublishedTakes {
     while (this.begun.length > 1 && isForgotten(this.begun[0]!)) {
       this.byName.delete(this.begun.shift()!.plan.name)
     }
+  }
+
+  #newestMediaNumber(): number | undefined {
+    for (let i = this.begun.length - 1; i >= 0; i--) {
+      const segments = this.begun[i]!.leader.cutter?.segments ?? []
+      const newest = segments.findLast((it) => !it.isGap && it.sizeBytes > 0)
+      if (newest) return newest.number
+    }
+    return undefined
   }
 
   #cutter(take: string, rendition: string): TrackCutter | undefined {

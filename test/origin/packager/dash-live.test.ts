@@ -81,6 +81,15 @@ describe('an MPD addressed by number', () => {
     expect(templates(mpd)[1]).toContain('startNumber="5"')
   })
 
+  test('keeps what was there last while nothing but gaps is in the window', () => {
+    const broadcast = live(3)
+    const before = number(broadcast)
+    broadcast.addGaps(9)
+    const fixed = (mpd: string) => [periods(mpd), ...templates(mpd), ...templates(mpd, 'audio')]
+    expect(fixed(number(broadcast))).toEqual(fixed(before))
+    expect(periods(timeline(broadcast))).toEqual(periods(before))
+  })
+
   test('leaves out a take until all its renditions are known', () => {
     const broadcast = live(3)
     broadcast.beginTake({ isComplete: false })
@@ -259,6 +268,17 @@ describe('after the end', () => {
     expect(mpd).toContain('type="static" mediaPresentationDuration="PT16S"')
     expect(periods(mpd)).toEqual(['<Period id="abcdefgh12-1" start="PT10S" duration="PT6S">'])
     expect(mpd).not.toMatch(/UTCTiming|availability|minimumUpdatePeriod|ServiceDescription/)
+  })
+
+  test('an MPD names what was there last where the window holds nothing but gaps', () => {
+    const broadcast = live(3)
+    broadcast.addGaps(9)
+    broadcast.end()
+    const mpd = number(broadcast)
+    expect(mpd).toContain('type="static" mediaPresentationDuration="PT16S"')
+    expect(periods(mpd)).toEqual(['<Period id="abcdefgh12-1" start="PT10S" duration="PT6S">'])
+    expect(mpd).toContain('startNumber="3"')
+    expect(mpd).toContain('<S t="1260000" d="180000"/>')
   })
 
   test('lists the window where the first segments have left it', () => {

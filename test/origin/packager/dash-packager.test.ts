@@ -38,6 +38,26 @@ const show = fc.record({
   ),
 })
 
+test('the last media stays in memory, and in the MPD, however long the publisher is away', () => {
+  const rig = packagerRig()
+  const { packager } = rig
+  const isKeyframe = (frame: number) => frame % 60 === 0
+  const picture = pictures({ framesPerSecond: 30, fromSeconds: 10, seconds: 6, isKeyframe })
+  startTake(packager, takePlan(), 10)
+  deliver(rig, 'take-1', interleave({ '720p': picture, audio: sounds(48_000, 10, 6) }))
+  packager.endTake('take-1')
+  const periods = () => {
+    const mpd = liveMpd(packager, { addressing: 'number', nowMs: 0 })
+    return mpd?.match(/<Period [^>]+>|type="[a-z]+"/g)?.slice(0, 2)
+  }
+  const before = periods()
+  for (let seconds = 18; seconds <= 78; seconds += 2) packager.fillGaps(seconds)
+  expect(packager.playlist('720p')!.segments[0]).toMatchObject({ number: 3, isGap: false })
+  expect(periods()).toEqual(before)
+  packager.end()
+  expect(periods()).toEqual(['type="static"', before![1]])
+})
+
 test('whatever media comes, every version of every MPD names what there is', () => {
   fc.assert(
     fc.property(show, ({ framesPerSecond, gopSeconds, shortGops, sampleRate, takes, ...rest }) => {

@@ -529,6 +529,12 @@ describe('the multivariant playlist', () => {
     expect(liveMultivariant(broadcast)).toContain('BANDWIDTH=2080000,AVERAGE')
   })
 
+  test('BANDWIDTH is that of the last media while there is none', () => {
+    const { broadcast } = weighed([[500_000, 20_000]])
+    broadcast.addGaps(9)
+    expect(master(broadcast)).toContain('BANDWIDTH=2080000,AVERAGE-BANDWIDTH=2080000')
+  })
+
   test('a short segment alone is no peak', () => {
     const { broadcast } = weighed([
       [500_000, 20_000],
