@@ -28,7 +28,7 @@ export interface PackagerOptions {
   config: PackagerConfig
   commits: CommitLog
   resume?: Checkpoint
-  /** Names a take that goes on with the encoders of the one before, where that had to end. */
+  /** Names a take that goes on with the encoders of the one before, where that had to end; no name comes twice. */
   nextTake: () => { name: string; number: number }
   /** Closed: committed, or a gap, which has no bytes. */
   onSegment: (segment: PackagedSegment, bytes: readonly Buffer[]) => void
@@ -50,8 +50,7 @@ export class Packager implements LiveBroadcast {
   constructor(options: PackagerOptions) {
     this.facts = options.facts
     const { resume } = options
-    this.#published.takeCount =
-      (resume?.takes ?? options.facts.earlierTakes) - (resume?.open ? 1 : 0)
+    this.#published.takeCount = resume?.takes ?? options.facts.earlierTakes
     this.#sequence = new TakeSequence(options, this.#published, {
       tell: (event) => this.#events.push(event),
       changed: () => {

@@ -45,6 +45,8 @@ export class TakeSequence {
   /** Who gets what is pushed under a name: the take, or the last of its successors. */
   readonly #targets = new Map<string, TakeState>()
   readonly #beyond: [TakeState, string, MediaSample][] = []
+  /** The take that was open at the checkpoint, once it has begun again; a later one of that name is another. */
+  #resumed: TakeState | undefined
   #settings: LiveSettings | undefined
   #isIrregular: boolean
   #framesPerSecond: number
@@ -290,6 +292,7 @@ export class TakeSequence {
     }
     const { resume } = this.#options
     const open = !before && resume?.open?.name === take.plan.name ? resume.open : undefined
+    if (open) this.#resumed = take
     const skipped =
       !before && !open && resume && resume.endSeconds > 0
         ? holeEnds(resume.endSeconds, atSeconds, settings).length
@@ -306,7 +309,9 @@ export class TakeSequence {
       firstNumber: open?.firstNumber ?? number,
     }
     take.timeline = new TakeTimeline(options, number, atSeconds)
-    take.ordinal = this.#published.takeCount++
+    // The one that goes on has been counted.
+    if (!open) this.#published.takeCount++
+    take.ordinal = this.#published.takeCount - 1
     take.public.firstNumber = options.firstNumber
     take.public.startSeconds = options.startSeconds
     take.public.isRegular = options.isRegular
@@ -361,16 +366,15 @@ export class TakeSequence {
         partIds = { next: 1 }
         this.#published.partIds.set(name, partIds)
       }
-      const { resume } = this.#options
-      const isResumed = resume?.open?.name === take.plan.name
+      const resume = take === this.#resumed ? this.#options.resume : undefined
       const cutter: TrackCutter = new TrackCutter({
         take: take.public,
         rendition: track.rendition,
         timeline: take.timeline!,
-        firstNumber: isResumed ? resume.nextNumber : take.timeline!.firstNumber,
-        startSeconds: isResumed ? resume.endSeconds : take.timeline!.startSeconds,
+        firstNumber: resume?.nextNumber ?? take.timeline!.firstNumber,
+        startSeconds: resume?.endSeconds ?? take.timeline!.startSeconds,
         partTargetSeconds: this.#settings!.partTargetSeconds,
-        after: isResumed ? resume.open?.tracks[name] : undefined,
+        after: resume?.open?.tracks[name],
         partIds,
         onClosed: (segment) => this.#onClosed(take, cutter, segment),
         onBeyond: (sample) => {

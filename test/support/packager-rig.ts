@@ -35,7 +35,8 @@ export function packagerRig({ config, resume, isForgetful }: RigOptions = {}): P
   const longGops: PackagerRig['longGops'] = []
   const faults: string[] = []
   const changes: number[] = []
-  let takes = 100
+  // No take of a checkpoint has such a name.
+  let takes = resume ? 200 : 100
   const packager = new Packager({
     facts: broadcast,
     config: {

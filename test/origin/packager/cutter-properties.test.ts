@@ -12,7 +12,7 @@ import {
   takePlan,
   timescaleOf,
 } from '../../support/packager-rig.ts'
-import { ruleBreaches } from '../../support/packager-rules.ts'
+import { numberBreaches, ruleBreaches } from '../../support/packager-rules.ts'
 
 interface Scene {
   framesPerSecond: number
@@ -165,6 +165,7 @@ describe('whatever the frame rate, the keyframes, the sound, and the order of re
       fc.property(scenes, fc.record({ '720p': lag, '360p': lag, audio: lag }), (scene, lags) => {
         const one = run(scene)
         const other = run(scene, lags)
+        expect([one, other].flatMap(numberBreaches)).toEqual([])
         for (const name of names) expect(partition(other, name)).toEqual(partition(one, name))
       }),
       { numRuns: 150 },
@@ -190,6 +191,7 @@ describe('whatever the frame rate, the keyframes, the sound, and the order of re
           again.packager.push(plan.name, rendition, sample)
         }
         again.packager.endTake(plan.name)
+        expect([first, again].flatMap(numberBreaches)).toEqual([])
         for (const name of names) {
           // Gaps between two takes are not listed again, but counted.
           const from = again.packager.takes[0]?.firstNumber ?? 0
