@@ -122,9 +122,9 @@ export class MediaRun {
   /** The packager found no keyframe in time: nothing of the take is listed, or it has ended there. */
   onLongGop(at: { seconds: number; kind: 'first' | 'overdue' }): void {
     if (this.#isOver || this.#cutting !== 'source-keyframes') return
-    this.#log.info(
+    this.#log.warn(
       { kind: at.kind },
-      'keyframes lie too far apart to cut the source at; encoding it',
+      'keyframes lie too far apart to copy the source; encoding it. Set the encoder to one each 2 s',
     )
     this.#options.onRestart('keyframes')
     this.#options.onLongGop()
@@ -164,9 +164,11 @@ export class MediaRun {
     if (this.#change && sample.isKeyframe && this.#cutting === 'source-keyframes') {
       this.#changeAt(sample.dts + sample.cts)
     }
+    const ladder = this.#ladder
     const source = this.#planned.find((it) => it.isCopied)
     if (source) this.#package(source.name, sample)
-    this.#ladder?.push('video', sample)
+    // A ladder that this made begin (`onLongGop`) was fed with all that is kept: it has the sample already.
+    if (ladder === this.#ladder) ladder?.push('video', sample)
   }
 
   #pushAudio(sample: MediaSample): void {
