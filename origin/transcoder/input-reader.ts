@@ -11,6 +11,7 @@
 // - A run has no hole of more than `maxHoleMs`. A picture that is silent for so long while sound goes on ends the
 //   run until its next keyframe. Sound that is silent ends it too; the next run does without, until sound has been
 //   back for `soundBackMs` beside the picture. Else each run would end like the one before.
+// - A publisher whose first keyframe does not come within the longest keyframe interval is refused.
 // - Times of a run count from its first sample, plus a lead: sound may start a little before the picture.
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Parsed } from '../../media/parsed.ts'
@@ -71,6 +72,8 @@ const maxApartMs = 2_000
 const soundBackMs = 1_000
 /** Nothing but metadata for so long is no stream. */
 const noMediaMs = 10_000
+/** Whoever joins in the middle of the longest keyframe interval has a little time on the way. */
+const firstKeyframeSlackMs = 500
 const maxPendingTags = 2_000
 const maxPendingBytes = 16 * 1024 * 1024
 /** So many samples in a row that fit no timeline are a broken publisher. */
@@ -93,6 +96,7 @@ export class InputReader {
   #pending: Arrival[] = []
   #pendingBytes = 0
   #firstHeaderMs: number | undefined
+  #hasRun = false
   #baseMs = 0
   /** Of the run's samples. */
   #lastMs: { audio?: number; video?: number } = {}
@@ -133,12 +137,27 @@ export class InputReader {
   }
 
   #checkDeadlines(nowMs: number, steps: InputStep[]): void {
+    if (this.#state === 'keyframe' && !this.#hasRun) this.#checkFirstKeyframe(nowMs, steps)
     if (this.#state !== 'waiting') return
     if (this.#firstHeaderMs !== undefined) {
       if (nowMs - this.#firstHeaderMs >= this.#limits.trackWaitMs) this.#settle(steps)
     } else if (nowMs - this.#startedMs >= noMediaMs) {
       this.#refuse(refusal('no-media'), steps)
     }
+  }
+
+  /** Nothing was published yet, and perhaps never will be: the publisher must hear of it. */
+  #checkFirstKeyframe(nowMs: number, steps: InputStep[]): void {
+    const seconds = this.#limits.maxKeyframeIntervalSeconds
+    if (nowMs - (this.#firstHeaderMs ?? nowMs) < seconds * 1000 + firstKeyframeSlackMs) return
+    const refused =
+      this.#pictureMs === undefined
+        ? refusal('no-media', 'A video header came, and no pictures after it.')
+        : refusal(
+            'keyframe-interval-too-long',
+            `No keyframe came for ${seconds} seconds. Set the keyframe interval to 2 seconds.`,
+          )
+    this.#refuse(refused, steps)
   }
 
   #push(tag: MediaMessage, nowMs: number, steps: InputStep[]): void {
@@ -254,6 +273,7 @@ export class InputReader {
 
   #startRun(timestampMs: number, steps: InputStep[]): void {
     this.#state = 'running'
+    this.#hasRun = true
     this.#baseMs = timestampMs
     this.#lastMs = {}
     this.#arrivedMs = {}

@@ -357,6 +357,29 @@ describe('is refused', () => {
     expect(told(reader.tick(11_000))).toBe('!no-media')
   })
 
+  test('pictures without a keyframe for longer than keyframes may lie apart', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const media = [
+      videoHeader(),
+      audioHeader(),
+      ...Array.from({ length: 240 }, (_, i) => inter(i * 40)),
+    ]
+    for (const message of media) reader.push(message, message.timestampMs)
+    expect(told(reader.tick(10_499))).toBe('')
+    expect(told(reader.tick(10_500))).toBe('!keyframe-interval-too-long')
+  })
+
+  test('a header of pictures that never come', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const media = [
+      videoHeader(),
+      audioHeader(),
+      ...Array.from({ length: 400 }, (_, i) => sound(i * 21)),
+    ]
+    for (const message of media) reader.push(message, message.timestampMs)
+    expect(told(reader.tick(10_500))).toBe('!no-media')
+  })
+
   test('media that never shows a header', () => {
     const flood = Array.from({ length: 2_000 }, (_, i) => inter(i * 40))
     expect(read(...flood)).toBe('!input-broken')
