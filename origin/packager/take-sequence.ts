@@ -220,14 +220,13 @@ export class TakeSequence {
 
   #tryBegin(take: TakeState, index: number): boolean {
     const timescale = take.leaderTimescale
-    const before = this.#order[index - 1]
     const opening = timescale === undefined ? undefined : this.#findOpening(take, timescale)
     if (opening === undefined || timescale === undefined) {
       const isHopeless = take.isClosing && this.#beyond.length === 0
       if (isHopeless) take.isDiscarded = true
       return isHopeless
     }
-    if (before && !this.#finishBefore(before, opening)) return false
+    if (!this.#finishBefore(index, opening)) return false
     if (!this.#settings) {
       const choice = chooseSettings({
         config: this.#options.config,
@@ -268,13 +267,16 @@ export class TakeSequence {
   }
 
   /** Whether the leader of the take before is through, so that the next number is known. */
-  #finishBefore(before: TakeState, atSeconds: number): boolean {
+  #finishBefore(index: number, atSeconds: number): boolean {
+    const before = this.#order.findLast((it, at) => at < index && !it.isDiscarded)
+    if (!before) return true
     before.endAtSeconds ??= atSeconds
     const { timeline } = before
     if (!timeline) {
       // It could begin only with what its own leader still brings.
-      if (before.undecided.length === 0) before.isDiscarded = true
-      return before.isDiscarded
+      if (before.undecided.length > 0) return false
+      before.isDiscarded = true
+      return this.#finishBefore(index, atSeconds)
     }
     if (timeline.mediaEndSeconds !== undefined) return true
     if (timeline.endSeconds < atSeconds - seamSeconds) return false

@@ -162,6 +162,28 @@ describe('the next take', () => {
     expect(packager.take('take-2')).toMatchObject({ firstNumber: 4, isRegular: true })
   })
 
+  test('waits for the one that is listed, where one in between brings nothing', () => {
+    const rig = packagerRig()
+    const { packager } = rig
+    startTake(packager, plan(1), 10)
+    deliver(rig, 'take-1', media(10, 3))
+    startTake(packager, plan(2), 13)
+    startTake(packager, plan(3), 17)
+    deliver(rig, 'take-3', media(17, 4))
+    expect(packager.takes.map((it) => it.name)).toEqual(['take-1'])
+    packager.endTake('take-1')
+    const { segments } = packager.playlist('720p')!
+    expect(segments.map((it) => [it.number, it.take.number, it.isGap])).toEqual([
+      [1, 1, false],
+      [2, 1, false],
+      [3, 1, true],
+      [4, 1, true],
+      [5, 3, false],
+      [6, 3, false],
+    ])
+    expect(segments.map(secondsOf).slice(0, 4)).toEqual([2, 1, 2, 2])
+  })
+
   test('without a rendition is served by the nearest in height', () => {
     const rig = packagerRig()
     const { packager } = rig
