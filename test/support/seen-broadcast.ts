@@ -1,5 +1,5 @@
 // Follows all playlists of a broadcast as a viewer could, and holds what they list to the rules: text, numbers,
-// discontinuities, and the media itself, box by box and through a decoder.
+// discontinuities, MPDs beside playlists, and the media itself, box by box and through a decoder.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { FragmentReader } from '../../media/mp4/fragment-reader.ts'
@@ -7,10 +7,12 @@ import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from './hls-rules.ts'
 import { type LivePart, type LiveSegment, readLivePlaylist } from './hls-text.ts'
+import { mpdFaults } from './mpd-rules.ts'
 import { until } from './until.ts'
 
 const run = promisify(execFile)
 const pollMs = 250
+const mpdNames = ['manifest.mpd', 'timeline.mpd']
 
 /** One rendition of one take, decoded as one stream. */
 export interface SeenMedia {
@@ -27,6 +29,8 @@ export class SeenBroadcast implements AsyncDisposable {
   readonly #url: string
   readonly #texts = new Map<string, string>()
   readonly #segments = new Map<string, Map<number, LiveSegment>>()
+  /** Decode times, by the URL of the segment. */
+  readonly #ticks: { uri: string; ticks: number }[] = []
   readonly #stop = new AbortController()
   readonly #loop: Promise<void>
 
@@ -57,6 +61,25 @@ export class SeenBroadcast implements AsyncDisposable {
     if (media.length === 0) return
     for (const it of playlistSetFaults(Object.fromEntries(media))) this.faults.add(it)
     for (const name of this.names) this.#checkOrder(name)
+  }
+
+  /** Of both MPDs, once all has ended: each segment of media is in the one with a timeline. */
+  async checkMpds(): Promise<void> {
+    await this.#lookAtMpds()
+    const listed = new Set<string>()
+    for (const name of mpdNames) {
+      const { mpd } = mpdFaults((await this.#text(name)) ?? '', this.#mpdContext(name))
+      if (mpd?.isDynamic !== false) this.faults.add(`${name} is not static at the end`)
+      if (name !== 'timeline.mpd') continue
+      for (const { timeline, media } of mpd?.periods.flatMap((it) => it.representations) ?? []) {
+        for (const { number } of timeline) listed.add(media.replace('$Number$', `${number}`))
+      }
+    }
+    for (const { uri } of this.names.flatMap((name) =>
+      this.segments(name).filter((it) => !it.isGap),
+    )) {
+      if (!listed.has(uri!)) this.faults.add(`${uri} is not in timeline.mpd`)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,6 +129,7 @@ export class SeenBroadcast implements AsyncDisposable {
         bodies.push(body)
         const own = read(body).flatMap((it) => (it.kind === 'sample' ? [it.sample] : []))
         this.#checkTimes(segment, own, samples.at(-1), head.track)
+        if (own[0]) this.#ticks.push({ uri: `${this.#url}/${segment.uri}`, ticks: own[0].dts })
         for (const sample of own) samples.push(sample)
       }
       const decodedFrames = await this.#decode(`${take} of ${name}`, [init, ...bodies])
@@ -133,6 +157,21 @@ export class SeenBroadcast implements AsyncDisposable {
     const uris = new Set(index.match(/^[\w-]+\.m3u8$|(?<=URI=")[\w-]+\.m3u8/gm))
     const known = [...this.#texts.keys()].filter((it) => it !== 'index.m3u8')
     await Promise.all([...new Set([...uris, ...known])].map((uri) => this.#lookAt(uri)))
+    await this.#lookAtMpds()
+  }
+
+  async #lookAtMpds(): Promise<void> {
+    for (const name of mpdNames) {
+      const text = await this.#text(name)
+      if (text === undefined) continue
+      for (const it of mpdFaults(text, this.#mpdContext(name)).faults) {
+        this.faults.add(`${name}: ${it}`)
+      }
+    }
+  }
+
+  #mpdContext(name: string) {
+    return { url: `${this.#url}/${name}`, history: this.#segments, samples: this.#ticks }
   }
 
   async #lookAt(uri: string): Promise<void> {

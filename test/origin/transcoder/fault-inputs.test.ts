@@ -55,6 +55,7 @@ async function outcome(messages: Clip, speed: number): Promise<Outcome> {
   await seen.ended()
   const media: Record<string, SeenMedia[]> = {}
   for (const name of seen.names) media[name] = await seen.media(name)
+  await seen.checkMpds()
   expect([...seen.faults]).toEqual([])
   for (const [name, takes] of Object.entries(media)) {
     for (const { take, track, samples, decodedFrames } of takes) {

@@ -83,6 +83,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
         if (track.kind === 'video') expect([samples.length, decodedFrames]).toEqual([120, 120])
       }
     }
+    await seen.checkMpds()
     expect([...seen.faults]).toEqual([])
     for (const name of ['manifest.mpd', 'timeline.mpd']) {
       const mpd = (await rig.text(`/live/demo/${name}`))!
