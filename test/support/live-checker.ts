@@ -50,6 +50,9 @@ const slackMs = 1_500
 /** Sound and picture are cut within half a frame of each other. */
 const dateToleranceMs = 60
 
+/** In numbers: when a publisher comes back, an encoded rendition tells later than the source what was a gap. */
+const reportTolerance = 4
+
 export class LiveChecker implements AsyncDisposable {
   readonly #media: string
   readonly #client: TlsClient
@@ -342,7 +345,7 @@ export class LiveChecker implements AsyncDisposable {
     for (const { uri, lastNumber } of read.reports) {
       if (uri === name) this.#log.add(name, 'reports about itself (§4.4.5.4)', text)
       const ours = read.segments.at(-1)?.number ?? lastNumber
-      if (Math.abs(lastNumber - ours) > 2) {
+      if (Math.abs(lastNumber - ours) > reportTolerance) {
         this.#log.add(name, `reports ${lastNumber} of ${uri} beside ${ours} of its own`, text)
       }
     }
