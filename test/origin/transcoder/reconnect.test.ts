@@ -110,6 +110,47 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
     expect(Math.abs(durationMs - seconds * 1000)).toBeLessThan(100)
   })
 
+  test('what viewers wait for when a publisher leaves is answered: the segment ends, a gap follows', async ({
+    expect,
+  }) => {
+    await using rig = await boot(20_000)
+    const key = await rig.createChannel('demo')
+    const { transcoder, streamName } = await rig.grant(key)
+    await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
+    await play(client, await clip({ seconds: 5, keyframes: 60 }))
+    const text = await until('an open segment', async () => {
+      const now = await rig.text('/live/demo/90p.m3u8')
+      return now !== undefined && readLivePlaylist(now).segments.at(-1)!.uri === undefined && now
+    })
+    const { segments, hints } = readLivePlaylist(text)
+    const open = segments.at(-1)!
+    const folder = open.parts[0]!.uri.replace(/[^/]*$/, '')
+    const waiting = {
+      segment: fetch(`${rig.url}/live/demo/${folder}${open.number}.m4s`),
+      part: fetch(`${rig.url}/live/demo/${hints[0]!.URI}`),
+      next: fetch(`${rig.url}/live/demo/${folder}${open.number + 1}.m4s`),
+      playlist: rig.text(`/live/demo/90p.m3u8?_HLS_msn=${open.number + 1}`),
+    }
+    // A pulled cable.
+    client.socket.resetAndDestroy()
+
+    const after = readLivePlaylist((await waiting.playlist)!)
+    const closed = after.segments.find((it) => it.number === open.number)!
+    expect(after.segments.at(-1)).toMatchObject({ number: open.number + 1, isGap: true })
+    const grown = await waiting.segment
+    expect(grown.status).toBe(200)
+    const whole = await bytes(rig, `/live/demo/${closed.uri}`)
+    expect(Buffer.from(await grown.arrayBuffer())).toEqual(whole)
+    const part = await waiting.part
+    const last = closed.parts.at(-1)!
+    // The last frames may have made a part of their own, or none.
+    expect(part.status).toBe(last.uri === hints[0]!.URI ? 200 : 404)
+    await part.arrayBuffer()
+    const next = await waiting.next
+    expect(next.status).toBe(404)
+    await next.arrayBuffer()
+  })
+
   test('a transcoder that restarts while a publisher is away goes on above its old numbers', async ({
     expect,
   }) => {
