@@ -13,7 +13,9 @@ import {
   isRunning,
   processesMentioning,
 } from '../../support/processes.ts'
+import { clip, play } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { SeenBroadcast, shapeOf } from '../../support/seen-broadcast.ts'
 import { TranscoderRig, transcoderConfig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
@@ -82,6 +84,48 @@ test('an encoder that takes media and makes nothing is replaced', {
   await until('a restart', async () => {
     return (await metric(rig, 'transcode_restarts_total{reason="stalled"}')) >= 1
   })
+})
+
+test('the highest rung is given up when ffmpeg falls behind, the rest goes on', {
+  timeout: limitMs,
+}, async () => {
+  const ladder = join(dir, 'ladder.yaml')
+  const rungs = [80, 72].map((height) => `{ height: ${height}, videoBitsPerSecond: 100000 }`)
+  await writeFile(ladder, `name: two\nrungs: [${rungs}]\npreset: ultrafast\n`)
+  await using rig = await TranscoderRig.start({
+    transcoder: { ladder, holdMs: 300, windowSegments: 40 },
+  })
+  const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
+  await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
+  await using seen = new SeenBroadcast(`${rig.url}/live/demo`)
+  const source = await clip({ seconds: 18 })
+  const shown = play(client, source)
+  // A new ffmpeg is left alone while it catches up.
+  await until('six seconds of media', () => seen.segments('72p').length >= 3)
+  const stopped = descendantsOf(process.pid).filter(isEncoder)
+  for (const { pid } of stopped) process.kill(pid, 'SIGSTOP')
+  await until('another ffmpeg', () => {
+    return descendantsOf(process.pid).some((it) => isEncoder(it) && it.pid !== stopped[0]!.pid)
+  })
+  await shown
+  await client.leave()
+  await seen.ended()
+  expect(stopped).toHaveLength(1)
+  for (const { pid } of stopped) expect(isRunning(pid)).toBe(false)
+  for (const name of ['90p', '72p', 'audio']) {
+    expect(shapeOf(seen, name)).toMatch(/^A+B+$/)
+    const media = await seen.media(name)
+    const frames = media.reduce((sum, it) => sum + it.samples.length, 0)
+    if (name !== 'audio') expect(frames).toBe(18 * 30)
+  }
+  // Gaps until the take ends; in the next one another rendition stands in for it.
+  expect(shapeOf(seen, '80p')).toMatch(/^A+-+B+$/)
+  expect(seen.segments('80p').at(-1)!.uri).not.toContain('/80p/')
+  await seen.media('80p')
+  await seen.checkMpds()
+  expect([...seen.faults]).toEqual([])
+  expect(seen.text('index.m3u8')).not.toContain('80p.m3u8')
+  expect(await metric(rig, 'transcode_restarts_total{reason="pressure"}')).toBe(1)
 })
 
 test('a missing ffmpeg shows in the readiness', { timeout: limitMs }, async () => {
