@@ -4,7 +4,10 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launchBrowser } from '../support/browser.ts'
 import { Cluster } from '../support/cluster.ts'
+import { readMediaPlaylist } from '../support/media-playlist.ts'
+import { type PlayerName, PlayerPage, PlayerStage, trustArgument } from '../support/player-page.ts'
 import { until } from '../support/until.ts'
 import { EncoderProcess } from './encoder-process.ts'
 import { ffmpegCommand } from './ffmpeg.ts'
@@ -111,9 +114,9 @@ async function createChannel(liveId: string): Promise<string> {
 }
 
 interface LiveStream {
-  video: { width: number; height: number } | null
+  video: { width: number; height: number; keyframeIntervalSeconds: number | null } | null
   audio: { channels: number } | null
-  renditions: unknown[]
+  renditions: { name: string; isSource: boolean }[]
 }
 
 const liveStream = (liveId: string) => cluster.api<LiveStream>('GET', `/api/v1/streams/${liveId}`)
@@ -184,11 +187,84 @@ describe.skipIf(lack)('OBS Studio, refused for what it sends', () => {
       server: server(),
       streamKey,
       trust,
-      keyframeFrames: 900,
+      keyframes: 900,
     })
     const reason = /keyframe-interval-too-long/
     await until('OBS to show the reason', () => reason.test(studio.output), 60_000).catch(() =>
       expect(studio.output).toMatch(reason),
+    )
+  })
+})
+
+// x264's own default, with which OBS comes: a keyframe each 250 frames, which is 8.33 s at 30 frames per second.
+describe.skipIf(lack)('OBS Studio with its output settings untouched', () => {
+  const liveId = 'obs-untouched'
+  const media = (name: string) => `${edge().http}/live/${liveId}/${name}`
+  const noBrowser = missing({
+    program: process.env.NEARCAST_TEST_BROWSER ?? '/usr/bin/chromium',
+    package: 'chromium',
+  })
+  let studio: ObsStudio
+
+  beforeAll(async () => {
+    const streamKey = await createChannel(liveId)
+    studio = await ObsStudio.start({ server: server(), streamKey, trust, keyframes: 'untouched' })
+  })
+  afterAll(async () => {
+    await studio?.[Symbol.asyncDispose]()
+  })
+
+  it('is cut into segments of 2 s, of a source that is encoded for it', async () => {
+    const { segments } = await until(
+      'four segments',
+      async () => {
+        const answer = await fetch(media('360p.m3u8'))
+        const playlist = answer.ok && readMediaPlaylist(await answer.text())
+        return playlist && playlist.segments.length >= 4 && playlist
+      },
+      60_000,
+    )
+    for (const segment of segments) {
+      expect(segment.durationSeconds).toBeCloseTo(2, 2)
+      expect(segment).toMatchObject({ isGap: false, hasDiscontinuity: false })
+    }
+  })
+
+  it.each(['index.m3u8', 'timeline.mpd'])('is decoded from %s without an error', async (name) => {
+    const { stderr } = await promisify(execFile)(
+      'ffmpeg',
+      ['-v', 'error', '-t', '5', '-i', media(name), '-map', '0', '-f', 'null', '-'],
+      { timeout: 60_000 },
+    )
+    expect(stderr).toBe('')
+  })
+
+  it.skipIf(noBrowser).each<PlayerName>(['hls.js', 'dash.js'])('plays in %s', async (player) => {
+    await using stage = await PlayerStage.start()
+    const browser = await launchBrowser(await trustArgument(edge().https, cluster.facts.caFile))
+    try {
+      const folder = `${edge().https}/live/${liveId}`
+      const options = { browser, stage, player, media: folder, mode: 'low-latency' as const }
+      await using page = await PlayerPage.open(options)
+      await page.played(1)
+      const before = await page.pictureHash()
+      const { errors } = await page.played(3)
+      expect(await page.pictureHash()).not.toBe(before)
+      expect(errors.filter(({ isFatal }) => isFatal)).toEqual([])
+    } finally {
+      await browser.close()
+    }
+  })
+
+  it('tells operators how far apart the keyframes are, and what to set', async () => {
+    const { video, renditions } = await until('a second keyframe', async () => {
+      const found = await liveStream(liveId)
+      return found.video?.keyframeIntervalSeconds != null && found
+    })
+    expect(video?.keyframeIntervalSeconds).toBeCloseTo(250 / 30, 1)
+    expect(renditions).toMatchObject([{ name: '360p', isSource: true }, { name: 'audio' }])
+    expect(cluster.log(cluster.facts.transcoders[0]!.id)).toMatch(
+      /"level":40.*"obs-untouched".*keyframes lie too far apart.*Set the encoder to one each 2 s/,
     )
   })
 })

@@ -13,7 +13,8 @@ export interface ObsOptions {
   streamKey: string
   /** Without it OBS looks at the machine's own trust store. */
   trust?: TrustStore
-  keyframeFrames?: number
+  /** Frames from one keyframe to the next; `untouched` leaves all output settings as OBS comes with them. */
+  keyframes?: number | 'untouched'
 }
 
 const name = 'Nearcast'
@@ -76,6 +77,7 @@ export class ObsStudio implements AsyncDisposable {
 }
 
 function writeSettings(folder: string, options: ObsOptions): void {
+  const { keyframes = 60 } = options
   const profile = join(folder, 'basic', 'profiles', name)
   const scenes = join(folder, 'basic', 'scenes')
   mkdirSync(profile, { recursive: true })
@@ -99,14 +101,16 @@ function writeSettings(folder: string, options: ObsOptions): void {
       General: { Name: name },
       Video: { BaseCX: 640, BaseCY: 360, OutputCX: 640, OutputCY: 360, FPSCommon: 30 },
       Output: { Mode: 'Simple', Reconnect: true, RetryDelay: 2, MaxRetries: 25 },
-      SimpleOutput: {
-        VBitrate: 1000,
-        ABitrate: 96,
-        StreamEncoder: 'x264',
-        Preset: 'ultrafast',
-        UseAdvanced: true,
-        x264Settings: `keyint=${options.keyframeFrames ?? 60}`,
-      },
+      ...(keyframes !== 'untouched' && {
+        SimpleOutput: {
+          VBitrate: 1000,
+          ABitrate: 96,
+          StreamEncoder: 'x264',
+          Preset: 'ultrafast',
+          UseAdvanced: true,
+          x264Settings: `keyint=${keyframes}`,
+        },
+      }),
     }),
   )
   writeFileSync(
@@ -116,7 +120,30 @@ function writeSettings(folder: string, options: ObsOptions): void {
       settings: { server: options.server, key: options.streamKey, use_auth: false, bwtest: false },
     }),
   )
-  writeFileSync(join(scenes, `${name}.json`), JSON.stringify(sceneCollection()))
+  const picture = join(folder, 'picture.bmp')
+  writeFileSync(picture, tiles(640, 360))
+  writeFileSync(join(scenes, `${name}.json`), JSON.stringify(sceneCollection(picture)))
+}
+
+/** A bitmap of tiles in colours that hardly repeat. */
+function tiles(width: number, height: number): Buffer {
+  const headerBytes = 54
+  const bitmap = Buffer.alloc(headerBytes + width * height * 3)
+  bitmap.write('BM')
+  bitmap.writeUInt32LE(bitmap.length, 2)
+  bitmap.writeUInt32LE(headerBytes, 10)
+  bitmap.writeUInt32LE(40, 14)
+  bitmap.writeInt32LE(width, 18)
+  bitmap.writeInt32LE(height, 22)
+  bitmap.writeUInt16LE(1, 26)
+  bitmap.writeUInt16LE(24, 28)
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const tile = (x >> 5) * 37 + (y >> 5) * 101
+      bitmap.writeUIntBE((tile * 40_503) & 0xffffff, headerBytes + (y * width + x) * 3, 3)
+    }
+  }
+  return bitmap
 }
 
 function iniText(sections: Record<string, Record<string, string | number | boolean>>): string {
@@ -128,7 +155,7 @@ function iniText(sections: Record<string, Record<string, string | number | boole
     .join('\n')
 }
 
-function sceneCollection() {
+function sceneCollection(pictureFile: string) {
   const picture = {
     name: 'Picture',
     id: 1,
@@ -147,10 +174,17 @@ function sceneCollection() {
     sources: [
       { id: 'scene', name: 'Scene', settings: { items: [picture] } },
       {
-        id: 'color_source_v3',
-        versioned_id: 'color_source_v3',
+        id: 'image_source',
         name: 'Picture',
-        settings: { color: 0xff2a6fdb, width: 640, height: 360 },
+        settings: { file: pictureFile },
+        // It moves, evenly: x264 finds no change of scene, at which it would put a keyframe of its own.
+        filters: [
+          {
+            id: 'scroll_filter',
+            name: 'Scroll',
+            settings: { speed_x: 60, speed_y: 0, loop: true },
+          },
+        ],
       },
     ],
   }

@@ -11,6 +11,7 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
+import { pictureHash } from './browser.ts'
 import { glassToGlassMs } from './stamped-picture.ts'
 import { until } from './until.ts'
 
@@ -191,6 +192,11 @@ export class PlayerPage implements AsyncDisposable {
   /** Milliseconds from camera to screen; undefined before there is a picture. */
   async glassToGlassMs(): Promise<number | undefined> {
     return await glassToGlassMs(this.#page)
+  }
+
+  /** Two that differ prove that the picture moves. */
+  async pictureHash(): Promise<number> {
+    return await pictureHash(this.#page)
   }
 
   /** Resolves when that much more has been played; what is thrown tells what the player said. */
