@@ -49,7 +49,8 @@ export function liveMpd(broadcast: LiveBroadcast, options: LiveMpdOptions): stri
   if (!last) return undefined
   const zeroMs = timelineZeroMs(facts)
   const bandwidthOf = bandwidths(broadcast, options.peaks ?? new PeakRates())
-  const periods = spans.map(({ take, tracks, endSeconds }): MpdPeriod => {
+  const periods = spans.map(({ take, tracks, endSeconds: end }, index): MpdPeriod => {
+    const endSeconds = index === spans.length - 1 && !broadcast.isEnded ? undefined : end
     const write = (track: Track) => representation(take, track, bandwidthOf(track))
     const of = (kind: 'video' | 'audio') =>
       tracks.filter(({ rendition }) => rendition.kind === kind).map(write)

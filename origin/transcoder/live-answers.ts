@@ -144,6 +144,8 @@ function segmentOf(
 ): Answer | undefined {
   const { broadcast } = live
   const segment = broadcast.segment(take, rendition, number)
+  if ((!segment || segment.isGap) && isBehindTake(broadcast, take, rendition, number))
+    return undefined
   if (!segment) {
     const isComing = broadcast.expects(take, rendition, number).kind === 'coming'
     if (isComing && !broadcast.isEnded) return undefined
@@ -153,6 +155,29 @@ function segmentOf(
     return mediaAnswer({ segment: { take, rendition, number } }, types.segment)
   }
   return segment.isOpen && !broadcast.isEnded ? undefined : segmentUnknown
+}
+
+/**
+ * Its publisher is away, and players cannot know yet where the next take begins: dash.js asks fifteen times in 1.5 s
+ * and then gives the stream up. They are held until the next take has a whole segment, which is longer than it takes
+ * them to fetch the MPD again.
+ */
+function isBehindTake(
+  broadcast: LiveBroadcast,
+  name: string,
+  rendition: string,
+  number: number,
+): boolean {
+  const index = broadcast.takes.findIndex((it) => it.name === name)
+  if (broadcast.isEnded || broadcast.takes[index]?.endSeconds === undefined) return false
+  const kept = broadcast.playlist(rendition)?.segments ?? []
+  const last = kept.findLast((it) => it.take.name === name && !it.isGap)
+  if (!last || number <= last.number || number > kept.at(-1)!.number + 2) return false
+  const next = broadcast.takes[index + 1]
+  return !next?.renditions.some((it) => {
+    const first = broadcast.segment(next.name, it.name, next.firstNumber)
+    return first !== undefined && !first.isOpen
+  })
 }
 
 function partOf(

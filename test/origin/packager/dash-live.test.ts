@@ -90,15 +90,17 @@ describe('an MPD addressed by number', () => {
     expect(periods(timeline(broadcast))).toEqual(periods(before))
   })
 
-  test('leaves out a take until all its renditions are known', () => {
+  test('leaves out a take until all its renditions are known, and the end of the one before', () => {
     const broadcast = live(3)
     broadcast.beginTake({ isComplete: false })
     broadcast.addParts(2)
+    // A player that reads an end here stops for good.
+    expect(periods(number(broadcast))).toEqual(['<Period id="abcdefgh12-1" start="PT10S">'])
+    broadcast.completeTake()
     expect(periods(number(broadcast))).toEqual([
       '<Period id="abcdefgh12-1" start="PT10S" duration="PT6S">',
+      '<Period id="abcdefgh12-2" start="PT16S">',
     ])
-    broadcast.completeTake()
-    expect(periods(number(broadcast))).toHaveLength(2)
   })
 
   test('drops a take when the playlists do', () => {
@@ -116,6 +118,8 @@ describe('an MPD addressed by number', () => {
     // A last frame that lies a little over the grid.
     for (const { name } of standardRenditions) broadcast.addPart(name, { seconds: 0.033 })
     broadcast.endTake()
+    broadcast.beginTake()
+    broadcast.addSegments(1)
     expect(periods(number(broadcast))[0]).toContain('duration="PT6S"')
   })
 

@@ -262,16 +262,21 @@ describe('a segment', () => {
     },
   )
 
-  it('that is held is 404 in the change that ends its take', async () => {
+  it('that is held is 404 when its take has ended: a part at once, a segment when another take plays', async () => {
     const { stage, take } = await onAir()
     await using _ = stage
-    const held = [stage.view(`${take.name}/720p/6.m4s`), stage.view(`${take.name}/720p/p18.m4s`)]
+    const { broadcast } = stage
+    const part = stage.view(`${take.name}/720p/p18.m4s`)
+    const segment = stage.view(`${take.name}/720p/6.m4s`)
     await stage.underWay(2)
-    stage.broadcast.endTake()
-    for (const view of held) {
-      const answer = await view
-      expect([answer.status, answer.headers['cache-control']]).toEqual([404, 'max-age=0'])
-    }
+    broadcast.endTake()
+    expect([(await part).status, (await part).headers['cache-control']]).toEqual([404, 'max-age=0'])
+    expect(stage.server.underWay).toBe(1)
+    broadcast.beginTake()
+    broadcast.addParts(2)
+    expect(stage.server.underWay).toBe(1)
+    broadcast.closeSegments()
+    expect((await segment).status).toBe(404)
   })
 
   it.each(['8.m4s', '0.m4s'])('that never comes is 404: %s', async (name) => {
