@@ -63,6 +63,8 @@ const usualRenewAfterSamples = 2_000_000
 const historyBytes = 64 * 1024 * 1024
 /** A stall is seen after its time; what is resumed from may be a GOP before it. */
 const longestGopSeconds = 10
+/** With keyframes far apart, what is needed no more would else be held for a GOP longer, up to the limits. */
+const forgetEachSamples = 30
 /** A picture that comes so much before an instant of the grid is the one meant. */
 const gridToleranceTicks = 750
 
@@ -100,6 +102,7 @@ export class LiveLadder {
   /** First picture of the GOPs that are being left out. */
   #holeStart: number | undefined
   #skippedGops = 0
+  #sinceForgotten = 0
 
   constructor(options: LiveLadderOptions) {
     this.#options = options
@@ -153,7 +156,7 @@ export class LiveLadder {
     if (kind === 'video' ? sample.isKeyframe : !this.#options.video) {
       this.#forget()
       this.#renewOld()
-    }
+    } else if (++this.#sinceForgotten >= forgetEachSamples) this.#forget()
   }
 
   /** From that picture on another set of rungs; with the source's keyframes, from the first that is not before. */
@@ -315,6 +318,7 @@ export class LiveLadder {
   }
 
   #forget(): void {
+    this.#sinceForgotten = 0
     const point: ResumePoint = {
       videoTicks: this.#switch?.ticks ?? Number.POSITIVE_INFINITY,
       audioSeconds: Number.POSITIVE_INFINITY,

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
-import { silentLogger } from '../../../common/log.ts'
+import { createLogger, silentLogger } from '../../../common/log.ts'
 import { findProcessGuard } from '../../../common/process-guard.ts'
 import type { MediaSample } from '../../../media/mp4/track.ts'
 import type { PlannedVideo } from '../../../origin/transcoder/ladder.ts'
@@ -330,6 +330,21 @@ test('what cannot be kept for a resume fails the resume, and only that', async (
   process.kill(rig.ladder.pid!, 'SIGKILL')
   await rig.ladder.done
   expect(rig.events).toEqual(['failed broken'])
+})
+
+test('a GOP that has come out is not held until the next keyframe', async () => {
+  const source = await sourceVideo({ seconds: 8, gopFrames: 120 })
+  const lines: string[] = []
+  const log = createLogger({ name: 'test', destination: { write: (line) => lines.push(line) } })
+  // More than a GOP, less than two.
+  const rig = new Rig({ video: source.track, log, historyLimits: { bytes: 1e9, seconds: 6 } })
+  for (let from = 0; from < source.samples.length; from += 30) {
+    rig.push(source.samples.slice(from, from + 30))
+    await rig.caughtUp(source.samples[from + 20]!.dts)
+  }
+  await rig.finish()
+  expect(lines).toEqual([])
+  await expectWhole(rig, '72p', source)
 })
 
 test('another set of rungs goes on at a keyframe of the source, in order and without a gap', async () => {
