@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
-import { readLivePlaylist } from '../../support/hls-text.ts'
+import { type LivePlaylist, readLivePlaylist } from '../../support/hls-text.ts'
 import { clip, play } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { SeenBroadcast, shapeOf, takeOf } from '../../support/seen-broadcast.ts'
@@ -45,6 +45,11 @@ async function bytes(rig: TranscoderRig, path: string): Promise<Buffer> {
   const answer = await fetch(rig.url + path)
   expect([path, answer.status]).toEqual([path, 200])
   return Buffer.from(await answer.arrayBuffer())
+}
+
+/** What was recorded before the restart is known early; the replay is there when the broadcast has ended. */
+async function replayed(rig: TranscoderRig, id: string): Promise<LivePlaylist> {
+  return readLivePlaylist(await until('the replay', () => rig.text(`/replay/${id}/90p.m3u8`)))
 }
 
 interface Recording {
@@ -172,7 +177,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
     expect([...before.faults, ...after.faults]).toEqual([])
     await rig.api('DELETE', '/api/v1/streams/demo')
     const { id } = await recording(rig)
-    const replay = readLivePlaylist((await rig.text(`/replay/${id}/90p.m3u8`))!)
+    const replay = await replayed(rig, id)
     const all = [...before.segments('90p'), ...after.segments('90p')].filter((it) => !it.isGap)
     expect(replay.segments.map((it) => it.uri)).toEqual(all.map((it) => it.uri))
   })
@@ -212,7 +217,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
     expect([...before.faults, ...after.faults]).toEqual([])
     await rig.api('DELETE', '/api/v1/streams/demo')
     const { id } = await recording(rig)
-    const replay = readLivePlaylist((await rig.text(`/replay/${id}/90p.m3u8`))!)
+    const replay = await replayed(rig, id)
     const listed = replay.segments.map((it) => it.uri)
     // What was closed a moment before may not have been on disk.
     const old = before.segments('90p').slice(0, -1)
