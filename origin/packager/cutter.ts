@@ -336,10 +336,13 @@ export class TrackCutter {
     }
   }
 
-  #close(boundaryTicks: number): void {
+  /** `isLast`: no media follows that could begin where this ends, so that a missing picture is made up for here. */
+  #close(boundaryTicks: number, isLast = false): void {
     this.#closePart()
     const segment = this.#open ?? this.#gapSegment(boundaryTicks)
-    if (this.#open && boundaryTicks - this.#endTicks > this.#holeTicks) {
+    const leastTicks =
+      isLast && !this.#isAudio ? smallestGapSeconds * this.#timescale : this.#holeTicks
+    if (this.#open && boundaryTicks - this.#endTicks > leastTicks) {
       this.#addGapParts(boundaryTicks)
     }
     segment.isOpen = false
@@ -385,7 +388,7 @@ export class TrackCutter {
     for (;;) {
       const cut = timeline.cut(this.#number + 1)
       if (!cut || cut.gapEndSeconds !== undefined) break
-      this.#close(this.#ticks(cut.startSeconds))
+      this.#close(this.#ticks(cut.startSeconds), true)
     }
     if (timeline.mediaEndSeconds !== undefined) {
       this.#finishMedia()
@@ -404,10 +407,10 @@ export class TrackCutter {
     for (;;) {
       const cut = timeline.cut(this.#number + 1)
       if (!cut || cut.gapEndSeconds !== undefined) break
-      this.#close(this.#ticks(cut.startSeconds))
+      this.#close(this.#ticks(cut.startSeconds), true)
     }
     const isLastCut = timeline.cut(this.#number)?.gapEndSeconds === undefined
-    if (isLastCut && timeline.cut(this.#number)) this.#close(end)
+    if (isLastCut && timeline.cut(this.#number)) this.#close(end, true)
     this.#isMediaDone = true
   }
 

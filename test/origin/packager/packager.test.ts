@@ -357,6 +357,29 @@ describe('a rendition that has been dropped', () => {
   })
 })
 
+describe('a rendition that has been dropped a frame before a cut', () => {
+  test('has its gaps where the others are cut, however long a frame is', () => {
+    const rig = packagerRig()
+    const { packager } = rig
+    startTake(packager, takePlan({ names: ['720p', '360p'] }), 10)
+    const slow = (seconds: number) =>
+      pictures({ framesPerSecond: 12, fromSeconds: 10, seconds, isKeyframe: every(24) })
+    deliver(rig, 'take-1', interleave({ '720p': slow(3.5), '360p': slow(3.5) }))
+    const rest = [...slow(8)].slice(42)
+    deliver(rig, 'take-1', interleave({ '720p': rest, '360p': rest.slice(0, 5) }))
+    packager.dropRendition('take-1', '360p')
+    packager.endTake('take-1')
+    const { segments } = packager.playlist('360p')!
+    expect(segments.map((it) => [startOf(it), secondsOf(it), it.isGap])).toEqual([
+      [10, 2, false],
+      [12, 2, false],
+      [14, 2, true],
+      [16, 2, true],
+    ])
+    expect(segments[1]!.parts.at(-1)).toMatchObject({ isGap: true, durationTicks: 7500 })
+  })
+})
+
 describe('what a server asks', () => {
   test('is here, coming or absent', () => {
     const rig = packagerRig()
