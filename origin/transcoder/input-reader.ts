@@ -46,12 +46,14 @@ export type RunReason =
   | 'sound-back'
 
 export type InputStep =
-  /** `claimedVideoBitsPerSecond` is from the encoder's metadata; 0 where it says nothing. */
   | {
       kind: 'run'
       tracks: InputTracks
+      /** From the encoder's metadata; 0 where it says nothing. */
       claimedVideoBitsPerSecond: number
       reason: RunReason
+      /** From the first sample of the run before to that of this one, by the publisher's clock. */
+      sinceLastMs: number | undefined
     }
   | { kind: 'sample'; sample: InputSample }
   | { kind: 'refused'; refusal: Refusal }
@@ -272,6 +274,8 @@ export class InputReader {
   }
 
   #startRun(timestampMs: number, steps: InputStep[]): void {
+    const goesOn = this.#hasRun && this.#reason !== 'jump'
+    const sinceLastMs = goesOn ? timestampMs - this.#baseMs : undefined
     this.#state = 'running'
     this.#hasRun = true
     this.#baseMs = timestampMs
@@ -284,6 +288,7 @@ export class InputReader {
       tracks: { video, audio: this.#isSoundMissing ? undefined : audio },
       claimedVideoBitsPerSecond: this.#claimedVideoBitsPerSecond,
       reason: this.#reason,
+      sinceLastMs,
     })
   }
 

@@ -26,6 +26,7 @@ import { MemoryCommitLog } from '../packager/commit-log.ts'
 import type { LiveBroadcast, PackagedSegment } from '../packager/live-broadcast.ts'
 import { Packager } from '../packager/packager.ts'
 import { timelineZeroMs } from '../packager/segment-log.ts'
+import { type DatedStep, FirstRun } from './first-run.ts'
 import { InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputStep } from './input-reader.ts'
 import { type LeaseClient, LeaseKeeper } from './lease-keeper.ts'
@@ -58,12 +59,18 @@ export type EndReason = LeaseRelease['reason'] | 'lease-lost' | 'superseded'
 const tickMs = 250
 /** A gap is published when media of its time can no longer come. */
 const gapSlackSeconds = 0.5
+/** A run whose first sample lies farther from now, by the publisher's clock, is on another one. */
+const mostEarlySeconds = 1
+const mostLateSeconds = 10
 
 interface Connection {
   nonce: string
   stream: ReceivedStream
   reader: InputReader
+  first: FirstRun
   meter: InputMeter
+  /** Where the first sample of the newest run lies on the timeline. */
+  originSeconds: number
 }
 
 export class StreamJob implements LiveStream {
@@ -84,7 +91,7 @@ export class StreamJob implements LiveStream {
   #run: MediaRun | undefined
   /** Runs that are open or still deliver their tail. */
   readonly #openRuns = new Set<Promise<void>>()
-  /** Keyframes came too far apart: the source is encoded for the rest of the connection. */
+  /** Keyframes came too far apart: the source is encoded for the rest of the broadcast, as its encoder comes back the same. */
   #hasLongGop = false
   #hasSettings = false
   /** Until the first segment of the run. */
@@ -195,14 +202,15 @@ export class StreamJob implements LiveStream {
     this.#endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
     this.#takeNumber = Math.max(this.#takeNumber, ticket.takes)
-    this.#hasLongGop = false
     this.#state = 'receiving'
     const { config, clock, metrics } = this.#options
     const connection: Connection = {
       nonce: ticket.nonce,
       stream,
       reader: new InputReader(config.input, trackParsers, clock.monotonic()),
+      first: new FirstRun(),
       meter: new InputMeter(config.input),
+      originSeconds: 0,
     }
     this.#connection = connection
     metrics.connectionOpened()
@@ -300,7 +308,7 @@ export class StreamJob implements LiveStream {
           continue
         }
         for (const tag of read.value) {
-          for (const step of connection.reader.push(tag, clock.monotonic())) this.#onStep(step)
+          for (const step of connection.reader.push(tag, clock.monotonic())) this.#onInput(step)
           if (connection !== this.#connection) break
         }
         // The run has ended and none has begun: the time that passes is a gap.
@@ -310,6 +318,8 @@ export class StreamJob implements LiveStream {
       this.#log.debug({ err }, 'media pipe broke')
     }
     metrics.connectionClosed()
+    if (connection !== this.#connection) return
+    for (const step of connection.first.flush(clock.monotonic())) this.#onStep(step)
     if (connection === this.#connection) this.#onConnectionEnd()
   }
 
@@ -331,7 +341,8 @@ export class StreamJob implements LiveStream {
   #tick(): void {
     const { clock } = this.#options
     const connection = this.#connection
-    for (const step of connection?.reader.tick(clock.monotonic()) ?? []) this.#onStep(step)
+    for (const step of connection?.reader.tick(clock.monotonic()) ?? []) this.#onInput(step)
+    for (const step of this.#connection?.first.tick(clock.monotonic()) ?? []) this.#onStep(step)
     if (this.#openRuns.size === 0) this.#packager.fillGaps(this.#nowSeconds() - gapSlackSeconds)
   }
 
@@ -340,7 +351,12 @@ export class StreamJob implements LiveStream {
     return (this.#options.clock.now() - timelineZeroMs(this.#packager.facts)) / 1000
   }
 
-  #onStep(step: InputStep): void {
+  #onInput(step: InputStep): void {
+    const steps = this.#connection?.first.push(step, this.#options.clock.monotonic()) ?? []
+    for (const it of steps) this.#onStep(it)
+  }
+
+  #onStep(step: DatedStep): void {
     const connection = this.#connection
     if (!connection) return
     if (step.kind === 'refused') this.#refuse(step.refusal)
@@ -353,13 +369,15 @@ export class StreamJob implements LiveStream {
     }
   }
 
-  #startRun({ tracks, claimedVideoBitsPerSecond, reason }: InputStep & { kind: 'run' }): void {
+  #startRun(step: DatedStep & { kind: 'run' }): void {
+    const { tracks, claimedVideoBitsPerSecond, reason } = step
     this.#endRun()
     this.#tracks = tracks
     const packager = this.#packager
     const { config, ladder, guard, clock, metrics } = this.#options
-    const meter = new InputMeter(config.input)
-    this.#connection!.meter = meter
+    const connection = this.#connection!
+    connection.meter = new InputMeter(config.input)
+    connection.originSeconds = this.#originOf(step, connection)
     this.#log.info({ reason }, 'media begins')
     this.#runStartedMs = clock.monotonic()
     const run = new MediaRun({
@@ -368,7 +386,7 @@ export class StreamJob implements LiveStream {
       hasLongGop: this.#hasLongGop,
       sourceBitsPerSecond: claimedVideoBitsPerSecond,
       framesPerSecond: tracks.video?.framesPerSecond ?? undefined,
-      originSeconds: Math.max(this.#nowSeconds(), packager.endSeconds),
+      originSeconds: connection.originSeconds,
       nextTake: () => ({ ...this.#nextTake(), epoch: this.#epoch }),
       onRestart: (cause) => metrics.restarted(cause),
       onLongGop: () => {
@@ -383,6 +401,15 @@ export class StreamJob implements LiveStream {
     })
     this.#run = run
     void this.#keeper.renew()
+  }
+
+  /** By the publisher's clock as long as it goes on: what follows at once must not be a hole for having come late. */
+  #originOf({ sinceLastMs, ageMs }: DatedStep & { kind: 'run' }, connection: Connection): number {
+    const byOurs = this.#nowSeconds() - ageMs / 1000
+    const byTheirs = connection.originSeconds + (sinceLastMs ?? Number.NaN) / 1000
+    const late = byOurs - byTheirs
+    const goesOn = late >= -mostEarlySeconds && late <= mostLateSeconds
+    return Math.max(goesOn ? byTheirs : byOurs, this.#packager.endSeconds)
   }
 
   #nextTake(): { name: string; number: number } {

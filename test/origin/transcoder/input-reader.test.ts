@@ -293,6 +293,25 @@ describe('of what a publisher may do to time and tracks', () => {
     expect(runs(media)).toEqual(expected)
   })
 
+  test.each<[string, [MediaMessage, number][], (number | undefined)[]]>([
+    [
+      'of the same clock, how far it is from the last',
+      [...until4, at(4_000, videoHeader(avc270)), ...from4],
+      [undefined, 4_000],
+    ],
+    [
+      'of another clock, nothing of it',
+      [...until4, ...shifted(from4, 30_000, 0)],
+      [undefined, undefined],
+    ],
+  ])('a run tells, %s', (_, media, expected) => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = [...headers, ...media]
+      .toSorted((a, b) => a[1] - b[1])
+      .flatMap(([it, nowMs]) => reader.push(it, nowMs))
+    expect(steps.flatMap((it) => (it.kind === 'run' ? [it.sinceLastMs] : []))).toEqual(expected)
+  })
+
   test('between two runs it says so', () => {
     const reader = new InputReader(limits, trackParsers, 0)
     const push = (message: MediaMessage) => {
