@@ -1,8 +1,9 @@
 // Puts the samples of one run on the broadcast's timeline: from the publisher's milliseconds to ticks.
 //
 // Rules:
-// - Video keeps the publisher's times. Decode times are shifted by the composition time of the run's first
-//   keyframe, so that a keyframe is decoded when it is presented; presentation times stay what they are.
+// - The run's first keyframe is presented at the run's origin: what an encoder holds back to reorder pictures is
+//   taken off all times, of sound too. Else each run would begin with a hole of that length.
+// - A keyframe is decoded when it is presented; from there on the publisher's decode times are kept.
 // - Audio is counted in samples, because milliseconds cannot say how long a frame is. The publisher's time is
 //   followed only where it is more than 1.5 frames off: forward is a hole, backward a frame that overlaps, which
 //   is left out. Where the two clocks run apart slowly, frames are told one tick longer or shorter, so that one
@@ -29,6 +30,8 @@ export interface TimedSample {
 
 const videoTimescale = 90_000
 const ticksPerMs = videoTimescale / 1000
+/** Sixteen frames of 30 per second; more is a lie, and sound must not get before time zero. */
+const maxDelayMs = 533
 const usualFrameSamples = 1024
 /** Encoders round, and some deliver two frames at a time. */
 const toleratedFrames = 1.5
@@ -47,31 +50,40 @@ export class SampleClock {
   /** Undefined for a frame that has no place: it overlaps the one before, or its tag is broken. */
   toSample(input: InputSample): TimedSample | undefined {
     const { kind } = input
-    const sample = kind === 'video' ? this.#video?.toSample(input) : this.#audio?.toSample(input)
+    const sample =
+      kind === 'video'
+        ? this.#video?.toSample(input)
+        : this.#audio?.toSample(input, this.#video?.delayMs ?? 0)
     return sample && { kind, sample }
   }
 }
 
 class VideoTimes {
   readonly #originTicks: number
-  #shiftTicks: number | undefined
+  /** Of the first keyframe, from decode time to presentation. */
+  #firstMs: number | undefined
   #lastDts = Number.NEGATIVE_INFINITY
 
   constructor(originSeconds: number) {
     this.#originTicks = Math.round(originSeconds * videoTimescale)
   }
 
+  /** What is taken off all times of the run. */
+  get delayMs(): number {
+    return Math.max(-maxDelayMs, Math.min(maxDelayMs, this.#firstMs ?? 0))
+  }
+
   toSample({ timestampMs, isKeyframe, payload }: InputSample): MediaSample | undefined {
     const read = readVideoTag(payload)
     if ('fault' in read) return undefined
     const { compositionTimeMs, bodyOffset } = read.value
-    const compositionTicks = compositionTimeMs * ticksPerMs
-    this.#shiftTicks ??= compositionTicks
-    const decodeTicks = this.#originTicks + Math.round((timestampMs - runLeadMs) * ticksPerMs)
+    this.#firstMs ??= compositionTimeMs
+    const ticksOf = (ms: number) => this.#originTicks + Math.round(ms * ticksPerMs)
+    const runMs = timestampMs - runLeadMs - this.delayMs
     // Two frames of one millisecond, or a step back that was held: decode times must rise all the same.
-    const dts = Math.max(decodeTicks + this.#shiftTicks, this.#lastDts + 1)
+    const dts = Math.max(ticksOf(runMs + this.#firstMs), this.#lastDts + 1)
     this.#lastDts = dts
-    const cts = decodeTicks + compositionTicks - dts
+    const cts = ticksOf(runMs + compositionTimeMs) - dts
     return { dts, cts, duration: 0, isKeyframe, data: payload.subarray(bodyOffset) }
   }
 }
@@ -91,10 +103,11 @@ class AudioTimes {
     this.#ticksPerMs = sampleRate / 1000
   }
 
-  toSample({ timestampMs, payload }: InputSample): MediaSample | undefined {
+  toSample({ timestampMs, payload }: InputSample, delayMs: number): MediaSample | undefined {
     const read = readAudioTag(payload)
     if ('fault' in read) return undefined
-    const claimed = Math.round(this.#originTicks + (timestampMs - runLeadMs) * this.#ticksPerMs)
+    const runMs = timestampMs - runLeadMs - delayMs
+    const claimed = Math.round(this.#originTicks + runMs * this.#ticksPerMs)
     let dts = this.#nextTicks ?? claimed
     const aheadTicks = claimed - dts
     const toleratedTicks = toleratedFrames * this.#frameTicks

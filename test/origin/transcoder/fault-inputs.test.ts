@@ -167,9 +167,9 @@ describe.concurrent('a publisher', { timeout: limitMs }, () => {
 
   test('whose picture changes its size, and whose sound its rate, begins a take each time', async () => {
     const [first, second, third] = await Promise.all([
-      clip({ seconds: 4 }),
-      clip({ seconds: 4, size: '128x96' }),
-      clip({ seconds: 4, size: '128x96', sampleRate: 44_100 }),
+      clip({ seconds: 4, bFrames: 2 }),
+      clip({ seconds: 4, bFrames: 2, size: '128x96' }),
+      clip({ seconds: 4, bFrames: 2, size: '128x96', sampleRate: 44_100 }),
     ])
     const { seen, media } = await outcome([...first!, ...later(second!, 4), ...later(third!, 8)], 3)
     expect(shapeOf(seen, 'audio')).toBe('AABBCC')

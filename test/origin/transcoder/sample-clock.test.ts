@@ -65,7 +65,7 @@ describe('a picture', () => {
     })
   })
 
-  test('that is a keyframe is decoded when it is presented; frames in between may have negative offsets', () => {
+  test('that is the first is presented where the run begins; a keyframe is decoded when it is presented', () => {
     const samples = timed(clockOf(10), [
       picture(0, 80, true),
       picture(40, 160),
@@ -74,11 +74,16 @@ describe('a picture', () => {
     ])
     const zero = 10 * 90_000
     expect(samples.map(({ dts, cts }) => [dts - zero, cts])).toEqual([
-      [80 * 90, 0],
-      [120 * 90, 80 * 90],
-      [160 * 90, -80 * 90],
-      [200 * 90, 0],
+      [0, 0],
+      [40 * 90, 80 * 90],
+      [80 * 90, -80 * 90],
+      [120 * 90, 0],
     ])
+  })
+
+  test('that is put off takes the sound of its millisecond along', () => {
+    const [shown, heard] = timed(clockOf(10), [picture(0, 80, true), sound(80)])
+    expect([shown!.dts, heard!.dts]).toEqual([900_000, 480_000])
   })
 
   test('of the same millisecond as the last one is decoded after it and presented when it should be', () => {
