@@ -334,6 +334,24 @@ test('encodes the source when its keyframes lie too far apart to cut it, whateve
   expect(source.discontinuitySequence).toBe(0)
 })
 
+test('an encoder with keyframes too far apart that comes back is encoded from its first picture on', {
+  timeout: limitMs,
+}, async () => {
+  await boot({ holdMs: 60_000 })
+  const key = await rig.createChannel('demo')
+  await using first = await publish(key, { keyframeSeconds: 8 })
+  await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+  await first.kill()
+  await using _second = await publish(key, { keyframeSeconds: 8 })
+  const takeOf = ({ mapUri }: { mapUri: string }) => mapUri.split('/')[0]
+  const { segments } = await playlistOf('/live/demo/400p.m3u8', (it) => {
+    const last = it.segments.at(-1)
+    return last !== undefined && takeOf(last) !== takeOf(it.segments[0]!) && !last.isGap
+  })
+  expect(segments.filter((it) => it.hasDiscontinuity)).toHaveLength(1)
+  for (const { durationSeconds } of segments) expect(durationSeconds).toBeLessThan(2.5)
+})
+
 test('restarts its RTMP receiver when that crashes', { timeout: limitMs }, async () => {
   await boot()
   const receiver = childrenOf(process.pid).find(({ command }) => command.includes('rtmp-receiver'))!
