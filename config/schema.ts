@@ -295,7 +295,9 @@ export const transcoderConfigSchema = z.strictObject({
     .min(2)
     .max(20)
     .default(4)
-    .describe('Target duration of playlists; a segment that would outgrow it is cut at keyframes of our own'),
+    .describe(
+      'Target duration of playlists; a segment that would outgrow it is cut at keyframes of our own',
+    ),
   windowSegments: z.int().min(3).default(6).describe('Segments that a live playlist lists'),
   holdMs: z.int().nonnegative().default(60_000).describe('Wait for a publisher to come back'),
   stallMs: z
