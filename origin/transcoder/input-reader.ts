@@ -69,6 +69,11 @@ export const runLeadMs = 1_000
 const maxJumpForwardMs = 1_000
 const maxJumpBackMs = 500
 const maxHoleMs = 2_000
+/**
+ * A publisher that says nothing for so long has a hole: with an open segment of two seconds before it, the next one is
+ * listed within 1.5 target durations (RFC 8216bis §6.2.2).
+ */
+const mostSilentMs = 4_000
 /** Between the first samples of two tracks, and between sound that comes back and its picture. */
 const maxApartMs = 2_000
 const soundBackMs = 1_000
@@ -140,6 +145,10 @@ export class InputReader {
 
   #checkDeadlines(nowMs: number, steps: InputStep[]): void {
     if (this.#state === 'keyframe' && !this.#hasRun) this.#checkFirstKeyframe(nowMs, steps)
+    if (this.#state === 'running') {
+      const { audio, video } = this.#arrivedMs
+      if (nowMs - Math.max(audio ?? 0, video ?? 0) >= mostSilentMs) this.#endRun('silent')
+    }
     if (this.#state !== 'waiting') return
     if (this.#firstHeaderMs !== undefined) {
       if (nowMs - this.#firstHeaderMs >= this.#limits.trackWaitMs) this.#settle(steps)

@@ -57,8 +57,12 @@ export interface StreamJobOptions {
 export type EndReason = LeaseRelease['reason'] | 'lease-lost' | 'superseded'
 
 const tickMs = 250
-/** A gap is published when media of its time can no longer come. */
-const gapSlackSeconds = 0.5
+/**
+ * How long nothing new is listed before a gap is. As long as may be, since an absence that is over by then gets its
+ * gaps together with media behind them: Shaka Player gives up at a gap that has nothing behind it. RFC 8216bis
+ * §6.2.1 allows 1.5, and media is a little younger than its arrival.
+ */
+const targetDurationsOfSilence = 1.25
 /** A run whose first sample lies farther from now, by the publisher's clock, is on another one. */
 const mostEarlySeconds = 1
 const mostLateSeconds = 10
@@ -343,7 +347,15 @@ export class StreamJob implements LiveStream {
     const connection = this.#connection
     for (const step of connection?.reader.tick(clock.monotonic()) ?? []) this.#onInput(step)
     for (const step of this.#connection?.first.tick(clock.monotonic()) ?? []) this.#onStep(step)
-    if (this.#openRuns.size === 0) this.#packager.fillGaps(this.#nowSeconds() - gapSlackSeconds)
+    if (this.#run && connection?.reader.isRunning === false) this.#endRun()
+    if (this.#openRuns.size === 0) this.#fillGaps()
+  }
+
+  #fillGaps(): void {
+    const { settings } = this.#packager
+    if (!settings) return
+    const silence = targetDurationsOfSilence * settings.targetDurationSeconds
+    this.#packager.fillGaps(this.#nowSeconds() - silence + settings.segmentSeconds)
   }
 
   /** On the timeline of the broadcast. */
@@ -446,8 +458,7 @@ export class StreamJob implements LiveStream {
   #refuse(refused: Refusal): void {
     this.#log.warn({ code: refused.code, reason: refused.message }, 'publisher refused')
     this.#options.metrics.refused(refused.code)
-    const reason = refused.code === 'input-quarantined' ? 'transcoder-failed' : 'refused'
-    void this.end(reason, refused)
+    void this.end('refused', refused)
   }
 
   #framesPerSecond(): number {

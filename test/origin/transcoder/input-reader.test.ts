@@ -312,6 +312,20 @@ describe('of what a publisher may do to time and tracks', () => {
     expect(steps.flatMap((it) => (it.kind === 'run' ? [it.sinceLastMs] : []))).toEqual(expected)
   })
 
+  test('silence of four seconds ends a run, and the next one begins at a keyframe', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    reader.push(videoHeader(), 0)
+    reader.push(audioHeader(), 0)
+    expect(told(reader.push(key(0), 0))).toBe('Rva V0')
+    reader.push(sound(10), 10)
+    reader.tick(4_000)
+    expect(reader.isRunning).toBe(true)
+    reader.tick(4_010)
+    expect(reader.isRunning).toBe(false)
+    expect(told(reader.push(inter(40), 4_020))).toBe('')
+    expect(told(reader.push(key(80), 4_020))).toBe('Rva V0')
+  })
+
   test('between two runs it says so', () => {
     const reader = new InputReader(limits, trackParsers, 0)
     const push = (message: MediaMessage) => {
