@@ -3,7 +3,7 @@
 //
 // - All playlists share target duration, hold-backs and skip boundary; none of them ever changes (§6.2.1).
 // - A segment is listed from its first part on, with its discontinuity, init section and date, in one version.
-// - Parts are listed in segments that end within three target durations of the playlist's end (§6.2.2).
+// - Parts are listed in segments that end within three target durations of the playlist's end (§6.2.2); in gaps too.
 // - After the end: no parts, no hint, no reports; they would name what is about to leave memory.
 import {
   type MediaPlaylist,
@@ -71,7 +71,7 @@ export function liveMediaPlaylist(
       uri: `${folderOf(it)}/${it.number}.m4s`,
       durationSeconds: secondsOf(it),
       isGap: it.isGap,
-      parts: index < partsFrom ? [] : it.parts.map((part) => playlistPart(it, part)),
+      parts: index < partsFrom ? [] : partsOf(it, settings),
     }),
   )
   return writeMediaPlaylist({
@@ -171,10 +171,11 @@ export function reloadState(
   const advanceLimit = partTargetSeconds < 1 ? Math.ceil(3 / partTargetSeconds) : 3
 
   if (last && msn === lastNumber) {
-    if (part === undefined || part < last.parts.length || last.parts.length === 0) return 'ready'
+    const listed = partsOf(last, settings).length
+    if (part === undefined || part < listed) return 'ready'
     // Past the segment's end means the first part of the next segment.
     if (open) return 'ready'
-    return part >= last.parts.length + advanceLimit ? 'too-far' : 'wait'
+    return part >= listed + advanceLimit ? 'too-far' : 'wait'
   }
   if (part === undefined) return 'wait'
   const partsThere = msn === open?.number ? open.parts.length : 0
@@ -224,6 +225,22 @@ function openSegment(window: LiveWindow, open: PackagedSegment, zeroMs: number):
     ...headOf(window, window.complete.length, zeroMs),
     parts: open.parts.map((part) => playlistPart(open, part)),
   }
+}
+
+/**
+ * A gap has parts as well, gaps themselves (§4.4.4.9): players that load by parts count on over them. Behind a gap
+ * without any, hls.js asks for the part after the last one that it knows, which is there at once, and then polls.
+ */
+function partsOf(segment: PackagedSegment, { partTargetSeconds }: LiveSettings): PlaylistPart[] {
+  if (!segment.isGap) return segment.parts.map((part) => playlistPart(segment, part))
+  const seconds = secondsOf(segment)
+  const count = Math.max(1, Math.ceil(seconds / partTargetSeconds - 0.0001))
+  return Array.from({ length: count }, (_, index) => ({
+    uri: `${folderOf(segment)}/${segment.number}-${index}.m4s`,
+    durationSeconds: Math.min(partTargetSeconds, seconds - index * partTargetSeconds),
+    isIndependent: false,
+    isGap: true,
+  }))
 }
 
 function playlistPart(segment: PackagedSegment, part: PackagedPart): PlaylistPart {
@@ -277,12 +294,12 @@ function reportsFor(broadcast: LiveBroadcast, name: string): RenditionReport[] {
 
 /** Of the last part; of the last segment where no part is listed. */
 function reportOf(name: string, window: LiveWindow): RenditionReport {
-  const { complete, open } = window
+  const { settings, complete, open } = window
   const withParts = [...complete.slice(firstWithParts(window)), ...(open ? [open] : [])]
-  const last = withParts.findLast((it) => it.parts.length > 0)
+  const last = withParts.findLast((it) => it.isGap || it.parts.length > 0)
   return {
     uri: `${name}.m3u8`,
     lastNumber: (last ?? complete.at(-1)!).number,
-    lastPart: last && last.parts.length - 1,
+    lastPart: last && partsOf(last, settings).length - 1,
   }
 }

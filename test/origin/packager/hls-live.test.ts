@@ -332,12 +332,25 @@ describe('parts', () => {
       lastPart: 3,
     })
     broadcast.addGaps(7)
-    // No part is listed any more.
     expect(read(broadcast).reports[0]).toEqual({
       uri: '360p.m3u8',
       lastNumber: 10,
-      lastPart: undefined,
+      lastPart: 3,
     })
+  })
+
+  test('a gap has parts that are gaps, so that a reload by part is blocked behind it (§4.4.4.9)', () => {
+    const broadcast = live(2)
+    broadcast.addGaps(1)
+    const gap = read(broadcast).segments.at(-1)!
+    expect(gap.isGap).toBe(true)
+    expect(gap.parts.map((it) => [it.seconds, it.isGap])).toEqual(Array(4).fill([0.5, true]))
+    const { number } = gap
+    expect(reloadState(broadcast, '720p', { msn: number, part: 3 })).toBe('ready')
+    expect(reloadState(broadcast, '720p', { msn: number, part: 4 })).toBe('wait')
+    expect(reloadState(broadcast, '720p', { msn: number + 1, part: 0 })).toBe('wait')
+    broadcast.addGaps(1)
+    expect(reloadState(broadcast, '720p', { msn: number + 1, part: 0 })).toBe('ready')
   })
 })
 

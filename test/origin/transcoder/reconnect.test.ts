@@ -68,7 +68,8 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
   test('a publisher who comes back goes on in the same broadcast, behind gaps that were there in time', async ({
     expect,
   }) => {
-    await using rig = await boot(5_000)
+    // A gap is listed when nothing has been for five seconds.
+    await using rig = await boot(8_000)
     const key = await rig.createChannel('demo')
     const url = `${rig.url}/live/demo`
     await using seen = new SeenBroadcast(url)
