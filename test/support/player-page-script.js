@@ -67,7 +67,14 @@ const players = {
     player.configure({
       streaming: {
         lowLatencyMode: lowLatency,
-        ...(lowLatency && { liveSync: { enabled: true } }),
+        ...(lowLatency && {
+          liveSync: { enabled: true },
+          // Left alone it asks for what never was until that has left the window.
+          failureCallback() {
+            player.goToLive()
+            player.retryStreaming(0.5)
+          },
+        }),
       },
       abr: { defaultBandwidthEstimate: 5_000_000 },
     })
