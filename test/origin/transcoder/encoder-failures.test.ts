@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { stringify } from 'yaml'
 import { Encoder } from '../../support/encoder.ts'
 import {
@@ -147,6 +147,7 @@ test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async
     stdio: 'ignore',
     env: { ...process.env, NEARCAST_TEST_MARK: dir },
   })
+  onTestFinished(() => void child.kill('SIGKILL'))
   const key = await rig.createChannel('demo')
   const { transcoder, streamName } = await until('a placement', () => rig.grant(key))
   await using _encoder = new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName })
