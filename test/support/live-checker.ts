@@ -64,6 +64,8 @@ export class LiveChecker implements AsyncDisposable {
   readonly #history: SegmentHistory = new Map()
   readonly #constants = new Map<string, string>()
   readonly #discontinuities = new Map<number, { count: number; name: string }>()
+  /** Judged when the next multivariant playlist is read. */
+  readonly #unreported = new Map<string, { name: string; missing: string; text: string }>()
   readonly #report = { versions: 0, blockedReloads: 0, deltas: 0, mpds: 0 }
   #isEnded = false
 
@@ -164,10 +166,18 @@ export class LiveChecker implements AsyncDisposable {
 
   async #followMultivariant(): Promise<void> {
     while (!this.#stop.signal.aborted && !this.#isEnded) {
+      const unreported = [...this.#unreported.values()]
+      this.#unreported.clear()
       const text = await this.#text('index.m3u8')
       if (text !== undefined) {
         for (const fault of playlistFaults(text)) this.#log.add('index.m3u8', fault, text)
-        for (const name of mediaPlaylistsOf(text)) this.#follow(name)
+        const offered = mediaPlaylistsOf(text)
+        for (const name of offered) this.#follow(name)
+        // What has left the presentation needs no report, and that is known only from a later version of this one.
+        for (const { name, missing, text: told } of unreported) {
+          if (!offered.includes(missing)) continue
+          this.#log.add(name, `does not report ${missing} (§4.4.5.4)`, told)
+        }
       }
       await this.#pause(pollMs)
     }
@@ -351,7 +361,7 @@ export class LiveChecker implements AsyncDisposable {
     }
     const reported = new Set(read.reports.map(({ uri }) => uri))
     const missing = this.#mediaNames().filter((it) => it !== name && !reported.has(it))
-    if (missing.length > 0) this.#log.add(name, `does not report ${missing} (§4.4.5.4)`, text)
+    for (const it of missing) this.#unreported.set(`${name} ${it}`, { name, missing: it, text })
   }
 
   #mediaNames(): string[] {
