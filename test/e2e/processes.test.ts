@@ -16,7 +16,7 @@ async function startLive(): Promise<{ cluster: Cluster; encoder: Encoder }> {
   const cluster = await Cluster.start()
   const { edges, channels } = cluster.facts
   const { streamKey } = channels[0]!
-  const encoder = new Encoder({ server: edges[0]!.rtmps, streamKey, size: '320x180' })
+  const encoder = new Encoder({ server: edges[0]!.rtmps, streamKey, size: '640x480' })
   await until('a playable playlist', async () => {
     return (await fetch(`${edges[0]!.http}/live/demo/index.m3u8`)).ok
   })

@@ -89,12 +89,14 @@ describe.each(['h1', 'h2'] as const)('to viewers over %s', (protocol) => {
     expect(road.stage.served).toHaveLength(1)
   })
 
-  it('the end of a take is a 404 to those who wait for more of it', async () => {
+  it('those who wait for more of a take that has ended get a 404 when another one plays', async () => {
     const { road, take } = await onAir()
     await using _ = road
     const held = road.view(protocol, `${take}/720p/6.m4s`)
     await road.stage.underWay(1)
     road.broadcast.endTake()
+    road.broadcast.beginTake()
+    road.broadcast.addSegments(1)
     expect((await held).status).toBe(404)
   })
 
