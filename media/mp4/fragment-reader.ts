@@ -7,9 +7,10 @@
 // - Samples are views of a copy of their mdat, never of what was pushed.
 // - The first fault is final: every later push answers it again.
 import type { Parsed } from '../parsed.ts'
-import { type Box, FieldReader, findBox, readBoxes } from './boxes.ts'
-import { type InitTrack, parseInitSection, type SampleDefaults } from './init-section.ts'
+import { findBox, readBoxes } from './boxes.ts'
+import { type InitTrack, parseInitSection } from './init-section.ts'
 import type { MediaSample } from './track.ts'
+import { readDecodeTime, readTrackHeader, readTrackRun } from './track-fragment.ts'
 
 export type FragmentEvent =
   /** ftyp and moov. Comes once, first. */
@@ -17,7 +18,6 @@ export type FragmentEvent =
 
 const maxBoxBytes = 64 * 1024 * 1024
 const maxInitBytes = 1024 * 1024
-const maxSamples = 100_000
 const headerBytes = 8
 const largeHeaderBytes = 16
 const collected = new Set(['ftyp', 'moov', 'moof', 'mdat'])
@@ -159,18 +159,6 @@ export class FragmentReader {
   }
 }
 
-/** §8.8.3.1 sample_is_non_sync_sample. */
-const nonSyncFlag = 0x0001_0000
-
-interface Run {
-  trun: Box
-  dts: number
-  /** Where its media begins, unless it says so itself. */
-  start: number
-  /** What its data offset counts from. */
-  base: number
-}
-
 function readFragment(bytes: Buffer, moofStart: number, track: InitTrack): Announced[] | string {
   const moof = readBoxes(bytes)?.[0]
   const boxes = moof && readBoxes(bytes, moof.bodyStart, moof.end)
@@ -185,80 +173,25 @@ function readFragment(bytes: Buffer, moofStart: number, track: InitTrack): Annou
   const header = readTrackHeader(bytes, tfhd, track.defaults)
   if (!header) return 'a tfhd that is cut off'
   if (header.trackId !== track.trackId) return 'a fragment of another track'
-  const time = new FieldReader(bytes, tfdt.bodyStart, tfdt.end)
-  const version = time.u8()
-  time.skip(3)
-  let dts = version === 1 ? time.u64() : time.u32()
-  if (time.isOverrun || !Number.isSafeInteger(dts)) return 'a tfdt that is cut off or wrapped'
+  const decodeTime = readDecodeTime(bytes, tfdt)
+  if (decodeTime === undefined) return 'a tfdt that is cut off or wrapped'
 
   const announced: Announced[] = []
   // Without a base in the header the moof is it, said or not: there is one traf (§8.8.7.1).
   const base = header.baseOffset ?? moofStart
   let start = base
+  let dts = decodeTime
   for (const trun of children) {
     if (trun.type !== 'trun') continue
-    const error = readRun(bytes, { trun, dts, start, base }, header.defaults, announced)
-    if (error !== undefined) return error
-    const last = announced.at(-1)
-    if (!last) continue
-    dts = last.sample.dts + last.sample.duration
-    start = last.start + last.size
+    const run = readTrackRun(bytes, trun, header.defaults, announced.length)
+    if (run === 'too-many') return 'a fragment of too many samples'
+    if (run === 'cut-off') return 'a trun that is cut off'
+    if (run.dataOffset !== undefined) start = base + run.dataOffset
+    for (const { duration, size, isSync: isKeyframe, cts } of run.samples) {
+      announced.push({ sample: { dts, cts, duration, isKeyframe }, start, size })
+      dts += duration
+      start += size
+    }
   }
   return announced
-}
-
-interface TrackHeader {
-  trackId: number
-  baseOffset: number | undefined
-  defaults: SampleDefaults
-}
-
-/** §8.8.7: which optional fields stand in the header is told by its flags. */
-function readTrackHeader(
-  bytes: Buffer,
-  tfhd: Box,
-  fallback: SampleDefaults,
-): TrackHeader | undefined {
-  const fields = new FieldReader(bytes, tfhd.bodyStart, tfhd.end)
-  const flags = fields.u32()
-  const trackId = fields.u32()
-  const baseOffset = flags & 0x01 ? fields.u64() : undefined
-  if (flags & 0x02) fields.skip(4)
-  const defaults = {
-    durationTicks: flags & 0x08 ? fields.u32() : fallback.durationTicks,
-    sizeBytes: flags & 0x10 ? fields.u32() : fallback.sizeBytes,
-    flags: flags & 0x20 ? fields.u32() : fallback.flags,
-  }
-  return fields.isOverrun ? undefined : { trackId, baseOffset, defaults }
-}
-
-/** §8.8.8: adds the samples of one run; answers what is wrong with it. */
-function readRun(
-  bytes: Buffer,
-  run: Run,
-  defaults: SampleDefaults,
-  into: Announced[],
-): string | undefined {
-  const fields = new FieldReader(bytes, run.trun.bodyStart, run.trun.end)
-  const head = fields.u32()
-  const version = head >>> 24
-  const flags = head & 0xff_ffff
-  const count = fields.u32()
-  if (into.length + count > maxSamples) return 'a fragment of too many samples'
-  let start = flags & 0x001 ? run.base + fields.i32() : run.start
-  let dts = run.dts
-  const firstFlags = flags & 0x004 ? fields.u32() : undefined
-  for (let i = 0; i < count; i++) {
-    const duration = flags & 0x100 ? fields.u32() : defaults.durationTicks
-    const size = flags & 0x200 ? fields.u32() : defaults.sizeBytes
-    const ownFlags = flags & 0x400 ? fields.u32() : defaults.flags
-    const cts = flags & 0x800 ? (version === 0 ? fields.u32() : fields.i32()) : 0
-    if (fields.isOverrun) return 'a trun that is cut off'
-    const sampleFlags = i === 0 && firstFlags !== undefined ? firstFlags : ownFlags
-    const isKeyframe = (sampleFlags & nonSyncFlag) === 0
-    into.push({ sample: { dts, cts, duration, isKeyframe }, start, size })
-    dts += duration
-    start += size
-  }
-  return fields.isOverrun ? 'a trun that is cut off' : undefined
 }

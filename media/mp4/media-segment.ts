@@ -1,7 +1,8 @@
 // Reads a CMAF segment of one track (styp, then moof + mdat pairs): when it starts, how long it is, and
 // whether it can be played from its first sample.
-import { type Box, FieldReader, findBox, readBoxes } from './boxes.ts'
-import type { InitTrack, SampleDefaults } from './init-section.ts'
+import { type Box, findBox, readBoxes } from './boxes.ts'
+import type { InitTrack } from './init-section.ts'
+import { readDecodeTime, readTrackHeader, readTrackRun } from './track-fragment.ts'
 
 export interface MediaSegment {
   /** Earliest presentation time. */
@@ -16,10 +17,6 @@ export interface MediaSegment {
 export type SegmentResult = { ok: true; segment: MediaSegment } | { ok: false; reason: string }
 
 const fail = (reason: string): SegmentResult => ({ ok: false, reason })
-
-/** §8.8.3.1 sample_is_non_sync_sample. */
-const nonSyncFlag = 0x0001_0000
-const maxSamples = 100_000
 
 export function parseMediaSegment(bytes: Buffer, track: InitTrack): SegmentResult {
   const boxes = readBoxes(bytes)
@@ -74,12 +71,10 @@ function readFragment(bytes: Buffer, moof: Box, track: InitTrack): Fragment | st
   const tfdt = children.find((box) => box.type === 'tfdt')
   if (!tfhd || !tfdt) return 'no tfhd or tfdt box'
 
-  const defaults = readFragmentDefaults(bytes, tfhd, track.defaults)
-  const time = new FieldReader(bytes, tfdt.bodyStart, tfdt.end)
-  const version = time.u8()
-  time.skip(3)
-  const decodeTicks = version === 1 ? time.u64() : time.u32()
-  if (time.isOverrun || !Number.isSafeInteger(decodeTicks)) return 'tfdt is cut off or wrapped'
+  const header = readTrackHeader(bytes, tfhd, track.defaults)
+  if (!header) return 'tfhd is cut off'
+  const decodeTicks = readDecodeTime(bytes, tfdt)
+  if (decodeTicks === undefined) return 'tfdt is cut off or wrapped'
 
   const fragment: Fragment = {
     decodeTicks,
@@ -90,56 +85,18 @@ function readFragment(bytes: Buffer, moof: Box, track: InitTrack): Fragment | st
     maxSampleTicks: 0,
   }
   for (const trun of children.filter((box) => box.type === 'trun')) {
-    const error = readRun(bytes, trun, defaults, fragment)
-    if (error !== undefined) return error
+    const run = readTrackRun(bytes, trun, header.defaults, fragment.sampleCount)
+    if (run === 'too-many') return 'too many samples'
+    if (run === 'cut-off') return 'trun is cut off'
+    for (const { duration, isSync, cts } of run.samples) {
+      if (fragment.sampleCount === 0) fragment.startsWithSyncSample = isSync
+      const startTicks = decodeTicks + fragment.durationTicks + cts
+      fragment.earliestTicks = Math.min(fragment.earliestTicks, startTicks)
+      fragment.durationTicks += duration
+      fragment.maxSampleTicks = Math.max(fragment.maxSampleTicks, duration)
+      fragment.sampleCount++
+    }
   }
   if (fragment.sampleCount === 0) fragment.earliestTicks = decodeTicks
   return fragment
-}
-
-/** §8.8.7: which optional fields stand in the header is told by its flags. */
-function readFragmentDefaults(bytes: Buffer, tfhd: Box, fallback: SampleDefaults): SampleDefaults {
-  const fields = new FieldReader(bytes, tfhd.bodyStart, tfhd.end)
-  const flags = fields.u32() & 0xff_ffff
-  fields.skip(4)
-  if (flags & 0x01) fields.skip(8)
-  if (flags & 0x02) fields.skip(4)
-  const durationTicks = flags & 0x08 ? fields.u32() : fallback.durationTicks
-  const sizeBytes = flags & 0x10 ? fields.u32() : fallback.sizeBytes
-  const sampleFlags = flags & 0x20 ? fields.u32() : fallback.flags
-  return { durationTicks, sizeBytes, flags: sampleFlags }
-}
-
-/** §8.8.8: adds the samples of one run; answers a reason when it is broken. */
-function readRun(
-  bytes: Buffer,
-  trun: Box,
-  defaults: SampleDefaults,
-  into: Fragment,
-): string | undefined {
-  const fields = new FieldReader(bytes, trun.bodyStart, trun.end)
-  const head = fields.u32()
-  const version = head >>> 24
-  const flags = head & 0xff_ffff
-  const count = fields.u32()
-  if (count > maxSamples) return 'too many samples'
-  if (flags & 0x001) fields.skip(4)
-  const firstFlags = flags & 0x004 ? fields.u32() : undefined
-  for (let i = 0; i < count; i++) {
-    const durationTicks = flags & 0x100 ? fields.u32() : defaults.durationTicks
-    if (flags & 0x200) fields.skip(4)
-    const ownFlags = flags & 0x400 ? fields.u32() : defaults.flags
-    const offsetTicks = flags & 0x800 ? (version === 0 ? fields.u32() : fields.i32()) : 0
-    if (fields.isOverrun) return 'trun is cut off'
-    const sampleFlags = i === 0 && firstFlags !== undefined ? firstFlags : ownFlags
-    if (into.sampleCount === 0) into.startsWithSyncSample = (sampleFlags & nonSyncFlag) === 0
-    into.earliestTicks = Math.min(
-      into.earliestTicks,
-      into.decodeTicks + into.durationTicks + offsetTicks,
-    )
-    into.durationTicks += durationTicks
-    into.maxSampleTicks = Math.max(into.maxSampleTicks, durationTicks)
-    into.sampleCount++
-  }
-  return undefined
 }
