@@ -48,7 +48,7 @@ export const encodedSampleRate = 48_000
 export const encodedFrameSamples = 1_024
 
 /** Half a frame at 60 per second: a frame that comes so much before an instant of the grid is the one meant. */
-const gridToleranceTicks = 750
+export const gridToleranceTicks = 750
 const ticksPerSecond = 90_000
 
 /** What comes out, in the order of the pipes. */

@@ -13,6 +13,7 @@ import type { Timer } from '../../common/clock.ts'
 import { LogBudget } from '../../common/log-budget.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
+import { gridToleranceTicks } from './encoder-args.ts'
 import type { EncoderSession } from './encoder-session.ts'
 import type { PlannedVideo } from './ladder.ts'
 import {
@@ -65,8 +66,6 @@ const historyBytes = 64 * 1024 * 1024
 const longestGopSeconds = 10
 /** With keyframes far apart, what is needed no more would else be held for a GOP longer, up to the limits. */
 const forgetEachSamples = 30
-/** A picture that comes so much before an instant of the grid is the one meant. */
-const gridToleranceTicks = 750
 
 const failureWindowMs = 60_000
 const mostFailures = 3

@@ -19,6 +19,7 @@ import { writeInitSection } from '../../media/mp4/init-writer.ts'
 import type { MediaSample, TrackConfig } from '../../media/mp4/track.ts'
 import type { Packager } from '../packager/packager.ts'
 import type { PlannedRendition, TakePlan } from '../packager/take-state.ts'
+import { gridToleranceTicks } from './encoder-args.ts'
 import type { InputTracks } from './input-check.ts'
 import type { InputSample } from './input-reader.ts'
 import { type PlannedVideo, planVideo } from './ladder.ts'
@@ -61,8 +62,6 @@ interface RunTake {
 
 const audioName = 'audio'
 const videoTimescale = 90_000
-/** As the ladder has it: milliseconds do not meet a grid, nor, with reordered pictures, each other. */
-const gridToleranceTicks = 750
 
 export class MediaRun {
   readonly #options: MediaRunOptions
@@ -75,11 +74,12 @@ export class MediaRun {
   #ladder: LiveLadder | undefined
   /** Ladders that still deliver the tail of an earlier take. */
   readonly #leaving = new Set<Promise<void>>()
-  /** Everything since the source's last keyframe: another ffmpeg is fed with it to go on from a moment in it. */
+  /** Since the source's last keyframe, while it is copied: an ffmpeg that is to encode it is fed with it. */
   #kept: { kind: 'video' | 'audio'; sample: MediaSample }[] = []
   /** What is to be made from the next keyframe on, and whether ffmpeg has to change for it. */
   #change: { planned: readonly PlannedVideo[]; isReturn: boolean } | undefined
-  #gridTicks = 0
+  /** Where the ladder makes keyframes, unless it follows the source's. */
+  #grid = { firstTicks: 0, everyTicks: 0 }
   #headTicks = 0
   #isOver = false
 
@@ -92,8 +92,7 @@ export class MediaRun {
     this.#cutting = !tracks.video ? 'audio' : canCopy ? 'source-keyframes' : 'own-keyframes'
     this.#planned = this.#plan(canCopy)
     if (tracks.audio && this.#copiesAudio) this.#keepInit(audioName, audioConfigOf(tracks.audio))
-    const source = this.#planned.find((it) => it.isCopied)
-    if (source) this.#keepInit(source.name, videoConfigOf(tracks.video!))
+    if (this.#source) this.#keepInit(this.#source.name, videoConfigOf(tracks.video!))
     const fromTicks = Math.round(originSeconds * videoTimescale)
     this.#startTake(fromTicks, false)
     this.#startLadder(fromTicks)
@@ -134,7 +133,7 @@ export class MediaRun {
     void this.#leaveLadder(fromTicks).then(() => this.#endTakes(before))
     this.#cutting = 'own-keyframes'
     // An encoder of ours has other parameter sets than the publisher's.
-    for (const it of this.#planned) if (it.isCopied) this.#inits.delete(it.name)
+    if (this.#source) this.#inits.delete(this.#source.name)
     this.#planned = this.#plan(false)
     this.#change = undefined
     this.#startTake(fromTicks, false)
@@ -143,6 +142,7 @@ export class MediaRun {
       if (kind === 'video' || !this.#copiesAudio) this.#ladder?.push(kind, sample)
       else if (this.#ticksOf(audioName, sample) >= fromTicks) this.#package(audioName, sample)
     }
+    this.#kept = []
   }
 
   /** All that was pushed is packaged; resolves when nothing more will come. */
@@ -159,22 +159,30 @@ export class MediaRun {
 
   #pushVideo(sample: MediaSample): void {
     this.#headTicks = sample.dts
-    if (sample.isKeyframe) this.#kept = []
-    this.#kept.push({ kind: 'video', sample })
-    if (this.#change && sample.isKeyframe && this.#cutting === 'source-keyframes') {
-      this.#changeAt(sample.dts + sample.cts)
+    if (this.#cutting === 'source-keyframes') {
+      if (sample.isKeyframe) this.#kept = []
+      this.#kept.push({ kind: 'video', sample })
+      if (this.#change && sample.isKeyframe) this.#changeAt(sample.dts + sample.cts)
     }
     const ladder = this.#ladder
-    const source = this.#planned.find((it) => it.isCopied)
-    if (source) this.#package(source.name, sample)
+    if (this.#source) this.#package(this.#source.name, sample)
     // A ladder that this made begin (`onLongGop`) was fed with all that is kept: it has the sample already.
     if (ladder === this.#ladder) ladder?.push('video', sample)
   }
 
   #pushAudio(sample: MediaSample): void {
-    if (this.#options.tracks.video) this.#kept.push({ kind: 'audio', sample })
+    if (this.#cutting === 'source-keyframes') this.#kept.push({ kind: 'audio', sample })
     if (this.#copiesAudio) this.#package(audioName, sample)
     else this.#ladder?.push('audio', sample)
+  }
+
+  /** Undefined where the publisher's picture is encoded like the rungs. */
+  get #source(): PlannedVideo | undefined {
+    return this.#planned.find((it) => it.isCopied)
+  }
+
+  get #encoded(): readonly PlannedVideo[] {
+    return this.#planned.filter((it) => !it.isCopied)
   }
 
   /** AAC-LC in mono or stereo plays everywhere; the rest is encoded. */
@@ -218,7 +226,7 @@ export class MediaRun {
       const isSource = this.#copiesAudio
       renditions.push({ name: audioName, kind: 'audio', isSource, nominalBitsPerSecond: 0 })
     }
-    const leader = this.#planned.find((it) => it.isCopied) ?? this.#planned.at(-1)
+    const leader = this.#source ?? this.#planned.at(-1)
     const cutting = this.#cutting
     const plan: TakePlan = {
       ...{ name, number, epoch, renditions, cutting, continues },
@@ -253,11 +261,11 @@ export class MediaRun {
 
   #startLadder(fromTicks: number): void {
     const { tracks, ladder, guard, clock, log, stallMs, segmentSeconds, packager } = this.#options
-    const planned = this.#planned.filter((it) => !it.isCopied)
+    const planned = this.#encoded
     const encodesAudio = tracks.audio !== undefined && !this.#copiesAudio
     if (planned.length === 0 && !encodesAudio) return
-    this.#gridTicks = fromTicks
-    const everyTicks = (packager.settings?.segmentSeconds ?? segmentSeconds) * videoTimescale
+    const gridSeconds = packager.settings?.segmentSeconds ?? segmentSeconds
+    this.#grid = { firstTicks: fromTicks, everyTicks: gridSeconds * videoTimescale }
     const live: LiveLadder = new LiveLadder({
       ...{ planned, fromTicks, guard, clock, log, stallMs, command: this.#options.ffmpeg },
       video: tracks.video && videoConfigOf(tracks.video),
@@ -265,9 +273,7 @@ export class MediaRun {
       encodedAudioName: audioName,
       framesPerSecond: this.#options.framesPerSecond,
       keyframes:
-        this.#cutting === 'source-keyframes'
-          ? { kind: 'source' }
-          : { kind: 'grid', firstTicks: fromTicks, everyTicks },
+        this.#cutting === 'source-keyframes' ? { kind: 'source' } : { kind: 'grid', ...this.#grid },
       preset: ladder.preset,
       audioBitsPerSecond: ladder.audioBitsPerSecond,
       onInit: (rendition, bytes, track) => this.#onInit(rendition, bytes, track),
@@ -326,11 +332,9 @@ export class MediaRun {
   #changeSoon(change: { planned: readonly PlannedVideo[]; isReturn: boolean }): void {
     this.#change = change
     if (this.#cutting !== 'own-keyframes') return
-    const every =
-      (this.#options.packager.settings?.segmentSeconds ?? this.#options.segmentSeconds) *
-      videoTimescale
-    const steps = Math.floor((this.#headTicks - this.#gridTicks) / every) + 1
-    this.#changeAt(this.#gridTicks + Math.round(steps * every))
+    const { firstTicks, everyTicks } = this.#grid
+    const steps = Math.floor((this.#headTicks - firstTicks) / everyTicks) + 1
+    this.#changeAt(firstTicks + Math.round(steps * everyTicks))
   }
 
   #changeAt(ticks: number): void {
@@ -338,10 +342,6 @@ export class MediaRun {
     this.#change = undefined
     this.#planned = planned
     this.#startTake(ticks, true)
-    if (isReturn)
-      this.#ladder?.switchAt(
-        ticks,
-        planned.filter((it) => !it.isCopied),
-      )
+    if (isReturn) this.#ladder?.switchAt(ticks, this.#encoded)
   }
 }
