@@ -36,7 +36,7 @@ export interface LiveLadderOptions extends EncoderSettings {
   onSample: (rendition: string, sample: MediaSample) => void
   /** Given up under pressure: nothing more of it comes. */
   onDropped: (rendition: string) => void
-  /** It could come back: answered by `restore` at a cut, if at all. Said again after as much calm. */
+  /** It could come back: answered by `switchAt` at a cut, if at all. Said again after as much calm. */
   onWanted: (rendition: string) => void
   /** An ffmpeg was replaced. */
   onRestart?: ((reason: FailureKind | 'pressure') => void) | undefined
@@ -163,12 +163,6 @@ export class LiveLadder {
     if (this.#isFinishing || this.#isOver) return
     this.#switch = { ticks, planned: tallestFirst(planned) }
     this.#trySwitch()
-  }
-
-  /** The rung that was given up last comes back from that picture on. */
-  restore(atTicks: number): void {
-    const back = this.#dropped.at(-1)
-    if (back) this.switchAt(atTicks, [...this.rungs, back])
   }
 
   /** The run is over: what is inside comes out; of pictures, what is shown before `untilTicks`. */

@@ -243,7 +243,7 @@ test('frozen: the tallest rung is given up, the other goes on without a gap; cal
   expect(rig.events).toEqual(['dropped 72p'])
   await clock.advance(2_000)
   expect(rig.events).toEqual(['dropped 72p', 'wanted 72p'])
-  rig.ladder.restore(15 * second)
+  rig.ladder.switchAt(15 * second, [low, tall])
   rig.push(source.samples.slice(100))
   await rig.finish()
   // A new set of rungs begins with its own init sections, at the keyframe that was asked for.
