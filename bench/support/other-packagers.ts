@@ -1,10 +1,10 @@
 // What low latency is compared with: nginx-rtmp as Debian ships it, and ffmpeg's own dash muxer.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { stop } from './processes.ts'
 import { startPushStore } from './push-store.ts'
 
 const nginx = '/usr/sbin/nginx'
@@ -31,7 +31,7 @@ export async function startNginxRtmp(): Promise<NginxRtmp> {
     publish: { server: `rtmp://127.0.0.1:${rtmp}/live`, streamKey: 'bench' },
     hls: `http://127.0.0.1:${http}/hls/bench.m3u8`,
     async [Symbol.asyncDispose]() {
-      await end(child, 'SIGTERM')
+      await stop(child)
       rmSync(folder, { recursive: true })
     },
   }
@@ -102,7 +102,7 @@ export async function startDashMuxer(options: DashMuxerOptions): Promise<DashMux
     mpd: `${store.url}/live/manifest.mpd`,
     hls: `${store.url}/live/master.m3u8`,
     async [Symbol.asyncDispose]() {
-      await end(child, 'SIGKILL')
+      await stop(child, 'SIGKILL')
       await store[Symbol.asyncDispose]()
     },
   }
@@ -145,11 +145,4 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as { port: number }
   await new Promise((resolve) => server.close(resolve))
   return port
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const exited = once(child, 'exit')
-  child.kill(signal)
-  await exited
 }
