@@ -6,6 +6,7 @@ import type { ClusterAuth, NodeIdentity } from '../common/cluster/cluster-auth.t
 import { liveIdSchema } from '../common/contract/channel.ts'
 import { type HeartbeatAnswer, heartbeatSchema } from '../common/contract/membership.ts'
 import {
+  goesOnElsewhere,
   type LeaseAnswer,
   leaseReleaseSchema,
   leaseRenewalSchema,
@@ -108,8 +109,7 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     const liveId = c.req.param('liveId')
     if (c.get('node').role !== 'transcoder') throw notYours()
     const { reason, ...holder } = await bodyOf(c.req, leaseReleaseSchema)
-    const goesOn = reason === 'transcoder-stopping' || reason === 'transcoder-failed'
-    const isDone = goesOn
+    const isDone = goesOnElsewhere(reason)
       ? await leases.unbind(liveId, holder)
       : await leases.release(liveId, holder, reason)
     if (!isDone) return c.json(await lost(liveId), 409)

@@ -117,6 +117,13 @@ export const leaseReleaseSchema = z.object({
 })
 export type LeaseRelease = z.infer<typeof leaseReleaseSchema>
 
+/** The transcoder gives the stream up, but the show goes on: whoever publishes next is placed anew. */
+export function goesOnElsewhere(
+  reason: LeaseRelease['reason'],
+): reason is 'transcoder-stopping' | 'transcoder-failed' {
+  return reason === 'transcoder-stopping' || reason === 'transcoder-failed'
+}
+
 /** Body of `PUT /internal/v1/recordings/{id}`: one replay per broadcast, of the takes that this transcoder has. */
 export const recordingReportSchema = z.object({
   liveId: z.string(),

@@ -8,11 +8,12 @@
 // becomes gap segments, so that every player keeps its place.
 import { join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
-import type {
-  LeaseRelease,
-  LeaseRenewal,
-  PublishTicket,
-  Rendition,
+import {
+  goesOnElsewhere,
+  type LeaseRelease,
+  type LeaseRenewal,
+  type PublishTicket,
+  type Rendition,
 } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
@@ -240,11 +241,12 @@ export class StreamJob implements LiveStream {
     if (reason === 'lease-lost') this.#run?.abort()
     this.#endRun()
     await Promise.all(this.#openRuns)
+    const isOurs = reason !== 'lease-lost' && reason !== 'superseded'
     // Where the broadcast goes on elsewhere, nobody must hear from us that it is over.
-    if (goesOn(reason)) this.#options.letGo(this.#packager)
+    if (!isOurs || goesOnElsewhere(reason)) this.#options.letGo(this.#packager)
     else this.#packager.end()
     await this.#archive.close()
-    if (reason !== 'lease-lost' && reason !== 'superseded') {
+    if (isOurs) {
       await this.#options.lease.releaseLease(this.liveId, {
         epoch: this.#epoch,
         instance: this.#options.ticket.instance,
@@ -466,15 +468,6 @@ export class StreamJob implements LiveStream {
     if (!video || !this.#connection) return 0
     return this.#connection.meter.videoFacts(video).framesPerSecond ?? 30
   }
-}
-
-function goesOn(reason: EndReason): boolean {
-  return (
-    reason === 'lease-lost' ||
-    reason === 'superseded' ||
-    reason === 'transcoder-stopping' ||
-    reason === 'transcoder-failed'
-  )
 }
 
 function refusalOfEnd(reason: EndReason): Refusal | undefined {
