@@ -317,8 +317,7 @@ export class StreamJob implements LiveStream {
           for (const step of connection.reader.push(tag, clock.monotonic())) this.#onInput(step)
           if (connection !== this.#connection) break
         }
-        // The run has ended and none has begun: the time that passes is a gap.
-        if (this.#run && !connection.reader.isRunning) this.#endRun()
+        this.#endStoppedRun()
       }
     } catch (err) {
       this.#log.debug({ err }, 'media pipe broke')
@@ -346,10 +345,9 @@ export class StreamJob implements LiveStream {
 
   #tick(): void {
     const { clock } = this.#options
-    const connection = this.#connection
-    for (const step of connection?.reader.tick(clock.monotonic()) ?? []) this.#onInput(step)
+    for (const step of this.#connection?.reader.tick(clock.monotonic()) ?? []) this.#onInput(step)
     for (const step of this.#connection?.first.tick(clock.monotonic()) ?? []) this.#onStep(step)
-    if (this.#run && connection?.reader.isRunning === false) this.#endRun()
+    this.#endStoppedRun()
     if (this.#openRuns.size === 0) this.#fillGaps()
   }
 
@@ -445,6 +443,11 @@ export class StreamJob implements LiveStream {
     metrics.firstSegment((clock.monotonic() - this.#runStartedMs) / 1000)
     this.#runStartedMs = undefined
     void this.#keeper.renew()
+  }
+
+  /** Where the input has ended a run and none has begun, the time that passes is a gap. */
+  #endStoppedRun(): void {
+    if (this.#connection?.reader.isRunning === false) this.#endRun()
   }
 
   #endRun(): void {
