@@ -25,24 +25,16 @@ function ProtocolChoice({ theatre }: { theatre: Theatre }) {
   const { t } = useSpeech()
   const { protocol } = useStore(theatre.view)
   return (
-    <div class="setting">
-      <span id="protocol-label">{t('settings.protocol')}</span>
-      <div role="radiogroup" aria-labelledby="protocol-label" class="segmented">
-        {(['hls', 'dash'] as const).map((name) => (
-          <label key={name}>
-            <input
-              type="radio"
-              name="protocol"
-              value={name}
-              checked={protocol === name}
-              disabled={name === 'dash' && !canPlayDash()}
-              onChange={() => theatre.setProtocol(name)}
-            />
-            <span>{name.toUpperCase()}</span>
-          </label>
-        ))}
-      </div>
-    </div>
+    <SegmentedChoice
+      name="protocol"
+      label={t('settings.protocol')}
+      options={[
+        { value: 'hls', label: 'HLS' },
+        { value: 'dash', label: 'DASH', isDisabled: !canPlayDash() },
+      ]}
+      chosen={protocol}
+      onChoose={(value) => theatre.setProtocol(value)}
+    />
   )
 }
 
@@ -51,19 +43,46 @@ function LatencyChoice({ theatre }: { theatre: Theatre }) {
   const { latencyMode, programme } = useStore(theatre.view)
   if (programme.kind === 'replay') return null
   return (
-    <div class="setting" title={t('settings.latency-hint')}>
-      <span id="latency-label">{t('settings.latency')}</span>
-      <div role="radiogroup" aria-labelledby="latency-label" class="segmented">
-        {(['low', 'normal'] as const).map((mode) => (
-          <label key={mode}>
+    <SegmentedChoice
+      name="latency"
+      label={t('settings.latency')}
+      hint={t('settings.latency-hint')}
+      options={[
+        { value: 'low', label: t('settings.latency-low') },
+        { value: 'normal', label: t('settings.latency-normal') },
+      ]}
+      chosen={latencyMode}
+      onChoose={(value) => theatre.setLatencyMode(value)}
+    />
+  )
+}
+
+interface SegmentedChoiceProps<Value extends string> {
+  name: string
+  label: string
+  hint?: string
+  options: readonly { value: Value; label: string; isDisabled?: boolean }[]
+  chosen: Value
+  onChoose(value: Value): void
+}
+
+function SegmentedChoice<Value extends string>(props: SegmentedChoiceProps<Value>) {
+  const { name, label, hint, options, chosen, onChoose } = props
+  return (
+    <div class="setting" title={hint}>
+      <span id={`${name}-label`}>{label}</span>
+      <div role="radiogroup" aria-labelledby={`${name}-label`} class="segmented">
+        {options.map((option) => (
+          <label key={option.value}>
             <input
               type="radio"
-              name="latency"
-              value={mode}
-              checked={latencyMode === mode}
-              onChange={() => theatre.setLatencyMode(mode)}
+              name={name}
+              value={option.value}
+              checked={chosen === option.value}
+              disabled={option.isDisabled}
+              onChange={() => onChoose(option.value)}
             />
-            <span>{t(`settings.latency-${mode}`)}</span>
+            <span>{option.label}</span>
           </label>
         ))}
       </div>
