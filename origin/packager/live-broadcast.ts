@@ -91,6 +91,9 @@ export interface PackagedPlaylist {
     | undefined
 }
 
+/** What may be waited for, in numbers behind the last one. */
+export const numbersAhead = 2
+
 export type Coming =
   /** Is there, in memory. */
   | { kind: 'here' }
@@ -115,7 +118,7 @@ export interface LiveBroadcast {
   segment(take: string, rendition: string, number: number): PackagedSegment | undefined
   part(take: string, rendition: string, id: number): PackagedPart | undefined
   take(name: string): PackagedTake | undefined
-  /** Whether a segment of that name may come: at most two numbers ahead, in a take that goes on. */
+  /** Whether a segment of that name may come: at most `numbersAhead`, in a take that goes on. */
   expects(take: string, rendition: string, number: number): Coming
   expectsPart(take: string, rendition: string, id: number): Coming
   /** Called synchronously after each change, once per change however many things it touched. */

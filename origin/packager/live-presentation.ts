@@ -91,9 +91,10 @@ function measure(
   return { peakBitsPerSecond: guess, averageBitsPerSecond: guess }
 }
 
-function rateOf(
+/** Bits per second; 0 where there is nothing. */
+export function rateOf(
   segments: readonly PackagedSegment[],
-  bytesOf: (segment: PackagedSegment) => number,
+  bytesOf = (segment: PackagedSegment) => segment.sizeBytes,
 ): number {
   const seconds = segments.reduce((sum, it) => sum + secondsOf(it), 0)
   const bytes = segments.reduce((sum, it) => sum + bytesOf(it), 0)

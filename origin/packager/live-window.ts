@@ -23,7 +23,13 @@ export interface LiveWindow {
 }
 
 /** A live playlist must not fall below three target durations (RFC 8216bis §6.2.2). */
-const minimumTargetDurations = 3
+export const minimumTargetDurations = 3
+
+/** What is listed, where segments are as long as they should be. */
+export function windowSecondsOf(settings: LiveSettings): number {
+  const { windowSegments, segmentSeconds, targetDurationSeconds } = settings
+  return Math.max(windowSegments * segmentSeconds, minimumTargetDurations * targetDurationSeconds)
+}
 
 /** Undefined while nothing can be listed. */
 export function liveWindowOf(broadcast: LiveBroadcast, name: string): LiveWindow | undefined {

@@ -1,18 +1,17 @@
 // What a packager has published: takes that have begun, as manifests and servers read them, until it is forgotten.
 import type { CutSegment, TrackCutter } from './cutter.ts'
-import type {
-  Coming,
-  LiveSettings,
-  PackagedPart,
-  PackagedPlaylist,
-  PackagedSegment,
-  PackagedTake,
+import {
+  type Coming,
+  type LiveSettings,
+  numbersAhead,
+  type PackagedPart,
+  type PackagedPlaylist,
+  type PackagedSegment,
+  type PackagedTake,
 } from './live-broadcast.ts'
+import { windowSecondsOf } from './live-window.ts'
 import { renditionFor } from './presentation.ts'
 import type { TakeState } from './take-state.ts'
-
-/** What may be waited for, in numbers. */
-const numbersAhead = 2
 
 export class PublishedTakes {
   /** That have begun, oldest first, as long as a segment of them is kept. */
@@ -83,10 +82,8 @@ export class PublishedTakes {
 
   /** Keeps what is listed, and what was listed for as long as a client may still ask (RFC 8216bis §6.2.2). */
   trim(newest: CutSegment, settings: LiveSettings): void {
-    const { windowSegments, segmentSeconds, targetDurationSeconds } = settings
-    const window = Math.max(windowSegments * segmentSeconds, 3 * targetDurationSeconds)
     const end = (newest.startTicks + newest.durationTicks) / newest.rendition.timescale
-    const keptFrom = end - 2 * (window + segmentSeconds)
+    const keptFrom = end - 2 * (windowSecondsOf(settings) + settings.segmentSeconds)
     let number: number | undefined
     for (const { leader } of this.begun) {
       const segments = leader.cutter?.segments ?? []

@@ -2,6 +2,7 @@
 import type { MediaSample } from '../../media/mp4/track.ts'
 import { choosePartTarget, chooseSegmentSeconds, exactFrameSeconds } from './grid.ts'
 import type { LiveSettings } from './live-broadcast.ts'
+import { minimumTargetDurations } from './live-window.ts'
 import type { TakePlan } from './take-state.ts'
 import { earlySeconds, openingSeconds } from './take-timeline.ts'
 
@@ -35,7 +36,6 @@ const measuredSeconds = 0.95
 /** Frames that tell a rate where the keyframes are our own. */
 const enoughFrames = 12
 const usualRate = 30
-const minimumTargetDurations = 3
 
 export function chooseSettings(options: ChoiceOptions): Choice {
   const { plan, config, samples, timescale, isForced } = options

@@ -25,6 +25,7 @@ import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import { SegmentArchive } from '../archive/segment-archive.ts'
 import { MemoryCommitLog } from '../packager/commit-log.ts'
 import type { LiveBroadcast, PackagedSegment } from '../packager/live-broadcast.ts'
+import { rateOf } from '../packager/live-presentation.ts'
 import { Packager } from '../packager/packager.ts'
 import { timelineZeroMs } from '../packager/segment-log.ts'
 import { type DatedStep, FirstRun } from './first-run.ts'
@@ -290,14 +291,10 @@ export class StreamJob implements LiveStream {
   }
 
   #bitsPerSecond(rendition: string): number {
-    let bits = 0
-    let seconds = 0
-    for (const it of this.#packager.playlist(rendition)?.segments ?? []) {
-      if (it.isGap || it.isOpen || it.rendition.name !== rendition) continue
-      bits += it.sizeBytes * 8
-      seconds += it.durationTicks / it.rendition.timescale
-    }
-    return seconds > 0 ? bits / seconds : 0
+    const segments = this.#packager.playlist(rendition)?.segments ?? []
+    return rateOf(
+      segments.filter((it) => !it.isGap && !it.isOpen && it.rendition.name === rendition),
+    )
   }
 
   async #pump(connection: Connection): Promise<void> {
