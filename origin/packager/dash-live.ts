@@ -21,8 +21,8 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from './live-broadcast.ts'
-import { livePresentation, PeakRates } from './live-presentation.ts'
-import { liveWindowOf, secondsOf } from './live-window.ts'
+import { livePresentation, PeakRates, rateOf } from './live-presentation.ts'
+import { liveWindowOf, secondsOf, windowSecondsOf } from './live-window.ts'
 import { timelineZeroMs } from './segment-log.ts'
 
 export interface LiveMpdOptions {
@@ -78,10 +78,7 @@ export function liveMpd(broadcast: LiveBroadcast, options: LiveMpdOptions): stri
       availabilityStartTimeMs: zeroMs,
       publishTimeMs: options.publishTimeMs ?? options.nowMs,
       minimumUpdatePeriodSeconds: updateSeconds,
-      timeShiftBufferDepthSeconds: Math.max(
-        settings.windowSegments * settings.segmentSeconds,
-        3 * settings.targetDurationSeconds,
-      ),
+      timeShiftBufferDepthSeconds: windowSecondsOf(settings),
       timeUri,
       // With a delay as well Shaka Player would add it to that of the parts; and players that know nothing of
       // parts would take one this short for theirs.
@@ -269,9 +266,7 @@ function bandwidths(broadcast: LiveBroadcast, peaks: PeakRates): (track: Track) 
   return ({ rendition, kept }) => {
     const now = offered.find((it) => it.name === rendition.name)
     if (now) return now.peakBitsPerSecond
-    const bits = kept.reduce((sum, it) => sum + it.sizeBytes * 8, 0)
-    const seconds = kept.filter(hasMedia).reduce((sum, it) => sum + secondsOf(it), 0)
-    const average = seconds > 0 ? bits / seconds : 1
+    const average = rateOf(kept.filter(hasMedia)) || 1
     return peaks.raise(rendition.name, Math.max(average, rendition.nominalBitsPerSecond))
   }
 }

@@ -263,25 +263,28 @@ function hintUri({ next }: PackagedPlaylist): string | undefined {
 /** Index of the first complete segment whose parts are listed. */
 function firstWithParts({ settings, complete, open }: LiveWindow): number {
   const reachSeconds = targetDurationsOfParts * settings.targetDurationSeconds
-  let index = complete.length
-  let behindSeconds = open ? secondsOf(open) : 0
-  while (index > 0 && behindSeconds < reachSeconds) {
-    index--
-    behindSeconds += secondsOf(complete[index]!)
-  }
-  return index
+  return firstWithin(reachSeconds, complete, open ? secondsOf(open) : 0)
 }
 
 /** Complete segments that end before the skip boundary, counted from the end of the last complete one. */
 function skippable({ settings, complete }: LiveWindow): number {
   const boundarySeconds = targetDurationsOfSkipBoundary * settings.targetDurationSeconds
-  let count = complete.length
-  let behindSeconds = 0
-  while (count > 0 && behindSeconds < boundarySeconds) {
-    count--
-    behindSeconds += secondsOf(complete[count]!)
+  return firstWithin(boundarySeconds, complete)
+}
+
+/** Index of the first segment with less than the reach behind it; `behindSeconds` are behind the last one. */
+function firstWithin(
+  reachSeconds: number,
+  segments: readonly PackagedSegment[],
+  behindSeconds = 0,
+): number {
+  let index = segments.length
+  let seconds = behindSeconds
+  while (index > 0 && seconds < reachSeconds) {
+    index--
+    seconds += secondsOf(segments[index]!)
   }
-  return count
+  return index
 }
 
 function reportsFor(broadcast: LiveBroadcast, name: string): RenditionReport[] {

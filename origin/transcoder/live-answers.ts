@@ -4,7 +4,7 @@
 // Every request is a probe of the broadcast's state, tried now and after each change (change-waits.ts).
 import type { Clock } from '../../common/clock.ts'
 import { reloadState } from '../packager/hls-live.ts'
-import type { LiveBroadcast } from '../packager/live-broadcast.ts'
+import { type LiveBroadcast, numbersAhead } from '../packager/live-broadcast.ts'
 import { ChangeWaits } from './change-waits.ts'
 import { LiveTexts } from './live-texts.ts'
 import {
@@ -172,7 +172,7 @@ function isBehindTake(
   if (broadcast.isEnded || broadcast.takes[index]?.endSeconds === undefined) return false
   const kept = broadcast.playlist(rendition)?.segments ?? []
   const last = kept.findLast((it) => it.take.name === name && !it.isGap)
-  if (!last || number <= last.number || number > kept.at(-1)!.number + 2) return false
+  if (!last || number <= last.number || number > kept.at(-1)!.number + numbersAhead) return false
   const next = broadcast.takes[index + 1]
   return !next?.renditions.some((it) => {
     const first = broadcast.segment(next.name, it.name, next.firstNumber)
