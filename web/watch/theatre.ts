@@ -126,7 +126,7 @@ export class Theatre {
       if (!video.ended && !this.#isSwapping) this.#paused(true)
     })
     on('playing', () => this.#paused(false))
-    on('volumechange', () => this.#patch({ isMuted: video.muted, volume: video.volume }))
+    on('volumechange', () => this.#readSound(video))
     const timer = this.#clock.setInterval(() => this.#sample(), sampleMs)
     this.#sample()
     return () => {
@@ -183,12 +183,14 @@ export class Theatre {
     if (!this.#video) return
     this.#video.muted = isMuted
     if (!isMuted && this.#video.volume === 0) this.#video.volume = 0.5
+    this.#readSound(this.#video)
   }
 
   setVolume(volume: number): void {
     if (!this.#video) return
     this.#video.volume = Math.max(0, Math.min(1, volume))
     this.#video.muted = this.#video.volume === 0
+    this.#readSound(this.#video)
   }
 
   setProtocol(protocol: Protocol): void {
@@ -236,6 +238,11 @@ export class Theatre {
   #hear(event: SessionEvent): void {
     this.#session = advance(this.#session, event)
     this.#sync()
+  }
+
+  /** Called at once by whoever changes it: `volumechange` comes later than the next key may. */
+  #readSound({ muted, volume }: HTMLVideoElement): void {
+    this.#patch({ isMuted: muted, volume })
   }
 
   #paused(paused: boolean): void {
@@ -360,6 +367,7 @@ export class Theatre {
       // Sound needs a gesture first; without sound the picture may start by itself.
       if (!video.muted) {
         video.muted = true
+        this.#readSound(video)
         return this.#play()
       }
       this.#patch({ needsTap: true })

@@ -147,6 +147,21 @@ describe('watch page', () => {
     await page.context().close()
   })
 
+  test('loses no key that is pressed right after another', { timeout: limitMs }, async () => {
+    const page = await open('/watch/demo')
+    await untilMoved(page, 0.5)
+    const press = (...keys: string[]) =>
+      page.evaluate(`(() => {
+        for (const key of ${JSON.stringify(keys)}) dispatchEvent(new KeyboardEvent('keydown', { key }))
+        const { muted, volume } = document.querySelector('video')
+        return { muted, volume: volume.toFixed(1) }
+      })()`)
+    expect(await press('m', 'm')).toEqual({ muted: true, volume: '1.0' })
+    expect(await press('m', 'm', 'm')).toEqual({ muted: false, volume: '1.0' })
+    expect(await press('ArrowDown', 'ArrowDown', 'ArrowDown')).toMatchObject({ volume: '0.7' })
+    await page.context().close()
+  })
+
   test('can be reached by Tab alone, each control with a name', { timeout: limitMs }, async () => {
     const page = await open('/watch/demo')
     await untilMoved(page, 0.5)
