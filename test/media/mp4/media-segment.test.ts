@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type InitTrack, parseInitSection } from '../../../media/mp4/init-section.ts'
 import { parseMediaSegment } from '../../../media/mp4/media-segment.ts'
-import { box, initSection, mediaSegment, moof } from '../../support/fmp4.ts'
+import { box, fields, initSection, mediaSegment, moof } from '../../support/fmp4.ts'
 
 const init = parseInitSection(initSection())
 if (!init.ok) throw new Error(init.reason)
@@ -49,6 +49,17 @@ test.each([
     'a time below zero that wrapped',
     mediaSegment({ decodeTicks: 2n ** 64n - 1024n }),
     'tfdt is cut off or wrapped',
+  ],
+  [
+    'a track header without the fields that its flags announce',
+    Buffer.concat([
+      box(
+        'moof',
+        box('traf', box('tfhd', fields(0x02_0028, 1)), box('tfdt', fields(0, 0)), box('trun')),
+      ),
+      box('mdat'),
+    ]),
+    'tfhd is cut off',
   ],
   ['a sample count out of all reason', mediaSegment({ samples: 2 ** 31 }), 'too many samples'],
   [
