@@ -66,7 +66,7 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
   for (const [name, { cutter }] of take.tracks) {
     const id = cutter && partIdAt(cutter, next)
     if (id !== undefined) partIds[name] = id
-    const end = cutter?.segment(next - 1)?.after
+    const end = cutter?.endOf(next - 1)
     if (end) tracks[name] = end
   }
   const { firstNumber, startSeconds, isRegular } = timeline
@@ -87,6 +87,5 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
 
 /** Id that the first part of the segment has or will have. */
 function partIdAt(cutter: TrackCutter, number: number): number | undefined {
-  const before = cutter.segment(number - 1)
-  return before?.after ? before.after.nextPartId : cutter.segment(number)?.parts[0]?.id
+  return cutter.endOf(number - 1)?.nextPartId ?? cutter.segment(number)?.parts[0]?.id
 }

@@ -128,6 +128,12 @@ export class TrackCutter {
     return first && this.segments[number - first.number]
   }
 
+  /** How the segment has left the track, once it is closed; also of the one before the first. */
+  endOf(number: number): TrackEnd | undefined {
+    const { firstNumber, after } = this.#options
+    return number === firstNumber - 1 ? after : this.segment(number)?.after
+  }
+
   /** Removes closed segments from memory. */
   forgetBelow(number: number): void {
     while (this.segments[0] && this.segments[0].number < number && !this.segments[0].isOpen) {

@@ -272,6 +272,14 @@ describe('a packager that goes on from a checkpoint', () => {
     expect(rig.packager.checkpoint().takes).toBe(1)
   })
 
+  test('stands where it stood until it has cut something', () => {
+    const resume = checkpoint()
+    const rig = packagerRig({ resume })
+    startTake(rig.packager, takePlan(), resume.endSeconds)
+    deliver(rig, 'take-1', media(14, 1))
+    expect(rig.packager.checkpoint()).toEqual(resume)
+  })
+
   test('gives no number twice where a later take has the name of the open one', () => {
     const resume = checkpoint()
     const rig = packagerRig({ resume })
