@@ -87,5 +87,5 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
 
 /** Id that the first part of the segment has or will have. */
 function partIdAt(cutter: TrackCutter, number: number): number | undefined {
-  return cutter.endOf(number - 1)?.nextPartId ?? cutter.segment(number)?.parts[0]?.id
+  return cutter.segment(number)?.firstPartId ?? cutter.endOf(number - 1)?.nextPartId
 }

@@ -24,6 +24,8 @@ import {
 
 export interface CutSegment extends PackagedSegment {
   parts: PackagedPart[]
+  /** Of all that it was cut into, also where nothing of that is listed. */
+  firstPartId: number
   /** Once it is closed. */
   after: TrackEnd | undefined
 }
@@ -271,13 +273,13 @@ export class TrackCutter {
     const first = this.#part[0]
     if (!first) return
     const { rendition, partIds } = this.#options
+    const segment = this.#openSegment(this.#partStart)
     const id = partIds.next++
     const { bytes, firstSampleEnd } = writeFragment({
       sequenceNumber: id,
       trackId: rendition.track.trackId,
       samples: this.#part,
     })
-    const segment = this.#openSegment(this.#partStart)
     if (segment.parts.length === 0 && first.isKeyframe && !this.#isAudio) {
       segment.keyframeBytes = firstSampleEnd
     }
@@ -326,7 +328,7 @@ export class TrackCutter {
   }
 
   #newSegment(startTicks: number): CutSegment {
-    const { take, rendition } = this.#options
+    const { take, rendition, partIds } = this.#options
     return {
       number: this.#number,
       take,
@@ -334,6 +336,7 @@ export class TrackCutter {
       startTicks,
       durationTicks: 0,
       parts: [],
+      firstPartId: partIds.next,
       isOpen: true,
       isGap: false,
       sizeBytes: 0,

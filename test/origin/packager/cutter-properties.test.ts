@@ -63,6 +63,30 @@ const scenes = fc.record<Scene>({
 
 const startSeconds = 10.02
 
+const even = {
+  sampleRate: 48_000,
+  reordered: false,
+  inMilliseconds: false,
+  partSeconds: 0.2,
+  lags: { '720p': 0, '360p': 0, audio: 0 },
+  hint: false,
+} as const
+/** Where cutting once went on otherwise. */
+const hardScenes: [Scene][] = [
+  // Segment 4 of one rendition is a gap, and its next one open, before another has closed segment 4.
+  [
+    {
+      ...even,
+      framesPerSecond: 12,
+      gops: [0.5, 0.5, 0.625],
+      sampleRate: 22_050,
+      seconds: 10,
+      lags: { ...even.lags, audio: 0.184 },
+      hole: { from: 13.358, seconds: 4.996, renditions: ['360p'] },
+    },
+  ],
+]
+
 /** Whether a frame opens a GOP, the lengths of GOPs taken in turn. */
 function keyframes({ gops, framesPerSecond }: Scene): (index: number) => boolean {
   const at = new Set<number>()
@@ -125,6 +149,29 @@ const frameSecondsOf = ({ framesPerSecond, sampleRate }: Scene) => ({
   audio: 1024 / sampleRate,
 })
 
+function expectSameAgain(scene: Scene, first: PackagerRig, checkpoint: Checkpoint): void {
+  const again = packagerRig({
+    config: { partSeconds: scene.partSeconds },
+    resume: structuredClone(checkpoint),
+  })
+  const plan = planOf(scene, checkpoint.open?.name ?? 'take-1')
+  startTake(again.packager, plan, checkpoint.endSeconds, scene.sampleRate)
+  for (const { rendition, sample } of inOrder(scene, deliveriesOf(scene), scene.lags)) {
+    again.packager.push(plan.name, rendition, sample)
+  }
+  again.packager.endTake(plan.name)
+  expect([first, again].flatMap(numberBreaches)).toEqual([])
+  for (const name of names) {
+    // Gaps between two takes are not listed again, but counted.
+    const from = again.packager.takes[0]?.firstNumber ?? 0
+    const numbers = first.packager.playlist(name)?.segments ?? []
+    const left = numbers.filter((it) => it.number >= checkpoint.nextNumber && it.number < from)
+    expect(checkpoint.open ? [] : left.filter((it) => !it.isGap)).toEqual([])
+    const firstNumber = Math.max(from, checkpoint.nextNumber)
+    expect(partition(again, name)).toEqual(partition(first, name, firstNumber))
+  }
+}
+
 function partition({ packager }: PackagerRig, rendition: string, fromNumber = 0): unknown[] {
   return (packager.playlist(rendition)?.segments ?? [])
     .filter((it) => it.number >= fromNumber)
@@ -172,39 +219,18 @@ describe('whatever the frame rate, the keyframes, the sound, and the order of re
     )
   })
 
-  test('cutting again from a checkpoint gives the same numbers, parts and bytes', () => {
+  test('cutting again from any checkpoint gives the same numbers, parts and bytes', () => {
     fc.assert(
-      fc.property(scenes, thousandths(0, 1), (scene, share) => {
-        const checkpoints: Checkpoint[] = []
+      fc.property(scenes, (scene) => {
+        const checkpoints = new Map<string, Checkpoint>()
         const first = run(scene, scene.lags, ({ packager, longGops }) => {
-          if (packager.settings && longGops.length === 0) checkpoints.push(packager.checkpoint())
+          if (!packager.settings || longGops.length > 0) return
+          const checkpoint = packager.checkpoint()
+          checkpoints.set(JSON.stringify(checkpoint), checkpoint)
         })
-        const checkpoint = checkpoints[Math.floor(share * (checkpoints.length - 1))]
-        if (!checkpoint) return
-        const again = packagerRig({
-          config: { partSeconds: scene.partSeconds },
-          resume: structuredClone(checkpoint),
-        })
-        const plan = planOf(scene, checkpoint.open?.name ?? 'take-1')
-        startTake(again.packager, plan, checkpoint.endSeconds, scene.sampleRate)
-        for (const { rendition, sample } of inOrder(scene, deliveriesOf(scene), scene.lags)) {
-          again.packager.push(plan.name, rendition, sample)
-        }
-        again.packager.endTake(plan.name)
-        expect([first, again].flatMap(numberBreaches)).toEqual([])
-        for (const name of names) {
-          // Gaps between two takes are not listed again, but counted.
-          const from = again.packager.takes[0]?.firstNumber ?? 0
-          const numbers = first.packager.playlist(name)?.segments ?? []
-          const left = numbers.filter(
-            (it) => it.number >= checkpoint.nextNumber && it.number < from,
-          )
-          expect(checkpoint.open ? [] : left.filter((it) => !it.isGap)).toEqual([])
-          const firstNumber = Math.max(from, checkpoint.nextNumber)
-          expect(partition(again, name)).toEqual(partition(first, name, firstNumber))
-        }
+        for (const checkpoint of checkpoints.values()) expectSameAgain(scene, first, checkpoint)
       }),
-      { numRuns: 150 },
+      { numRuns: 150, examples: hardScenes },
     )
   })
 })
