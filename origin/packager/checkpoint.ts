@@ -33,6 +33,8 @@ export interface Checkpoint {
     firstNumber: number
     startSeconds: number
     isRegular: boolean
+    /** Of the leader, as its samples before `endSeconds` have told. */
+    frameTicks: number
     tracks: Readonly<Record<string, TrackEnd>>
   }
 }
@@ -73,7 +75,8 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
   const cut = timeline.cut(next)
   const isMedia = cut !== undefined && cut.gapEndSeconds === undefined
   const hasSome = next > firstNumber
-  const open = { name: take.plan.name, firstNumber, startSeconds, isRegular, tracks }
+  const frameTicks = cut?.frameTicks ?? 0
+  const open = { name: take.plan.name, firstNumber, startSeconds, isRegular, frameTicks, tracks }
   return {
     ...settings,
     takes: take.ordinal + (hasSome ? 1 : 0),

@@ -310,7 +310,11 @@ export class TakeSequence {
       startSeconds: open?.startSeconds ?? atSeconds,
       firstNumber: open?.firstNumber ?? number,
     }
-    take.timeline = new TakeTimeline(options, number, atSeconds)
+    take.timeline = new TakeTimeline(options, {
+      number,
+      startSeconds: atSeconds,
+      ...(open && { frameTicks: open.frameTicks }),
+    })
     // The one that goes on has been counted.
     if (!open) this.#published.takeCount++
     take.ordinal = this.#published.takeCount - 1

@@ -12,6 +12,8 @@ export interface Cut {
   startSeconds: number
   /** Of a gap, which is whole from the start; a segment ends where the next cut, or the media, is. */
   gapEndSeconds?: number
+  /** Of the leader, as its samples before have told; unknown where a take begins. */
+  frameTicks?: number
 }
 
 export type Cutting = 'source-keyframes' | 'own-keyframes' | 'audio'
@@ -58,12 +60,13 @@ export class TakeTimeline {
   #mediaEndSeconds: number | undefined
   #isFinal = false
   #last: MediaSample | undefined
-  #frameTicks = 0
+  #frameTicks: number
 
-  /** Goes on with the segment of this number, which begins with the leader's next sample. */
-  constructor(options: TimelineOptions, number: number, atSeconds: number) {
+  /** Goes on with the segment that the cut opens, which begins with the leader's next sample. */
+  constructor(options: TimelineOptions, cut: Cut) {
     this.#options = options
-    this.#cuts.push({ number, startSeconds: atSeconds })
+    this.#frameTicks = cut.frameTicks ?? 0
+    this.#cuts.push(cut)
   }
 
   get startSeconds(): number {
@@ -132,6 +135,7 @@ export class TakeTimeline {
     if (stepTicks <= 0) return 'goes-on'
     const frameSeconds = this.#frameTicks / timescale
     const isHole = stepTicks > partTargetSeconds * timescale
+    const frameTicks = isHole ? this.#frameTicks : stepTicks
     // What the segment lasts if this sample does not belong to it.
     const elapsed = dtsSeconds - cut.startSeconds
     const limit = this.#options.targetDurationSeconds + roundingSeconds
@@ -152,12 +156,12 @@ export class TakeTimeline {
         this.endMedia(cutSeconds)
         return 'splits'
       }
-      this.#cuts.push({ number: cut.number + 1, startSeconds: cutSeconds })
+      this.#cuts.push({ number: cut.number + 1, startSeconds: cutSeconds, frameTicks })
     } else if (elapsed + frameSeconds > limit) {
       this.endMedia(dtsSeconds)
       return 'overdue'
     }
-    if (!isHole) this.#frameTicks = stepTicks
+    this.#frameTicks = frameTicks
     this.#advance(sample, seconds)
     return 'goes-on'
   }

@@ -73,6 +73,17 @@ const even = {
 } as const
 /** Where cutting once went on otherwise. */
 const hardScenes: [Scene][] = [
+  // The media ends with the first sample after a hole, so that no step there tells how long it is.
+  [
+    {
+      ...even,
+      framesPerSecond: 42.919,
+      gops: [1.969, 0.5],
+      inMilliseconds: true,
+      seconds: 3,
+      hole: { from: 12.001, seconds: 0.979, renditions: names },
+    },
+  ],
   // Segment 4 of one rendition is a gap, and its next one open, before another has closed segment 4.
   [
     {
