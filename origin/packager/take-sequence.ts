@@ -6,6 +6,7 @@
 // - The hole before a take becomes gap segments of the take before.
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
+import type { Checkpoint } from './checkpoint.ts'
 import { segmentFault } from './commit-log.ts'
 import { type CutSegment, TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
@@ -15,6 +16,7 @@ import type { PublishedTakes } from './published-takes.ts'
 import { chooseSettings } from './settings-choice.ts'
 import { TakeState, type Track } from './take-state.ts'
 import {
+  type Cut,
   middleSeconds,
   openingSeconds,
   roundingSeconds,
@@ -310,11 +312,10 @@ export class TakeSequence {
       startSeconds: open?.startSeconds ?? atSeconds,
       firstNumber: open?.firstNumber ?? number,
     }
-    take.timeline = new TakeTimeline(options, {
-      number,
-      startSeconds: atSeconds,
-      ...(open && { frameTicks: open.frameTicks }),
-    })
+    take.timeline = new TakeTimeline(
+      options,
+      open ? openCut(resume!, atSeconds, settings) : { number, startSeconds: atSeconds },
+    )
     // The one that goes on has been counted.
     if (!open) this.#published.takeCount++
     take.ordinal = this.#published.takeCount - 1
@@ -441,6 +442,14 @@ export class TakeSequence {
     }
     if (take.leader.cutter === cutter) this.#published.trim(segment, this.#settings!)
   }
+}
+
+/** Sound is cut on its grid, which no sample need meet: the cut stands where it stood, unless media is missing. */
+function openCut(resume: Checkpoint, atSeconds: number, settings: LiveSettings): Cut {
+  const { nextNumber: number, endSeconds, open } = resume
+  const isNext = atSeconds - endSeconds <= settings.partTargetSeconds
+  const startSeconds = isNext ? endSeconds : atSeconds
+  return { number, startSeconds, frameTicks: open?.frameTicks ?? 0 }
 }
 
 /** Ends of the gap segments that fill a hole. */
