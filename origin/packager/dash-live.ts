@@ -78,7 +78,7 @@ export function liveMpd(broadcast: LiveBroadcast, options: LiveMpdOptions): stri
       availabilityStartTimeMs: zeroMs,
       publishTimeMs: options.publishTimeMs ?? options.nowMs,
       minimumUpdatePeriodSeconds: updateSeconds,
-      timeShiftBufferDepthSeconds: windowSecondsOf(settings),
+      timeShiftBufferDepthSeconds: depthSeconds(broadcast, settings, spans[0]!, options.nowMs),
       timeUri,
       // With a delay as well Shaka Player would add it to that of the parts; and players that know nothing of
       // parts would take one this short for theirs.
@@ -128,19 +128,6 @@ function takeSpans(
 ): TakeSpan[] {
   const firstListed = firstListedNumber(broadcast)
   if (firstListed === undefined) return []
-  const spans = spansFrom(firstListed, broadcast, settings, addressing)
-  if (spans.length > 0) return spans
-  // Nothing but gaps: what was there last stays. Without a Period there is no MPD, and players give up.
-  const newest = newestMediaNumber(broadcast)
-  return newest === undefined ? [] : spansFrom(newest, broadcast, settings, addressing)
-}
-
-function spansFrom(
-  firstListed: number,
-  broadcast: LiveBroadcast,
-  settings: LiveSettings,
-  addressing: LiveMpdOptions['addressing'],
-): TakeSpan[] {
   return broadcast.takes.flatMap((take, index): TakeSpan[] => {
     if (!take.isComplete) return []
     const kept = take.renditions.map((rendition) => ({
@@ -184,22 +171,36 @@ function gridOf({ isEnded, settings }: LiveBroadcast): MpdAddressing {
   }
 }
 
-/** Of the window that playlists list, the same number in all of them. */
+/**
+ * Of the window that playlists list, the same number in all of them. Where that opens with a gap, of the last media in
+ * front of it: without a Period there is no MPD, and a Period that leaves before its end was told has none for Shaka
+ * Player, which goes on asking for its numbers.
+ */
 function firstListedNumber(broadcast: LiveBroadcast): number | undefined {
-  const windows = broadcast.takes
-    .flatMap((take) => take.renditions)
-    .flatMap(({ name }) => liveWindowOf(broadcast, name) ?? [])
-  return windows.length === 0 ? undefined : Math.min(...windows.map((it) => it.mediaSequence))
+  const names = broadcast.takes.flatMap((take) => take.renditions.map((it) => it.name))
+  const windows = [...new Set(names)].flatMap((name) => liveWindowOf(broadcast, name) ?? [])
+  if (windows.length === 0) return undefined
+  const first = Math.min(...windows.map((it) => it.mediaSequence))
+  const inFront = windows
+    .flatMap(({ playlist }) => playlist.segments)
+    .filter((it) => it.take.isComplete && hasMedia(it) && it.number <= first)
+  return inFront.length === 0 ? first : Math.max(...inFront.map((it) => it.number))
 }
 
-/** Among all that is kept. */
-function newestMediaNumber(broadcast: LiveBroadcast): number | undefined {
-  const numbers = broadcast.takes
-    .filter((it) => it.isComplete)
-    .flatMap((take) => take.renditions.flatMap((it) => segmentsOf(broadcast, take, it)))
-    .filter(hasMedia)
-    .map((it) => it.number)
-  return numbers.length === 0 ? undefined : Math.max(...numbers)
+/**
+ * How far behind now players may be: back to where the oldest Period ended, if it has. dash.js carries a picture that
+ * stands still forward once this has passed it, and from behind the end of a Period it finds no way out.
+ */
+function depthSeconds(
+  { facts }: LiveBroadcast,
+  settings: LiveSettings,
+  { endSeconds }: TakeSpan,
+  nowMs: number,
+): number {
+  const windowSeconds = windowSecondsOf(settings)
+  if (endSeconds === undefined) return windowSeconds
+  const nowSeconds = (nowMs - timelineZeroMs(facts)) / 1000
+  return Math.max(windowSeconds, Math.ceil(nowSeconds - endSeconds) + 2 * updateSeconds)
 }
 
 /** The take's own under that name: neither another take's nor a stand-in's. */

@@ -83,7 +83,8 @@ export class PublishedTakes {
   /** Keeps what is listed, and what was listed for as long as a client may still ask (RFC 8216bis §6.2.2). */
   trim(newest: CutSegment, settings: LiveSettings): void {
     const end = (newest.startTicks + newest.durationTicks) / newest.rendition.timescale
-    const keptFrom = end - 2 * (windowSecondsOf(settings) + settings.segmentSeconds)
+    const listedFrom = end - windowSecondsOf(settings) - settings.segmentSeconds
+    const keptFrom = 2 * listedFrom - end
     let number: number | undefined
     for (const { leader } of this.begun) {
       const segments = leader.cutter?.segments ?? []
@@ -97,8 +98,9 @@ export class PublishedTakes {
       }
     }
     if (number === undefined) return
-    // However long the publisher is away: MPDs name what was there last, and bitrates are measured on it.
-    number = Math.min(number, this.#newestMediaNumber() ?? number)
+    // However long the publisher is away: MPDs name what was there last until what came next has filled the window, and
+    // bitrates are measured on it.
+    number = Math.min(number, this.#newestMediaNumber(listedFrom) ?? number)
     for (const take of this.begun) {
       let lowest = number
       for (const [name, { cutter }] of take.tracks) {
@@ -112,10 +114,13 @@ export class PublishedTakes {
     }
   }
 
-  #newestMediaNumber(): number | undefined {
+  #newestMediaNumber(beforeSeconds: number): number | undefined {
     for (let i = this.begun.length - 1; i >= 0; i--) {
       const segments = this.begun[i]!.leader.cutter?.segments ?? []
-      const newest = segments.findLast((it) => !it.isGap && it.sizeBytes > 0)
+      const newest = segments.findLast(
+        ({ isGap, sizeBytes, startTicks, rendition }) =>
+          !isGap && sizeBytes > 0 && startTicks / rendition.timescale < beforeSeconds,
+      )
       if (newest) return newest.number
     }
     return undefined

@@ -90,6 +90,35 @@ describe('an MPD addressed by number', () => {
     expect(periods(timeline(broadcast))).toEqual(periods(before))
   })
 
+  test('tells the end of a take, until what follows fills the window', () => {
+    const broadcast = live(3)
+    broadcast.addGaps(9)
+    broadcast.beginTake()
+    broadcast.addSegments(1)
+    const both = [
+      '<Period id="abcdefgh12-1" start="PT10S" duration="PT6S">',
+      '<Period id="abcdefgh12-2" start="PT34S">',
+    ]
+    expect(periods(number(broadcast))).toEqual(both)
+    expect(periods(timeline(broadcast))).toEqual(both)
+    broadcast.addSegments(4)
+    expect(periods(number(broadcast))).toHaveLength(2)
+    broadcast.addSegments(1)
+    expect(periods(number(broadcast))).toEqual(both.slice(1))
+  })
+
+  test('reaches back over a pause to where the media ended, for a picture that stands still there', () => {
+    const broadcast = live(3)
+    const depthAt = (nowMs: number) =>
+      /timeShiftBufferDepth="(\w+)"/.exec(liveMpd(broadcast, { addressing: 'number', nowMs })!)![1]
+    // The epoch of the broadcast lies ten seconds in front of its first sample.
+    const endMs = Date.UTC(2026, 0, 1) + 6_000
+    broadcast.addGaps(9)
+    broadcast.endTake()
+    expect(depthAt(endMs + 4_000)).toBe('PT12S')
+    expect(depthAt(endMs + 18_000)).toBe('PT22S')
+  })
+
   test('leaves out a take until all its renditions are known, and the end of the one before', () => {
     const broadcast = live(3)
     broadcast.beginTake({ isComplete: false })

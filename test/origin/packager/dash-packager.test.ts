@@ -58,6 +58,31 @@ test('the last media stays in memory, and in the MPD, however long the publisher
   expect(periods()).toEqual(['type="static"', before![1]!.replace('>', ' duration="PT6S">')])
 })
 
+test('the media in front of a long pause stays until what follows fills the window', () => {
+  const rig = packagerRig()
+  const { packager } = rig
+  const isKeyframe = (frame: number) => frame % 60 === 0
+  const play = (name: string, fromSeconds: number, seconds: number) => {
+    startTake(packager, takePlan({ name }), fromSeconds)
+    const picture = pictures({ framesPerSecond: 30, fromSeconds, seconds, isKeyframe })
+    deliver(rig, name, interleave({ '720p': picture, audio: sounds(48_000, fromSeconds, seconds) }))
+  }
+  const periodIds = () => {
+    const mpd = liveMpd(packager, { addressing: 'number', nowMs: 0 })!
+    return [...mpd.matchAll(/<Period id="([^"]+)"/g)].map(([, id]) => id)
+  }
+  play('take-1', 10, 6)
+  packager.endTake('take-1')
+  for (let seconds = 18; seconds <= 78; seconds += 2) packager.fillGaps(seconds)
+  play('take-2', 80, 8)
+  expect(periodIds()).toEqual(['take-1', 'take-2'])
+  expect(packager.segment('take-1', '720p', 3)).toMatchObject({ isGap: false })
+  packager.endTake('take-2')
+  play('take-3', 88, 30)
+  expect(periodIds()).toEqual(['take-3'])
+  expect(packager.segment('take-1', '720p', 3)).toBeUndefined()
+})
+
 test('whatever media comes, every version of every MPD names what there is', () => {
   fc.assert(
     fc.property(show, ({ framesPerSecond, gopSeconds, shortGops, sampleRate, takes, ...rest }) => {
