@@ -34,9 +34,11 @@ export interface OpenSegment extends SegmentHead {
   parts: readonly PlaylistPart[]
 }
 
-/** What the server does with delivery directives (§4.4.3.8). Equal in all playlists of a broadcast. */
+/**
+ * What the server does with delivery directives (§4.4.3.8). Equal in all playlists of a broadcast. HOLD-BACK is left out:
+ * its default is three target durations, and hls.js joins nearer where it is not named.
+ */
 export interface ServerControl {
-  holdBackSeconds: number
   partHoldBackSeconds: number
   skipUntilSeconds: number
 }
@@ -132,7 +134,6 @@ function serverControlTag(control: ServerControl): string {
   const attributes = [
     'CAN-BLOCK-RELOAD=YES',
     `PART-HOLD-BACK=${limit(control.partHoldBackSeconds)}`,
-    `HOLD-BACK=${limit(control.holdBackSeconds)}`,
     `CAN-SKIP-UNTIL=${limit(control.skipUntilSeconds)}`,
   ]
   return `#EXT-X-SERVER-CONTROL:${attributes.join(',')}`

@@ -50,7 +50,6 @@ export type ReloadState =
 
 /** Apple's authoring specification asks for three, the RFC for two (§4.4.3.8). */
 const partTargetsOfHoldBack = 3
-const targetDurationsOfHoldBack = 3
 const targetDurationsOfSkipBoundary = 6
 const targetDurationsOfParts = 3
 
@@ -199,7 +198,6 @@ function commonOf(
 
 function serverControl({ targetDurationSeconds, partTargetSeconds }: LiveSettings): ServerControl {
   return {
-    holdBackSeconds: targetDurationsOfHoldBack * targetDurationSeconds,
     partHoldBackSeconds: partTargetsOfHoldBack * partTargetSeconds,
     skipUntilSeconds: targetDurationsOfSkipBoundary * targetDurationSeconds,
   }

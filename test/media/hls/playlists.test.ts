@@ -91,7 +91,7 @@ test('sound alone has no picture attributes', () => {
   expect(text).not.toContain('AUDIO=')
 })
 
-const serverControl = { holdBackSeconds: 12, partHoldBackSeconds: 1.506, skipUntilSeconds: 24 }
+const serverControl = { partHoldBackSeconds: 1.506, skipUntilSeconds: 24 }
 const part = (id: number, isIndependent = false) => ({
   uri: `a-1/720p/p${id}.m4s`,
   durationSeconds: 0.5,
@@ -123,7 +123,7 @@ test('parts, the hint and the reports stand where clients look for them', () => 
 #EXT-X-MEDIA-SEQUENCE:7
 #EXT-X-DISCONTINUITY-SEQUENCE:1
 #EXT-X-INDEPENDENT-SEGMENTS
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.506,HOLD-BACK=12,CAN-SKIP-UNTIL=24
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.506,CAN-SKIP-UNTIL=24
 #EXT-X-PART-INF:PART-TARGET=0.502
 #EXT-X-MAP:URI="a-1/720p/init.mp4"
 #EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:14.000Z

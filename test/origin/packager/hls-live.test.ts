@@ -272,11 +272,10 @@ describe('parts', () => {
     expect(playlistFaults(text(broadcast, 'audio'))).toEqual([])
   })
 
-  test('hold-backs: three part targets, three target durations (§4.4.3.8)', () => {
+  test('hold-backs: three part targets, and the default of three target durations (§4.4.3.8)', () => {
     expect(read(live(1, { settings: { partTargetSeconds: 0.502 } })).serverControl).toEqual({
       'CAN-BLOCK-RELOAD': 'YES',
       'PART-HOLD-BACK': '1.506',
-      'HOLD-BACK': '12',
       'CAN-SKIP-UNTIL': '24',
     })
   })

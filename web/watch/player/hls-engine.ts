@@ -50,7 +50,7 @@ export const startHlsEngine: StartEngine = (source, events) => {
     events.onChange()
   })
   hls.on(Hls.Events.LEVELS_UPDATED, events.onChange)
-  // A playlist of parts says itself where to join. Without them HOLD-BACK is the oldest segment of the playlist,
+  // A playlist of parts says itself where to join. Without them the default is the oldest segment of the playlist,
   // which leaves it while it is fetched: our target is nearer.
   hls.once(Hls.Events.LEVEL_UPDATED, (_event, { details }) => {
     if (!details.live) return
