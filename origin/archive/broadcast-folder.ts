@@ -12,8 +12,8 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { LiveSettings } from '../packager/live-broadcast.ts'
-import { type LoggedTake, type LogRow, SegmentLog } from '../packager/segment-log.ts'
+import type { LiveSettings } from '../../common/live/live-broadcast.ts'
+import { type LoggedTake, type LogRow, SegmentLog } from '../../common/live/segment-log.ts'
 import { Journal, type JournalLine, JournalMovedError, parseJson } from './journal.ts'
 import { ListedNumbers, type ListedPoint } from './listed-mark.ts'
 

@@ -6,9 +6,9 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type RecordingReport, recordingReportSchema } from '../../common/contract/placement.ts'
+import type { SegmentLog } from '../../common/live/segment-log.ts'
 import type { Logger } from '../../common/log.ts'
 import { replayPresentation, replaySpans } from '../packager/replay-spans.ts'
-import type { SegmentLog } from '../packager/segment-log.ts'
 import { BroadcastFolder } from './broadcast-folder.ts'
 
 /** The only thing the store asks of the coordinator. */

@@ -11,15 +11,20 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
-import type { Logger } from '../../common/log.ts'
-import { LogBudget } from '../../common/log-budget.ts'
 import type {
   LiveSettings,
   PackagedRendition,
   PackagedSegment,
   PackagedTake,
-} from '../packager/live-broadcast.ts'
-import type { LoggedRendition, LoggedSegment, LoggedTake, LogRow } from '../packager/segment-log.ts'
+} from '../../common/live/live-broadcast.ts'
+import type {
+  LoggedRendition,
+  LoggedSegment,
+  LoggedTake,
+  LogRow,
+} from '../../common/live/segment-log.ts'
+import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import type { BroadcastFolder } from './broadcast-folder.ts'
 import { type DiskTurns, sharedDiskTurns } from './disk-turns.ts'
 import { FileConflictError, placeFile } from './place-file.ts'

@@ -1,7 +1,8 @@
 // Where cutting stands: with it and the samples from `endSeconds` on, the same numbers, parts and, for the
 // source, the same bytes come out again.
+
+import type { LiveSettings } from '../../common/live/live-broadcast.ts'
 import type { TrackCutter } from './cutter.ts'
-import type { LiveSettings } from './live-broadcast.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import type { TakeSequence } from './take-sequence.ts'
 

@@ -6,15 +6,16 @@
 //   sample like the last one would: then it is there as soon as its last sample is.
 // - Time without media becomes gap parts; a segment without any is a gap.
 // - The same samples after the same start give the same parts and the same bytes.
-import { writeFragment } from '../../media/mp4/fragment-writer.ts'
-import type { MediaSample } from '../../media/mp4/track.ts'
-import type { TrackEnd } from './checkpoint.ts'
+
 import type {
   PackagedPart,
   PackagedRendition,
   PackagedSegment,
   PackagedTake,
-} from './live-broadcast.ts'
+} from '../../common/live/live-broadcast.ts'
+import { writeFragment } from '../../media/mp4/fragment-writer.ts'
+import type { MediaSample } from '../../media/mp4/track.ts'
+import type { TrackEnd } from './checkpoint.ts'
 import {
   middleSeconds,
   openingSeconds,

@@ -1,4 +1,6 @@
 // The DASH MPD of a replay, written from its segment log.
+
+import type { LoggedRendition, SegmentLog } from '../../common/live/segment-log.ts'
 import { type MpdPeriod, type MpdRepresentation, writeMpd } from '../../media/dash/mpd.ts'
 import type { ReplaySettings } from './hls-replay.ts'
 import {
@@ -8,7 +10,6 @@ import {
   replayPresentation,
   replaySpans,
 } from './replay-spans.ts'
-import type { LoggedRendition, SegmentLog } from './segment-log.ts'
 
 /** Static, one span after another without the pauses between them. */
 export function replayMpd(log: SegmentLog, settings: ReplaySettings): string | undefined {

@@ -1,20 +1,21 @@
 // HLS playlists of a replay, written from its segment log.
-import { type PlaylistSegment, writeMediaPlaylist } from '../../media/hls/media-playlist.ts'
-import { type Variant, writeMultivariantPlaylist } from '../../media/hls/multivariant-playlist.ts'
-import { renditionFor } from './presentation.ts'
-import {
-  longestSegmentSeconds,
-  type ReplaySpan,
-  replayPresentation,
-  replaySpans,
-} from './replay-spans.ts'
+
+import { renditionFor } from '../../common/live/presentation.ts'
 import {
   type LogRow,
   rowSeconds,
   rowStartSeconds,
   type SegmentLog,
   timelineZeroMs,
-} from './segment-log.ts'
+} from '../../common/live/segment-log.ts'
+import { type PlaylistSegment, writeMediaPlaylist } from '../../media/hls/media-playlist.ts'
+import { type Variant, writeMultivariantPlaylist } from '../../media/hls/multivariant-playlist.ts'
+import {
+  longestSegmentSeconds,
+  type ReplaySpan,
+  replayPresentation,
+  replaySpans,
+} from './replay-spans.ts'
 
 export interface ReplaySettings {
   /** Unless a segment is longer. */

@@ -4,10 +4,7 @@
 // Which take begins when is decided in take-sequence.ts, where a rendition is cut in cutter.ts; what is listed is
 // read from published-takes.ts. Everything that a call causes is told at its end: faults and segments first, then
 // one change.
-import type { InitTrack } from '../../media/mp4/init-section.ts'
-import type { MediaSample } from '../../media/mp4/track.ts'
-import { type Checkpoint, checkpointOf } from './checkpoint.ts'
-import type { CommitLog } from './commit-log.ts'
+
 import type {
   Coming,
   LiveBroadcast,
@@ -16,9 +13,13 @@ import type {
   PackagedPlaylist,
   PackagedSegment,
   PackagedTake,
-} from './live-broadcast.ts'
+} from '../../common/live/live-broadcast.ts'
+import type { BroadcastFacts } from '../../common/live/segment-log.ts'
+import type { InitTrack } from '../../media/mp4/init-section.ts'
+import type { MediaSample } from '../../media/mp4/track.ts'
+import { type Checkpoint, checkpointOf } from './checkpoint.ts'
+import type { CommitLog } from './commit-log.ts'
 import { PublishedTakes } from './published-takes.ts'
-import type { BroadcastFacts } from './segment-log.ts'
 import type { PackagerConfig } from './settings-choice.ts'
 import { TakeSequence } from './take-sequence.ts'
 import { type TakePlan, TakeState } from './take-state.ts'

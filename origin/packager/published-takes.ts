@@ -1,5 +1,5 @@
 // What a packager has published: takes that have begun, as manifests and servers read them, until it is forgotten.
-import type { CutSegment, TrackCutter } from './cutter.ts'
+
 import {
   type Coming,
   type LiveSettings,
@@ -8,9 +8,10 @@ import {
   type PackagedPlaylist,
   type PackagedSegment,
   type PackagedTake,
-} from './live-broadcast.ts'
-import { windowSecondsOf } from './live-window.ts'
-import { renditionFor } from './presentation.ts'
+} from '../../common/live/live-broadcast.ts'
+import { windowSecondsOf } from '../../common/live/live-window.ts'
+import { renditionFor } from '../../common/live/presentation.ts'
+import type { CutSegment, TrackCutter } from './cutter.ts'
 import type { TakeState } from './take-state.ts'
 
 export class PublishedTakes {

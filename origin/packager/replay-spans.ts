@@ -3,7 +3,7 @@
 // A span is one take, numbers without a hole, and the same renditions in every row. Where one ends, every
 // playlist has a discontinuity and the MPD a new Period, so that all of them agree whatever was lost; the time
 // between two spans is left out, as nobody wants to wait in a recording.
-import { renditionFor } from './presentation.ts'
+import { renditionFor } from '../../common/live/presentation.ts'
 import {
   type LoggedRendition,
   type LoggedTake,
@@ -13,7 +13,7 @@ import {
   rowSeconds,
   rowStartSeconds,
   type SegmentLog,
-} from './segment-log.ts'
+} from '../../common/live/segment-log.ts'
 
 export interface ReplaySpan {
   /** Unique in the replay. */

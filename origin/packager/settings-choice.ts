@@ -1,8 +1,9 @@
 // Chooses the settings of a broadcast from the first samples of its leader.
+
+import type { LiveSettings } from '../../common/live/live-broadcast.ts'
+import { minimumTargetDurations } from '../../common/live/live-window.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import { choosePartTarget, chooseSegmentSeconds, exactFrameSeconds } from './grid.ts'
-import type { LiveSettings } from './live-broadcast.ts'
-import { minimumTargetDurations } from './live-window.ts'
 import type { TakePlan } from './take-state.ts'
 import { earlySeconds, openingSeconds } from './take-timeline.ts'
 

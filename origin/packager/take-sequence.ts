@@ -4,13 +4,14 @@
 //   is through. Followers of the take before may still deliver its tail: a rendition name goes on with the next
 //   take when it is through with this one.
 // - The hole before a take becomes gap segments of the take before.
+
+import type { LiveSettings } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { segmentFault } from './commit-log.ts'
 import { type CutSegment, TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
-import type { LiveSettings } from './live-broadcast.ts'
 import type { PackagerOptions } from './packager.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import { chooseSettings } from './settings-choice.ts'

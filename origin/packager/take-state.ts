@@ -1,9 +1,14 @@
 // One take inside the packager: its plan, its timeline once it has begun, and its renditions.
+
+import type {
+  PackagedRendition,
+  PackagedSegment,
+  PackagedTake,
+} from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import type { CutSegment, TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
-import type { PackagedRendition, PackagedSegment, PackagedTake } from './live-broadcast.ts'
 import type { Cutting, TakeTimeline } from './take-timeline.ts'
 
 export interface PlannedRendition {

@@ -6,6 +6,25 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import { LiveAnswers, type LiveStream } from '../../common/live/live-answers.ts'
+import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
+import {
+  type Answer,
+  manifestAnswer,
+  mediaAnswer,
+  refused,
+  renditionUnknown,
+  type SegmentName,
+  segmentUnknown,
+  types,
+  uncached,
+} from '../../common/live/playback-answer.ts'
+import {
+  type PlaybackPath,
+  parseDirectives,
+  parsePlaybackPath,
+} from '../../common/live/playback-path.ts'
+import { streamSegment } from '../../common/live/segment-stream.ts'
 import type { Logger } from '../../common/log.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import { listen } from '../../common/net/listen.ts'
@@ -17,21 +36,6 @@ import {
   replayMediaPlaylist,
   replayMultivariant,
 } from '../packager/hls-replay.ts'
-import type { LiveBroadcast } from '../packager/live-broadcast.ts'
-import { LiveAnswers, type LiveStream } from './live-answers.ts'
-import {
-  type Answer,
-  manifestAnswer,
-  mediaAnswer,
-  refused,
-  renditionUnknown,
-  type SegmentName,
-  segmentUnknown,
-  types,
-  uncached,
-} from './playback-answer.ts'
-import { type PlaybackPath, parseDirectives, parsePlaybackPath } from './playback-path.ts'
-import { streamSegment } from './segment-stream.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {

@@ -1,6 +1,6 @@
 // The rules must find what is wrong: each row breaks a good playlist in one place.
 import { describe, expect, test } from 'vitest'
-import { liveMediaPlaylist, liveMultivariant } from '../../origin/packager/hls-live.ts'
+import { liveMediaPlaylist, liveMultivariant } from '../../common/live/hls-live.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from './hls-rules.ts'
 import { ScriptedBroadcast } from './scripted-broadcast.ts'
 

@@ -1,9 +1,10 @@
 // A packager with made-up media: pictures and sound as an encoder times them, in milliseconds or exactly.
+
+import type { PackagedSegment } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import type { Checkpoint } from '../../origin/packager/checkpoint.ts'
 import { MemoryCommitLog } from '../../origin/packager/commit-log.ts'
-import type { PackagedSegment } from '../../origin/packager/live-broadcast.ts'
 import { Packager, type PackagerOptions } from '../../origin/packager/packager.ts'
 import type { TakePlan } from '../../origin/packager/take-state.ts'
 import { broadcast } from './segment-logs.ts'

@@ -1,5 +1,5 @@
 // What holds for everything that a packager lists, whatever media it was given.
-import type { PackagedPart, PackagedSegment } from '../../origin/packager/live-broadcast.ts'
+import type { PackagedPart, PackagedSegment } from '../../common/live/live-broadcast.ts'
 import { type PackagerRig, secondsOf, startOf } from './packager-rig.ts'
 
 export interface RuleOptions {

@@ -4,8 +4,8 @@ import {
   liveIframePlaylist,
   liveMediaPlaylist,
   liveMultivariant,
-} from '../../origin/packager/hls-live.ts'
-import type { LiveBroadcast } from '../../origin/packager/live-broadcast.ts'
+} from '../../common/live/hls-live.ts'
+import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from './hls-rules.ts'
 import { readLivePlaylist } from './hls-text.ts'
 

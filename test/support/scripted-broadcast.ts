@@ -9,9 +9,9 @@ import type {
   PackagedRendition,
   PackagedSegment,
   PackagedTake,
-} from '../../origin/packager/live-broadcast.ts'
-import { renditionFor } from '../../origin/packager/presentation.ts'
-import type { BroadcastFacts, LoggedRendition } from '../../origin/packager/segment-log.ts'
+} from '../../common/live/live-broadcast.ts'
+import { renditionFor } from '../../common/live/presentation.ts'
+import type { BroadcastFacts, LoggedRendition } from '../../common/live/segment-log.ts'
 import { broadcast, standardRenditions } from './segment-logs.ts'
 
 export interface ScriptedOptions {

@@ -1,11 +1,11 @@
 // Segment logs for tests, written in one line per take.
-import type { PackagedRendition, PackagedTake } from '../../origin/packager/live-broadcast.ts'
+import type { PackagedRendition, PackagedTake } from '../../common/live/live-broadcast.ts'
 import {
   type BroadcastFacts,
   type LoggedRendition,
   type LogRow,
   SegmentLog,
-} from '../../origin/packager/segment-log.ts'
+} from '../../common/live/segment-log.ts'
 
 export const broadcast: BroadcastFacts = {
   broadcastId: '0b6d1a54-6d6c-4b52-9a57-5e2f3f6f2a11',

@@ -6,15 +6,15 @@ import {
   type RecordingReport,
   recordingLocationSchema,
 } from '../../../common/contract/placement.ts'
-import { silentLogger } from '../../../common/log.ts'
-import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
-import { RecordingStore, recordingIdOf } from '../../../origin/archive/recording-store.ts'
 import {
   type BroadcastFacts,
   type LoggedTake,
   type LogRow,
   SegmentLog,
-} from '../../../origin/packager/segment-log.ts'
+} from '../../../common/live/segment-log.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
+import { RecordingStore, recordingIdOf } from '../../../origin/archive/recording-store.ts'
 import { broadcast, segmentLog } from '../../support/segment-logs.ts'
 
 const id = recordingIdOf(broadcast.broadcastId, 'tc-1')

@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
+import type { PackagedRendition } from '../../../common/live/live-broadcast.ts'
+import { SegmentLog } from '../../../common/live/segment-log.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { type InitTrack, parseInitSection } from '../../../media/mp4/init-section.ts'
 import { parseMediaSegment } from '../../../media/mp4/media-segment.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
 import { SegmentArchive } from '../../../origin/archive/segment-archive.ts'
 import { replayMediaPlaylist } from '../../../origin/packager/hls-replay.ts'
-import type { PackagedRendition } from '../../../origin/packager/live-broadcast.ts'
-import { SegmentLog } from '../../../origin/packager/segment-log.ts'
 import {
   audioRendition,
   broadcast,

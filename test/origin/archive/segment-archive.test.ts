@@ -5,17 +5,17 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type {
+  LiveSettings,
+  PackagedSegment,
+  PackagedTake,
+} from '../../../common/live/live-broadcast.ts'
+import { type LogRow, SegmentLog } from '../../../common/live/segment-log.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
 import { type DropReason, SegmentArchive } from '../../../origin/archive/segment-archive.ts'
 import { replayMpd } from '../../../origin/packager/dash-replay.ts'
 import { replayMediaPlaylist } from '../../../origin/packager/hls-replay.ts'
-import type {
-  LiveSettings,
-  PackagedSegment,
-  PackagedTake,
-} from '../../../origin/packager/live-broadcast.ts'
-import { type LogRow, SegmentLog } from '../../../origin/packager/segment-log.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { readMediaPlaylist } from '../../support/media-playlist.ts'
 import { broadcast, packagedTake, standardRenditions } from '../../support/segment-logs.ts'

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { PackagedSegment } from '../../../common/live/live-broadcast.ts'
 import type { MediaSample } from '../../../media/mp4/track.ts'
 import type { Checkpoint } from '../../../origin/packager/checkpoint.ts'
-import type { PackagedSegment } from '../../../origin/packager/live-broadcast.ts'
 import type { Cutting } from '../../../origin/packager/take-timeline.ts'
 import {
   type Delivery,

@@ -2,8 +2,8 @@
 // segments that there are, at their times.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { liveMpd } from '../../../origin/packager/dash-live.ts'
-import type { LiveBroadcast, PackagedSegment } from '../../../origin/packager/live-broadcast.ts'
+import { liveMpd } from '../../../common/live/dash-live.ts'
+import type { LiveBroadcast, PackagedSegment } from '../../../common/live/live-broadcast.ts'
 import {
   type ListedPeriod,
   type ListedRepresentation,

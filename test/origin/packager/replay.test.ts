@@ -2,10 +2,10 @@ import fc from 'fast-check'
 // @ts-expect-error It has no types.
 import { parse as parseMpd } from 'mpd-parser'
 import { describe, expect, test } from 'vitest'
+import type { SegmentLog } from '../../../common/live/segment-log.ts'
 import { replayMpd } from '../../../origin/packager/dash-replay.ts'
 import { replayMediaPlaylist, replayMultivariant } from '../../../origin/packager/hls-replay.ts'
 import { replaySpans } from '../../../origin/packager/replay-spans.ts'
-import type { SegmentLog } from '../../../origin/packager/segment-log.ts'
 import { readWithHlsParser, readWithM3u8Parser } from '../../support/hls-parsers.ts'
 import { readMediaPlaylist } from '../../support/media-playlist.ts'
 import {

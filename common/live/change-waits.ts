@@ -4,8 +4,8 @@
 // A wait ends when its probe finds something, when its time is over, or when whoever waits leaves or is let go. Probes run
 // once for all changes of a turn of the event loop, as soon as the code that made them has returned: a change
 // is seen whole, and packaging does not wait for answers to be written.
-import type { Clock } from '../../common/clock.ts'
-import type { LiveBroadcast } from '../packager/live-broadcast.ts'
+import type { Clock } from '../clock.ts'
+import type { LiveBroadcast } from './live-broadcast.ts'
 
 export interface WaitOptions {
   ms: number

@@ -1,6 +1,6 @@
 // Waiting for a live broadcast to change.
 import { expect, it } from 'vitest'
-import { ChangeWaits } from '../../../origin/transcoder/change-waits.ts'
+import { ChangeWaits } from '../../../common/live/change-waits.ts'
 import { FakeClock, settle } from '../../support/fake-clock.ts'
 
 function rig() {

@@ -8,8 +8,8 @@ import {
   type ReloadRequest,
   type ReloadState,
   reloadState,
-} from '../../../origin/packager/hls-live.ts'
-import { PeakRates } from '../../../origin/packager/live-presentation.ts'
+} from '../../../common/live/hls-live.ts'
+import { PeakRates } from '../../../common/live/live-presentation.ts'
 import { readWithHlsParser, readWithM3u8Parser } from '../../support/hls-parsers.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from '../../support/hls-rules.ts'
 import { readLivePlaylist } from '../../support/hls-text.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseDirectives, parsePlaybackPath } from '../../../origin/transcoder/playback-path.ts'
+import { parseDirectives, parsePlaybackPath } from '../../../common/live/playback-path.ts'
 
 const recordingId = '0b6d1a54-6d6c-4b52-9a57-5e2f3f6f2a11'
 const live = { kind: 'live', liveId: 'demo' }

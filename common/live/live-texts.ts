@@ -1,9 +1,9 @@
 // Playlists and MPDs of one live broadcast, each made once per version however many ask.
-import type { Clock } from '../../common/clock.ts'
-import { liveMpd } from '../packager/dash-live.ts'
-import { liveIframePlaylist, liveMediaPlaylist, liveMultivariant } from '../packager/hls-live.ts'
-import type { LiveBroadcast } from '../packager/live-broadcast.ts'
-import { PeakRates } from '../packager/live-presentation.ts'
+import type { Clock } from '../clock.ts'
+import { liveMpd } from './dash-live.ts'
+import { liveIframePlaylist, liveMediaPlaylist, liveMultivariant } from './hls-live.ts'
+import type { LiveBroadcast } from './live-broadcast.ts'
+import { PeakRates } from './live-presentation.ts'
 import { type Answer, manifestAnswer, types } from './playback-answer.ts'
 
 export class LiveTexts {

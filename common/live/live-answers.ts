@@ -2,10 +2,10 @@
 // for what never comes.
 //
 // Every request is a probe of the broadcast's state, tried now and after each change (change-waits.ts).
-import type { Clock } from '../../common/clock.ts'
-import { reloadState } from '../packager/hls-live.ts'
-import { type LiveBroadcast, numbersAhead } from '../packager/live-broadcast.ts'
+import type { Clock } from '../clock.ts'
 import { ChangeWaits } from './change-waits.ts'
+import { reloadState } from './hls-live.ts'
+import { type LiveBroadcast, numbersAhead } from './live-broadcast.ts'
 import { LiveTexts } from './live-texts.ts'
 import {
   type Answer,
