@@ -9,6 +9,12 @@ export const refusalCodeSchema = z.enum(refusalCodes)
 /** Lower-case hex SHA-256 of the stream key. The key itself never goes to the coordinator. */
 export const keyDigestSchema = z.string().regex(/^[0-9a-f]{64}$/)
 
+export const connectionSchema = z.string().regex(/^[A-Za-z0-9_-]{16,64}$/)
+
+/** Who has a lease: an epoch alone may be given twice by a database that was rolled back. */
+export const holderSchema = z.object({ epoch: z.int().positive(), instance: z.uuid() })
+export type Holder = z.infer<typeof holderSchema>
+
 /** Body of `POST /internal/v1/publishes`. */
 export const publishRequestSchema = z.object({
   keyDigest: keyDigestSchema,
@@ -16,8 +22,14 @@ export const publishRequestSchema = z.object({
   /** Edge that the publisher came in by; null for a direct publish. */
   pop: nodeIdSchema.nullable(),
   clientAddress: z.string(),
-  /** Names this one connection of the publisher, made by the relay that owns it. */
-  nonce: z.string().regex(/^[A-Za-z0-9_-]{16,64}$/),
+  /** Names the publisher's own connection, made by the relay that owns it; the same however often it is published on. */
+  connection: connectionSchema,
+  /** How often that relay has gone upstream with this connection: a later try overtakes an earlier one. */
+  attempt: z.int().positive(),
+  /** Names this one way to a transcoder, made by whoever asks. */
+  nonce: connectionSchema,
+  /** The holder that just failed this publisher: another transcoder is chosen, if there is one. */
+  away: holderSchema.optional(),
 })
 export type PublishRequest = z.infer<typeof publishRequestSchema>
 
@@ -26,6 +38,7 @@ export const publishGrantSchema = z.object({
   liveId: z.string(),
   broadcastId: z.uuid(),
   epoch: z.int().positive(),
+  instance: z.uuid(),
   transcoder: z.object({ id: nodeIdSchema, rtmp: z.string(), url: z.string() }),
   ticket: z.string(),
 })
@@ -43,6 +56,7 @@ export const publishTicketSchema = z.object({
   broadcastStartedAt: z.number(),
   epoch: z.int().positive(),
   nonce: z.string(),
+  connection: z.string(),
   /** Transcoder and the start of its process that hold the lease. */
   transcoder: nodeIdSchema,
   instance: z.uuid(),
