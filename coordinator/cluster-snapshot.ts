@@ -37,10 +37,22 @@ export class SnapshotRenderer {
 
   /** None while the transcoder process is not here: there is nothing to fetch. */
   #route(lease: ActiveLease): Route | undefined {
-    const { liveId, broadcastId, epoch, gateway, transcoder, instance } = lease
-    if (transcoder === null || !this.#membership.isAlive(transcoder, instance)) return undefined
+    const { liveId, broadcastId, epoch, transcoder, instance } = lease
+    if (transcoder === null || instance === null) return undefined
+    if (!this.#membership.isAlive(transcoder, instance)) return undefined
     const url = this.#membership.member(transcoder)!.info.urls.http
     if (url === undefined) return undefined
-    return { liveId, broadcastId, epoch, home: gateway, transcoder: { id: transcoder, url } }
+    return {
+      liveId,
+      broadcastId,
+      broadcastTag: lease.broadcastTag,
+      startedAt: lease.startedAt,
+      takes: lease.takes,
+      epoch,
+      instance,
+      connection: lease.connection,
+      home: lease.gateway,
+      transcoder: { id: transcoder, url },
+    }
   }
 }

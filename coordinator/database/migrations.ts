@@ -117,6 +117,14 @@ const migrations: Record<string, Migration> = {
         .execute()
     },
   },
+  '0002-connections': {
+    async up(db) {
+      // One statement a column: SQLite adds no two at once.
+      await db.schema.alterTable('leases').addColumn('connection', 'text').execute()
+      await db.schema.alterTable('leases').addColumn('attempt', 'integer').execute()
+      await db.schema.alterTable('leases').addColumn('replaced', 'text').execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

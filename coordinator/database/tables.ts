@@ -85,6 +85,11 @@ export interface LeaseTable {
   transcoder: string | null
   instance: string | null
   nonce: string | null
+  /** The publisher's connection that has the channel, and the last try upstream that its relay made with it. */
+  connection: string | null
+  attempt: number | null
+  /** JSON of the connections that had the channel before it in this broadcast, oldest first. */
+  replaced: string | null
   gateway: string | null
   pop: string | null
   client_address: string | null
