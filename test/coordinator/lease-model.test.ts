@@ -11,7 +11,7 @@ import type { ActiveLease } from '../../coordinator/lease-store.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { addChannel, LeaseWorld, type Transcoder } from './lease-world.ts'
 
-// Enough for every commit; raise it for a night. It finds a dropped comparison of epoch or instance within dozens.
+// Enough for every commit; raise it for a night. A comparison of epoch or instance that is dropped is found within 200.
 const schedules = 300
 
 type Step =
