@@ -199,6 +199,35 @@ export const ringSchema = z
   .openapi('Ring')
 export type RingView = z.infer<typeof ringSchema>
 
+export const whatIfSchema = z
+  .object({
+    nodes: z.array(
+      z.object({
+        id: nodeIdSchema,
+        weight: z.number(),
+        shareBefore: z.number().openapi({ description: 'Part of the hash space now, 0 to 1' }),
+        shareAfter: z.number(),
+      }),
+    ),
+    liveIds: z.int().openapi({ description: 'Channels that were looked at: all of them' }),
+    moves: z.array(
+      z.object({
+        liveId: z.string(),
+        from: nodeIdSchema.nullable(),
+        to: nodeIdSchema.nullable().openapi({ description: 'null: no transcoder would be left' }),
+        transcoder: nodeIdSchema
+          .nullable()
+          .openapi({ description: 'Where its broadcast runs; null while it is not live' }),
+        when: z.enum(['next-broadcast', 'node-goes']).openapi({
+          description:
+            'next-broadcast: what runs now stays where it is; node-goes: it runs on a node that would go',
+        }),
+      }),
+    ),
+  })
+  .openapi('RingWhatIf')
+export type WhatIfView = z.infer<typeof whatIfSchema>
+
 export const ingestsSchema = z
   .object({
     ingests: z.array(
