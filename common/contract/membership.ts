@@ -89,6 +89,8 @@ export const routeSchema = z.object({
   /** Gateway that relays the stream, its home; null until it has told. */
   home: nodeIdSchema.nullable(),
   transcoder: z.object({ id: nodeIdSchema, url: z.string() }),
+  /** Set while the transcoder drains and it is this stream's turn: its gateway is to publish it anew, at a keyframe. */
+  isMoving: z.boolean().optional(),
 })
 export type Route = z.infer<typeof routeSchema>
 

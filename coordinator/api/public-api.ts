@@ -12,6 +12,7 @@ import type { Membership } from '../membership.ts'
 import { invalidRequest, Problem, problemSchema } from '../problem.ts'
 import { addChannelRoutes, type ChannelRouteParts } from './channel-routes.ts'
 import { addClusterRoutes, type ClusterRouteParts } from './cluster-routes.ts'
+import { addDrainRoutes, type DrainRouteParts } from './drain-routes.ts'
 import { addKeyRoutes } from './key-routes.ts'
 import { addRingRoutes, type RingRouteParts } from './ring-routes.ts'
 import { json, problems, secured } from './route-parts.ts'
@@ -20,7 +21,11 @@ import { addSessionRoutes, bearerOf } from './session-routes.ts'
 
 const maxBodyBytes = 64 * 1024
 
-export interface PublicApiParts extends ChannelRouteParts, ClusterRouteParts, RingRouteParts {
+export interface PublicApiParts
+  extends ChannelRouteParts,
+    ClusterRouteParts,
+    RingRouteParts,
+    DrainRouteParts {
   clock: Clock
   tokens: AccessTokens
   membership: Membership
@@ -82,6 +87,7 @@ export function addPublicApi(app: OpenAPIHono, parts: PublicApiParts): void {
   addKeyRoutes(api, parts)
   addClusterRoutes(api, parts)
   addRingRoutes(api, parts)
+  addDrainRoutes(api, parts)
   addSessionRoutes(api, parts.tokens)
   // The response is a stream, which the typed answers of a route cannot express.
   api.openAPIRegistry.registerPath(events)

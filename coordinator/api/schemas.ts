@@ -169,6 +169,27 @@ export const nodeSchema = z
   .openapi('Node')
 export type NodeView = z.infer<typeof nodeSchema>
 
+export const drainSchema = z
+  .object({
+    id: nodeIdSchema,
+    role: roleSchema.nullable().openapi({ description: 'null while the node is not here' }),
+    draining: z.boolean().openapi({ description: 'By the operator, or by its own word' }),
+    since: time.nullable().openapi({ description: 'null: not drained by the operator' }),
+    streams: z.int().openapi({ description: 'Streams on it when the drain began' }),
+    left: z.int().openapi({ description: 'Streams on it now; at 0 it can be stopped' }),
+    moving: z.string().nullable().openapi({ description: 'Live id whose turn it is to move' }),
+    obstacle: z
+      .enum(['no-transcoder', 'publishers-away', 'publishers-stay'])
+      .nullable()
+      .openapi({
+        description:
+          'no-transcoder: no other one can take streams; publishers-away: what is left is not live and ends, or moves ' +
+          'when its publisher comes back; publishers-stay: edges and gateways keep their publishers until they leave',
+      }),
+  })
+  .openapi('Drain')
+export type DrainView = z.infer<typeof drainSchema>
+
 export const ringSchema = z
   .object({
     vnodes: z.int().openapi({ description: 'Virtual nodes for a weight of 1' }),

@@ -125,6 +125,16 @@ const migrations: Record<string, Migration> = {
       await db.schema.alterTable('leases').addColumn('replaced', 'text').execute()
     },
   },
+  '0003-drained-nodes': {
+    async up(db) {
+      await db.schema
+        .createTable('drained_nodes')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('since', 'bigint', (column) => column.notNull())
+        .addColumn('streams', 'integer', (column) => column.notNull())
+        .execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

@@ -108,6 +108,14 @@ export interface NodeTable {
   heartbeat: string
 }
 
+/** Nodes that the operator has taken out of service, here or not. */
+export interface DrainedNodeTable {
+  id: string
+  since: number
+  /** What it carried when the drain began. */
+  streams: number
+}
+
 export interface AccessTokenTable {
   digest: string
   kind: 'code' | 'session'
@@ -122,5 +130,6 @@ export interface Tables {
   recordings: RecordingTable
   leases: LeaseTable
   nodes: NodeTable
+  drained_nodes: DrainedNodeTable
   access_tokens: AccessTokenTable
 }
