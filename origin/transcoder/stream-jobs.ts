@@ -5,7 +5,6 @@ import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { PublishTicket } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { messageOf } from '../../common/errors.ts'
-import type { LiveStream } from '../../common/live/live-answers.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { SegmentLog } from '../../common/live/segment-log.ts'
 import type { Logger } from '../../common/log.ts'
@@ -93,7 +92,7 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   /** What is played of a live id now. */
-  live(liveId: string): LiveStream | undefined {
+  live(liveId: string): StreamJob | undefined {
     return this.#jobs.get(liveId) ?? this.#finished.get(liveId)?.job
   }
 
@@ -136,9 +135,9 @@ export class StreamJobs implements AsyncDisposable {
       renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
-    const { connection } = attempt
-    const timer = clock.setTimeout(() => this.#admitted.delete(connection), admissionMs)
-    this.#admitted.set(connection, { ticket, timer })
+    const { pipe } = attempt
+    const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
+    this.#admitted.set(pipe, { ticket, timer })
     return undefined
   }
 
@@ -155,13 +154,13 @@ export class StreamJobs implements AsyncDisposable {
 
   /** The media of a publish that was let in. */
   onStream(stream: ReceivedStream): void {
-    const admission = this.#admitted.get(stream.connection)
+    const admission = this.#admitted.get(stream.pipe)
     if (!admission) {
       stream.drop()
       return
     }
     admission.timer.cancel()
-    this.#admitted.delete(stream.connection)
+    this.#admitted.delete(stream.pipe)
     const { ticket } = admission
     this.#jobFor(ticket).then(
       (job) => job.attach(stream, ticket),

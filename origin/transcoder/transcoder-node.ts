@@ -17,6 +17,7 @@ import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
+import { ProgressFeed } from './progress-feed.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
 import { StreamJobs } from './stream-jobs.ts'
 import { createTranscoderMetrics } from './transcoder-metrics.ts'
@@ -85,6 +86,7 @@ export async function startTranscoder(
     isDraining: () => draining,
     letGo: (broadcast) => playback.letGo(broadcast),
   })
+  const progress = stack.use(new ProgressFeed({ clock, jobs: () => streams.jobs }))
   const playback: PlaybackServer = stack.use(
     new PlaybackServer({
       ...config.http,
@@ -99,7 +101,11 @@ export async function startTranscoder(
           counters.served(kind, status, bytes)
         },
       },
-      live: (liveId) => streams.live(liveId),
+      progress,
+      live: (liveId) => {
+        const job = streams.live(liveId)
+        return !job || job.mayPublish ? job : 'elsewhere'
+      },
       replayFolder: (recordingId) => recordings.folder(recordingId),
     }),
   )

@@ -40,6 +40,7 @@ export class LiveStage implements AsyncDisposable {
       clock: this.clock,
       log: silentLogger,
       metrics: { served: (kind, status, size) => this.served.push(`${kind} ${status} ${size}`) },
+      progress: { serve: (answer) => answer.end() },
       live: (liveId) => (liveId === 'demo' ? stream : undefined),
       replayFolder: async () => undefined,
     })

@@ -39,7 +39,11 @@ async function start(trustedNetworks: string[]): Promise<void> {
     clock: new FakeClock(Date.UTC(2026, 0, 1)),
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
-    live: (liveId) => (liveId === 'demo' ? { broadcast: onAir, file: () => undefined } : undefined),
+    progress: { serve: (answer) => answer.end() },
+    live: (liveId) => {
+      if (liveId === 'moved') return 'elsewhere'
+      return liveId === 'demo' ? { broadcast: onAir, file: () => undefined } : undefined
+    },
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),
   })
   await server.start()
@@ -100,6 +104,11 @@ describe('to a trusted network', () => {
     expect(answer.status).toBe(status)
     expect(answer.headers.get('cache-control')).toBe('max-age=0')
     expect(await answer.json()).toMatchObject({ message: expect.stringMatching(/\.$/) })
+  })
+
+  test('what is made elsewhere now is refused until that is known better', async () => {
+    const answer = await get('/live/moved/index.m3u8')
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([503, 'no-store'])
   })
 
   test('HEAD tells the size and sends nothing', async () => {
