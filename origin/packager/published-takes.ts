@@ -2,6 +2,7 @@
 
 import {
   type Coming,
+  isPartlyElsewhere,
   type LiveSettings,
   numbersAhead,
   type PackagedPart,
@@ -58,7 +59,7 @@ export class PublishedTakes {
 
   expects(takeName: string, rendition: string, number: number): Coming {
     const there = this.segment(takeName, rendition, number)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) return { kind: there.isGap || isPartlyElsewhere(there) ? 'absent' : 'here' }
     const take = this.byName.get(takeName)
     const track = take?.tracks.get(rendition)
     if (!take?.timeline || !track || this.isEnded) return { kind: 'absent' }
@@ -74,7 +75,9 @@ export class PublishedTakes {
 
   expectsPart(takeName: string, rendition: string, id: number): Coming {
     const there = this.part(takeName, rendition, id)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) {
+      return { kind: there.isGap || there.elsewhereBytes !== undefined ? 'absent' : 'here' }
+    }
     const track = this.byName.get(takeName)?.tracks.get(rendition)
     if (!track?.cutter || this.isEnded || track.cutter.isMediaDone) return { kind: 'absent' }
     const next = this.partIds.get(rendition)?.next ?? 1
@@ -98,7 +101,9 @@ export class PublishedTakes {
         break
       }
     }
-    if (number === undefined) return
+    // Of the leader there is nothing to forget; of others there may be what it had before this packager.
+    const oldest = this.begun.find((it) => it.leader.cutter?.segments[0])
+    if (number === undefined || number === oldest?.leader.cutter?.segments[0]?.number) return
     // However long the publisher is away: MPDs name what was there last until what came next has filled the window, and
     // bitrates are measured on it.
     number = Math.min(number, this.#newestMediaNumber(listedFrom) ?? number)

@@ -5,23 +5,23 @@
 //   take when it is through with this one.
 // - The hole before a take becomes gap segments of the take before.
 
+import type { OpenTake } from '../../common/contract/resume-point.ts'
 import type { LiveSettings } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { Checkpoint } from './checkpoint.ts'
 import { segmentFault } from './commit-log.ts'
 import { type CutSegment, TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
 import type { PackagerOptions } from './packager.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import { chooseSettings } from './settings-choice.ts'
-import { TakeState, type Track } from './take-state.ts'
+import { type TakePlan, TakeState, type Track } from './take-state.ts'
 import {
-  type Cut,
   middleSeconds,
   openingSeconds,
   roundingSeconds,
   TakeTimeline,
+  type TimelineOptions,
   toleranceSeconds,
 } from './take-timeline.ts'
 
@@ -48,8 +48,10 @@ export class TakeSequence {
   /** Who gets what is pushed under a name: the take, or the last of its successors. */
   readonly #targets = new Map<string, TakeState>()
   readonly #beyond: [TakeState, string, MediaSample][] = []
-  /** The take that was open at the checkpoint, once it has begun again; a later one of that name is another. */
-  #resumed: TakeState | undefined
+  /** Left open by another packager, until they are started again; by name. */
+  readonly #left = new Map<string, TakeState>()
+  /** Of the segment that comes first, and the earliest that it may begin. */
+  #first: { number: number; seconds: number }
   #settings: LiveSettings | undefined
   #isIrregular: boolean
   #framesPerSecond: number
@@ -59,9 +61,19 @@ export class TakeSequence {
     this.#options = options
     this.#published = published
     this.#outbox = outbox
+    this.#first = {
+      number: resume?.nextNumber ?? options.facts.firstNumber,
+      seconds: resume?.endSeconds ?? 0,
+    }
     this.#settings = resume?.settings
     this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
+    this.#restore(resume?.openTakes ?? [])
+  }
+
+  /** Not yet through, in the order of their beginning. */
+  get open(): readonly TakeState[] {
+    return this.#order
   }
 
   get settings(): LiveSettings | undefined {
@@ -79,21 +91,26 @@ export class TakeSequence {
 
   /** Where the last published take, and the gaps behind it, end: the next take must not begin before. */
   get endSeconds(): number {
-    return (
-      this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#options.resume?.endSeconds ?? 0
-    )
+    return this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#first.seconds
   }
 
   get nextNumber(): number {
-    const { resume } = this.#options
-    return (
-      this.#published.begun.at(-1)?.timeline?.nextNumber ??
-      resume?.nextNumber ??
-      this.#options.facts.firstNumber
-    )
+    return this.#published.begun.at(-1)?.timeline?.nextNumber ?? this.#first.number
   }
 
-  add(take: TakeState): void {
+  start(plan: TakePlan, fromSeconds: number): void {
+    const left = this.#left.get(plan.name)
+    if (!left) {
+      for (const it of this.#left.values()) this.#abandon(it, plan.epoch)
+      this.#left.clear()
+      this.#add(new TakeState(plan, fromSeconds))
+      return
+    }
+    this.#left.delete(plan.name)
+    for (let it: TakeState | undefined = left; it; it = it.successor) it.setEpoch(plan.epoch)
+  }
+
+  #add(take: TakeState): void {
     const before = take.plan.continues ? this.#order.at(-1) : undefined
     if (before) before.continuedBy = take
     take.continuationOf = before
@@ -110,6 +127,13 @@ export class TakeSequence {
   }
 
   setInit(take: TakeState, name: string, init: Buffer, track: InitTrack): void {
+    const known = take.tracks.get(name)
+    if (known?.isUnproven) {
+      const isSame = known.rendition?.init.equals(init)
+      if (!isSame) this.#endListed(take, known)
+      known.isUnproven = false
+      return
+    }
     const rate = take.plan.framesPerSecond ?? this.#framesPerSecond
     if (!take.setInit(name, init, track, roundedRate(rate))) return
     if (!this.#published.kinds.has(name)) this.#published.kinds.set(name, track.kind)
@@ -117,6 +141,8 @@ export class TakeSequence {
   }
 
   endAll(): void {
+    for (const it of this.#left.values()) this.#abandon(it, it.plan.epoch)
+    this.#left.clear()
     for (const take of this.#order) take.isClosing = true
     this.progress()
   }
@@ -140,6 +166,81 @@ export class TakeSequence {
       }
       if (!hasMoved && this.#beyond.length === 0) return
     }
+  }
+
+  #restore(openTakes: readonly OpenTake[]): void {
+    const { begun, kinds } = this.#published
+    for (const open of openTakes) {
+      const take = TakeState.restore(open)
+      this.#addTake(take, this.#order.length)
+      const made = this.#published.byName.get(open.successorOf ?? '')
+      if (made) made.successor = take
+      else this.#left.set(take.plan.name, take)
+      const before = this.#published.byName.get(open.continuationOf ?? '')
+      if (before) before.continuedBy = take
+      take.continuationOf = before
+      for (const { rendition } of take.tracks.values()) {
+        if (rendition && !kinds.has(rendition.name)) kinds.set(rendition.name, rendition.kind)
+      }
+      const timescale = take.leaderTimescale
+      if (!open.timeline || timescale === undefined || !this.#settings) continue
+      take.begin(
+        new TakeTimeline(this.#timelineOptions(take, timescale, open.timeline), open.timeline),
+      )
+      begun.push(take)
+    }
+  }
+
+  #timelineOptions(
+    { plan }: TakeState,
+    timescale: number,
+    begin: { startSeconds: number; firstNumber: number; isRegular: boolean },
+  ): TimelineOptions {
+    const { segmentSeconds, partTargetSeconds, targetDurationSeconds } = this.#settings!
+    const { startSeconds, firstNumber, isRegular } = begin
+    const { cutting, grid } = plan
+    const lengths = { segmentSeconds, partTargetSeconds, targetDurationSeconds }
+    return { ...lengths, cutting, grid, timescale, startSeconds, firstNumber, isRegular }
+  }
+
+  /** Nobody goes on with it, nor with what it has turned into. */
+  #abandon(take: TakeState, epoch: number): void {
+    for (let it: TakeState | undefined = take; it; it = it.successor) {
+      it.setEpoch(epoch)
+      it.isClosing = true
+      if (it.timeline && !isListed(it)) this.#unlist(it)
+      this.#endMediaListed(it)
+    }
+  }
+
+  #unlist(take: TakeState): void {
+    const { begun } = this.#published
+    begun.splice(begun.indexOf(take), 1)
+    this.#first = { number: take.timeline!.firstNumber, seconds: take.timeline!.startSeconds }
+    this.#published.takeCount--
+    take.isDiscarded = true
+  }
+
+  /** The encoders that go on make other media: the take ends with what is listed, and they go on in another. */
+  #endListed(take: TakeState, other: Track): void {
+    const endSeconds = this.#endMediaListed(take)
+    if (endSeconds === undefined) return
+    other.cutter?.skipTo(endSeconds)
+    if (!take.successor) this.#succeed(take)
+  }
+
+  /** Answers where its media has ended, unless that was so before. */
+  #endMediaListed({ timeline, tracks, isDiscarded }: TakeState): number | undefined {
+    if (!timeline || isDiscarded || timeline.mediaEndSeconds !== undefined) return undefined
+    let seconds = timeline.startSeconds
+    let number = timeline.firstNumber
+    for (const track of tracks.values()) {
+      const endTicks = track.cutter?.listedEndTicks ?? track.resume?.endTicks ?? 0
+      seconds = Math.max(seconds, endTicks / (track.rendition?.timescale ?? 1))
+      number = Math.max(number, listedNumber(track))
+    }
+    timeline.endListed(seconds, number)
+    return timeline.mediaEndSeconds
   }
 
   #addTake(take: TakeState, index: number): void {
@@ -295,34 +396,16 @@ export class TakeSequence {
       before.timeline!.finish()
       this.drain(before)
     }
-    const { resume } = this.#options
-    const open = !before && resume?.open?.name === take.plan.name ? resume.open : undefined
-    if (open) this.#resumed = take
-    const skipped =
-      !before && !open && resume && resume.endSeconds > 0
-        ? holeEnds(resume.endSeconds, atSeconds, settings).length
-        : 0
-    const number = this.nextNumber + skipped
-    const options = {
-      cutting: take.plan.cutting,
-      timescale,
-      segmentSeconds: settings.segmentSeconds,
-      partTargetSeconds: settings.partTargetSeconds,
-      targetDurationSeconds: settings.targetDurationSeconds,
-      isRegular: open?.isRegular ?? !this.#isIrregular,
-      startSeconds: open?.startSeconds ?? atSeconds,
-      firstNumber: open?.firstNumber ?? number,
+    // Nobody is left to list the gaps.
+    const isLeap = !before && this.#first.seconds > 0 && !this.#options.resume?.openTakes?.length
+    const skipped = isLeap ? holeEnds(this.#first.seconds, atSeconds, settings).length : 0
+    const begin = {
+      startSeconds: atSeconds,
+      firstNumber: this.nextNumber + skipped,
+      isRegular: !this.#isIrregular,
     }
-    take.timeline = new TakeTimeline(
-      options,
-      open ? openCut(resume!, atSeconds, settings) : { number, startSeconds: atSeconds },
-    )
-    // The one that goes on has been counted.
-    if (!open) this.#published.takeCount++
-    take.ordinal = this.#published.takeCount - 1
-    take.public.firstNumber = options.firstNumber
-    take.public.startSeconds = options.startSeconds
-    take.public.isRegular = options.isRegular
+    take.begin(new TakeTimeline(this.#timelineOptions(take, timescale, begin)))
+    take.ordinal = this.#published.takeCount++
     this.#published.begun.push(take)
     this.#outbox.changed()
     const samples = take.undecided
@@ -359,8 +442,9 @@ export class TakeSequence {
     const plan = { ...take.plan, ...this.#options.nextTake() }
     const successor = new TakeState(plan, take.timeline!.endSeconds)
     take.successor = successor
-    for (const { rendition } of take.tracks.values()) {
-      if (rendition) this.setInit(successor, rendition.name, rendition.init, rendition.track)
+    for (const { rendition, isUnproven } of take.tracks.values()) {
+      if (rendition && !isUnproven)
+        this.setInit(successor, rendition.name, rendition.init, rendition.track)
     }
     this.#addTake(successor, this.#order.indexOf(take) + 1)
   }
@@ -374,15 +458,12 @@ export class TakeSequence {
         partIds = { next: 1 }
         this.#published.partIds.set(name, partIds)
       }
-      const resume = take === this.#resumed ? this.#options.resume : undefined
       const cutter: TrackCutter = new TrackCutter({
         take: take.public,
         rendition: track.rendition,
         timeline: take.timeline!,
-        firstNumber: resume?.nextNumber ?? take.timeline!.firstNumber,
-        startSeconds: resume?.endSeconds ?? take.timeline!.startSeconds,
         partTargetSeconds: this.#settings!.partTargetSeconds,
-        after: resume?.open?.tracks[name],
+        resume: track.resume,
         partIds,
         onClosed: (segment) => this.#onClosed(take, cutter, segment),
         onBeyond: (sample) => {
@@ -445,12 +526,13 @@ export class TakeSequence {
   }
 }
 
-/** Sound is cut on its grid, which no sample need meet: the cut stands where it stood, unless media is missing. */
-function openCut(resume: Checkpoint, atSeconds: number, settings: LiveSettings): Cut {
-  const { nextNumber: number, endSeconds, open } = resume
-  const isNext = atSeconds - endSeconds <= settings.partTargetSeconds
-  const startSeconds = isNext ? endSeconds : atSeconds
-  return { number, startSeconds, frameTicks: open?.frameTicks ?? 0 }
+/** Of the newest segment of which something is listed, here or by the packager before. */
+function listedNumber({ cutter, resume }: Track): number {
+  return cutter?.listedNumber ?? (resume ? resume.number - (resume.segment ? 0 : 1) : 0)
+}
+
+function isListed({ timeline, tracks }: TakeState): boolean {
+  return [...tracks.values()].some((it) => listedNumber(it) >= timeline!.firstNumber)
 }
 
 /** Ends of the gap segments that fill a hole. */
