@@ -44,7 +44,6 @@ export async function streamSegment(
     if (part) {
       next++
       if (part.isGap) continue
-      if (part.elsewhereBytes !== undefined) break
       sent += part.bytes.length
       if (!response.write(part.bytes)) await drained(response)
       continue
