@@ -7,15 +7,15 @@
 // - Time without media becomes gap parts; a segment without any is a gap.
 // - The same samples after the same start give the same parts and the same bytes.
 
-import type { ListedPart, TrackState } from '../../common/contract/resume-point.ts'
+import type { TrackState } from '../../common/contract/resume-point.ts'
 import type {
   PackagedPart,
   PackagedRendition,
-  PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import { writeFragment } from '../../media/mp4/fragment-writer.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
+import { addListed, addPart, type CutSegment, listedOf, newSegment } from './cut-segment.ts'
 import {
   type Cut,
   middleSeconds,
@@ -23,10 +23,6 @@ import {
   type TakeTimeline,
   toleranceSeconds,
 } from './take-timeline.ts'
-
-export interface CutSegment extends PackagedSegment {
-  parts: PackagedPart[]
-}
 
 export interface TrackCutterOptions {
   take: PackagedTake
@@ -143,13 +139,7 @@ export class TrackCutter {
       first?.dts ?? (this.#lastDts > Number.NEGATIVE_INFINITY ? this.#lastDts + 1 : undefined)
     return {
       number: this.#number,
-      ...(open && {
-        segment: {
-          startTicks: open.startTicks,
-          keyframeBytes: open.keyframeBytes,
-          parts: open.parts.map(listedPart),
-        },
-      }),
+      ...(open && { segment: listedOf(open) }),
       endTicks: this.listedEndTicks,
       nextDts,
       frameTicks: this.#part.length > 0 ? this.#frameTicksBefore : this.#frameTicks,
@@ -221,16 +211,7 @@ export class TrackCutter {
     }
     if (!segment) return
     this.#open = this.#newSegment(segment.startTicks)
-    this.#open.keyframeBytes = segment.keyframeBytes
-    for (const part of segment.parts) {
-      const { sizeBytes, ...facts } = part
-      const bytes = Buffer.alloc(0)
-      this.#open.parts.push(
-        part.isGap ? { ...facts, bytes } : { ...facts, bytes, elsewhereBytes: sizeBytes },
-      )
-      this.#open.durationTicks += part.durationTicks
-      this.#open.sizeBytes += sizeBytes
-    }
+    addListed(this.#open, segment)
     this.segments.push(this.#open)
   }
 
@@ -371,9 +352,7 @@ export class TrackCutter {
   }
 
   #addPart(segment: CutSegment, part: PackagedPart): void {
-    segment.parts.push(part)
-    segment.durationTicks += part.durationTicks
-    segment.sizeBytes += part.bytes.length
+    addPart(segment, part)
     this.#options.onChange()
   }
 
@@ -387,18 +366,7 @@ export class TrackCutter {
 
   #newSegment(startTicks: number): CutSegment {
     const { take, rendition } = this.#options
-    return {
-      number: this.#number,
-      take,
-      rendition,
-      startTicks,
-      durationTicks: 0,
-      parts: [],
-      isOpen: true,
-      isGap: false,
-      sizeBytes: 0,
-      keyframeBytes: 0,
-    }
+    return newSegment({ number: this.#number, take, rendition, startTicks })
   }
 
   /** `isLast`: no media follows that could begin where this ends, so that a missing picture is made up for here. */
@@ -520,8 +488,4 @@ export class TrackCutter {
   #ticks(seconds: number): number {
     return Math.round(seconds * this.#timescale)
   }
-}
-
-function listedPart({ bytes, elsewhereBytes, ...part }: PackagedPart): ListedPart {
-  return { ...part, sizeBytes: elsewhereBytes ?? bytes.length }
 }

@@ -12,7 +12,8 @@ import {
 } from '../../common/live/live-broadcast.ts'
 import { windowSecondsOf } from '../../common/live/live-window.ts'
 import { renditionFor } from '../../common/live/presentation.ts'
-import type { CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import type { TrackCutter } from './cutter.ts'
 import type { TakeState } from './take-state.ts'
 
 export class PublishedTakes {
@@ -27,6 +28,8 @@ export class PublishedTakes {
   /** Takes that have begun, those of earlier packagers included. */
   takeCount = 0
   isEnded = false
+  /** Of the segment that comes first, and the earliest that it may begin. */
+  first = { number: 1, seconds: 0 }
   readonly #playlists = new Map<string, { version: number; playlist: PackagedPlaylist }>()
 
   /** Written once per version. */

@@ -5,13 +5,14 @@
 //   take when it is through with this one.
 // - The hole before a take becomes gap segments of the take before.
 
-import type { OpenTake } from '../../common/contract/resume-point.ts'
 import type { LiveSettings } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 import { segmentFault } from './commit-log.ts'
-import { type CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import { TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
+import { endListed, LeftTakes } from './left-takes.ts'
 import type { PackagerOptions } from './packager.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import { chooseSettings } from './settings-choice.ts'
@@ -20,8 +21,6 @@ import {
   middleSeconds,
   openingSeconds,
   roundingSeconds,
-  TakeTimeline,
-  type TimelineOptions,
   toleranceSeconds,
 } from './take-timeline.ts'
 
@@ -48,10 +47,7 @@ export class TakeSequence {
   /** Who gets what is pushed under a name: the take, or the last of its successors. */
   readonly #targets = new Map<string, TakeState>()
   readonly #beyond: [TakeState, string, MediaSample][] = []
-  /** Left open by another packager, until they are started again; by name. */
-  readonly #left = new Map<string, TakeState>()
-  /** Of the segment that comes first, and the earliest that it may begin. */
-  #first: { number: number; seconds: number }
+  readonly #left: LeftTakes
   #settings: LiveSettings | undefined
   #isIrregular: boolean
   #framesPerSecond: number
@@ -61,14 +57,17 @@ export class TakeSequence {
     this.#options = options
     this.#published = published
     this.#outbox = outbox
-    this.#first = {
+    published.first = {
       number: resume?.nextNumber ?? options.facts.firstNumber,
       seconds: resume?.endSeconds ?? 0,
     }
     this.#settings = resume?.settings
     this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
-    this.#restore(resume?.openTakes ?? [])
+    this.#left = new LeftTakes(published)
+    for (const take of this.#left.restore(resume?.openTakes ?? [], this.#settings)) {
+      this.#addTake(take, this.#order.length)
+    }
   }
 
   /** Not yet through, in the order of their beginning. */
@@ -91,27 +90,18 @@ export class TakeSequence {
 
   /** Where the last published take, and the gaps behind it, end: the next take must not begin before. */
   get endSeconds(): number {
-    return this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#first.seconds
+    return this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#published.first.seconds
   }
 
   get nextNumber(): number {
-    return this.#published.begun.at(-1)?.timeline?.nextNumber ?? this.#first.number
+    return this.#published.begun.at(-1)?.timeline?.nextNumber ?? this.#published.first.number
   }
 
   start(plan: TakePlan, fromSeconds: number): void {
-    const left = this.#left.get(plan.name)
-    if (!left) {
-      for (const it of this.#left.values()) this.#abandon(it, plan.epoch)
-      this.#left.clear()
-      this.#add(new TakeState(plan, fromSeconds))
-      return
-    }
-    this.#left.delete(plan.name)
-    for (let it: TakeState | undefined = left; it; it = it.successor) it.setEpoch(plan.epoch)
-  }
-
-  #add(take: TakeState): void {
-    const before = take.plan.continues ? this.#order.at(-1) : undefined
+    if (this.#left.goOn(plan)) return
+    this.#left.abandon(plan.epoch)
+    const take = new TakeState(plan, fromSeconds)
+    const before = plan.continues ? this.#order.at(-1) : undefined
     if (before) before.continuedBy = take
     take.continuationOf = before
     this.#addTake(take, this.#order.length)
@@ -141,8 +131,7 @@ export class TakeSequence {
   }
 
   endAll(): void {
-    for (const it of this.#left.values()) this.#abandon(it, it.plan.epoch)
-    this.#left.clear()
+    this.#left.abandon()
     for (const take of this.#order) take.isClosing = true
     this.progress()
   }
@@ -168,79 +157,12 @@ export class TakeSequence {
     }
   }
 
-  #restore(openTakes: readonly OpenTake[]): void {
-    const { begun, kinds } = this.#published
-    for (const open of openTakes) {
-      const take = TakeState.restore(open)
-      this.#addTake(take, this.#order.length)
-      const made = this.#published.byName.get(open.successorOf ?? '')
-      if (made) made.successor = take
-      else this.#left.set(take.plan.name, take)
-      const before = this.#published.byName.get(open.continuationOf ?? '')
-      if (before) before.continuedBy = take
-      take.continuationOf = before
-      for (const { rendition } of take.tracks.values()) {
-        if (rendition && !kinds.has(rendition.name)) kinds.set(rendition.name, rendition.kind)
-      }
-      const timescale = take.leaderTimescale
-      if (!open.timeline || timescale === undefined || !this.#settings) continue
-      take.begin(
-        new TakeTimeline(this.#timelineOptions(take, timescale, open.timeline), open.timeline),
-      )
-      begun.push(take)
-    }
-  }
-
-  #timelineOptions(
-    { plan }: TakeState,
-    timescale: number,
-    begin: { startSeconds: number; firstNumber: number; isRegular: boolean },
-  ): TimelineOptions {
-    const { segmentSeconds, partTargetSeconds, targetDurationSeconds } = this.#settings!
-    const { startSeconds, firstNumber, isRegular } = begin
-    const { cutting, grid } = plan
-    const lengths = { segmentSeconds, partTargetSeconds, targetDurationSeconds }
-    return { ...lengths, cutting, grid, timescale, startSeconds, firstNumber, isRegular }
-  }
-
-  /** Nobody goes on with it, nor with what it has turned into. */
-  #abandon(take: TakeState, epoch: number): void {
-    for (let it: TakeState | undefined = take; it; it = it.successor) {
-      it.setEpoch(epoch)
-      it.isClosing = true
-      if (it.timeline && !isListed(it)) this.#unlist(it)
-      this.#endMediaListed(it)
-    }
-  }
-
-  #unlist(take: TakeState): void {
-    const { begun } = this.#published
-    begun.splice(begun.indexOf(take), 1)
-    this.#first = { number: take.timeline!.firstNumber, seconds: take.timeline!.startSeconds }
-    this.#published.takeCount--
-    take.isDiscarded = true
-  }
-
   /** The encoders that go on make other media: the take ends with what is listed, and they go on in another. */
   #endListed(take: TakeState, other: Track): void {
-    const endSeconds = this.#endMediaListed(take)
+    const endSeconds = endListed(take)
     if (endSeconds === undefined) return
     other.cutter?.skipTo(endSeconds)
-    if (!take.successor) this.#succeed(take)
-  }
-
-  /** Answers where its media has ended, unless that was so before. */
-  #endMediaListed({ timeline, tracks, isDiscarded }: TakeState): number | undefined {
-    if (!timeline || isDiscarded || timeline.mediaEndSeconds !== undefined) return undefined
-    let seconds = timeline.startSeconds
-    let number = timeline.firstNumber
-    for (const track of tracks.values()) {
-      const endTicks = track.cutter?.listedEndTicks ?? track.resume?.endTicks ?? 0
-      seconds = Math.max(seconds, endTicks / (track.rendition?.timescale ?? 1))
-      number = Math.max(number, listedNumber(track))
-    }
-    timeline.endListed(seconds, number)
-    return timeline.mediaEndSeconds
+    if (!take.successor && !take.continuedBy) this.#succeed(take)
   }
 
   #addTake(take: TakeState, index: number): void {
@@ -351,7 +273,7 @@ export class TakeSequence {
       this.#framesPerSecond = choice.framesPerSecond
       if (take.plan.framesPerSecond === undefined) take.setRate(roundedRate(choice.framesPerSecond))
     }
-    this.#begin(take, timescale, opening)
+    this.#begin(take, opening)
     return true
   }
 
@@ -388,7 +310,7 @@ export class TakeSequence {
     return true
   }
 
-  #begin(take: TakeState, timescale: number, atSeconds: number): void {
+  #begin(take: TakeState, atSeconds: number): void {
     const settings = this.#settings!
     const before = this.#published.begun.at(-1)
     if (before) {
@@ -397,14 +319,15 @@ export class TakeSequence {
       this.drain(before)
     }
     // Nobody is left to list the gaps.
-    const isLeap = !before && this.#first.seconds > 0 && !this.#options.resume?.openTakes?.length
-    const skipped = isLeap ? holeEnds(this.#first.seconds, atSeconds, settings).length : 0
+    const isLeap =
+      !before && this.#published.first.seconds > 0 && !this.#options.resume?.openTakes?.length
+    const skipped = isLeap ? holeEnds(this.#published.first.seconds, atSeconds, settings).length : 0
     const begin = {
       startSeconds: atSeconds,
       firstNumber: this.nextNumber + skipped,
       isRegular: !this.#isIrregular,
     }
-    take.begin(new TakeTimeline(this.#timelineOptions(take, timescale, begin)))
+    take.begin(settings, begin)
     take.ordinal = this.#published.takeCount++
     this.#published.begun.push(take)
     this.#outbox.changed()
@@ -524,15 +447,6 @@ export class TakeSequence {
     }
     if (take.leader.cutter === cutter) this.#published.trim(segment, this.#settings!)
   }
-}
-
-/** Of the newest segment of which something is listed, here or by the packager before. */
-function listedNumber({ cutter, resume }: Track): number {
-  return cutter?.listedNumber ?? (resume ? resume.number - (resume.segment ? 0 : 1) : 0)
-}
-
-function isListed({ timeline, tracks }: TakeState): boolean {
-  return [...tracks.values()].some((it) => listedNumber(it) >= timeline!.firstNumber)
 }
 
 /** Ends of the gap segments that fill a hole. */

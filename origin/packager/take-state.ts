@@ -1,16 +1,18 @@
 // One take inside the packager: its plan, its timeline once it has begun, and its renditions.
 
-import type { OpenTake, TrackState } from '../../common/contract/resume-point.ts'
+import type { OpenTake, TimelineState, TrackState } from '../../common/contract/resume-point.ts'
 import type {
+  LiveSettings,
   PackagedRendition,
   PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import type { TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
-import type { Cutting, KeyframeGrid, TakeTimeline } from './take-timeline.ts'
+import { type Cutting, type KeyframeGrid, TakeTimeline } from './take-timeline.ts'
 
 export interface PlannedRendition {
   name: string
@@ -48,6 +50,13 @@ export interface Track {
   resume: TrackState | undefined
   /** Its init section is that of another packager: the encoders that go on have yet to bring theirs. */
   isUnproven: boolean
+}
+
+/** Where a take begins. */
+export interface Beginning {
+  startSeconds: number
+  firstNumber: number
+  isRegular: boolean
 }
 
 /** A leader's first frames measure its rate. */
@@ -142,12 +151,20 @@ export class TakeState {
     this.public.epoch = epoch
   }
 
-  begin(timeline: TakeTimeline): void {
-    this.timeline = timeline
-    this.public.firstNumber = timeline.firstNumber
-    this.public.startSeconds = timeline.startSeconds
-    this.public.endSeconds = timeline.mediaEndSeconds
-    this.public.isRegular = timeline.isRegular
+  /** Once the leader's init section is known; or goes on, from a state. */
+  begin(settings: LiveSettings, beginning: Beginning, state?: TimelineState): void {
+    const { cutting, grid } = this.plan
+    const { segmentSeconds, partTargetSeconds, targetDurationSeconds } = settings
+    const { startSeconds, firstNumber, isRegular } = beginning
+    const options = {
+      ...{ cutting, grid, timescale: this.leaderTimescale!, startSeconds, firstNumber, isRegular },
+      ...{ segmentSeconds, partTargetSeconds, targetDurationSeconds },
+    }
+    this.timeline = new TakeTimeline(options, state)
+    this.public.firstNumber = firstNumber
+    this.public.startSeconds = startSeconds
+    this.public.endSeconds = this.timeline.mediaEndSeconds
+    this.public.isRegular = isRegular
   }
 
   get leaderTimescale(): number | undefined {
