@@ -200,7 +200,7 @@ export function missingTicks({ tracks }: OpenTake): Map<string, number> {
 /** Sound may begin so much before the take that it belongs to. */
 const leadSeconds = 0.1
 
-/** From here on the media is needed again. */
+/** From here on the media is needed again: from the source's last keyframe that is shown no later. */
 export function neededSeconds({ openTakes = [] }: PackagingPoint): number | undefined {
   const needed = openTakes.flatMap(({ tracks, timeline, fromSeconds }) =>
     Object.values(tracks).flatMap(({ state, rendition, isOver }) => {

@@ -497,6 +497,24 @@ test('sound alone goes on over a crash', async () => {
   expect(Math.abs(rig.endOf('audio') / 48_000 - 14)).toBeLessThan(0.05)
 })
 
+test('sound alone goes on where another stood', async () => {
+  const audio = await sourceAudio({ seconds: 4, sampleRate: 48_000 })
+  const before = new Rig({ video: undefined, planned: [], audio: audio.track })
+  before.push(audio.samples.slice(0, 80), 'audio')
+  await until('sound', () => before.all('audio').length > 40)
+  before.ladder.kill()
+  const kept = before.all('audio').slice(0, 31)
+  const ticks = kept.at(-1)!.dts + kept.at(-1)!.duration
+  const after = new Rig({
+    ...{ video: undefined, planned: [], audio: audio.track },
+    fromTicks: new Map([['audio', ticks]]),
+  })
+  after.push(audio.samples.slice(15), 'audio')
+  await after.finish()
+  expectUnbroken([...kept, ...after.all('audio')])
+  expect(Math.abs(after.endOf('audio') / 48_000 - 14)).toBeLessThan(0.05)
+})
+
 test('another init section after a crash is told before what follows it', async () => {
   const source = await sourceVideo({ seconds: 2 })
   const planned = [{ ...low }]
