@@ -10,7 +10,6 @@ import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
-import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
 import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
@@ -52,7 +51,7 @@ export async function startEdge(
     isDraining: () => draining,
     clock,
     log,
-    metrics: new IngestMetrics(metrics),
+    metrics,
   })
   const ingest = new PublishIngest({ popId: id, config, relays, gateways, nodeToken, clock })
   const delivery = stack.use(
