@@ -70,14 +70,21 @@ export class PublishIngest {
     // It goes to the end of the order, and is asked again when nobody else answers: it may have been started anew.
     if (attempt.lost && connection.gateway) gateways.reportFailure(connection.gateway.id)
     const token = await this.#options.nodeToken()
-    for (const gateway of gateways.forPublish()) {
+    for (const gateway of gateways.forPublish(request.keyDigest)) {
       if (signal.aborted) break
       const outcome = await this.#dial(gateway, request, connection, token)
       if ('started' in outcome) {
         connection.gateway = gateway
         const progress = progressOf?.(gateway.http)
         if (!progress) return outcome
-        return { ...outcome, watch: (listener) => progress.watch(connection.id, listener) }
+        return {
+          ...outcome,
+          watch: (listener) =>
+            progress.watch(connection.id, (it) => {
+              gateways.learned(request.keyDigest, it.liveId)
+              listener(it)
+            }),
+        }
       }
       if ('refused' in outcome) {
         if (outcome.refused.code === 'maintenance') gateways.reportFailure(gateway.id)

@@ -79,7 +79,15 @@ export async function startGateway(
     log,
     metrics,
   })
-  const ingest = new GatewayIngest({ gatewayId: id, config, relays, coordinator, clock })
+  const ingest = new GatewayIngest({
+    gatewayId: id,
+    config,
+    relays,
+    coordinator,
+    progressOf: (transcoderUrl) => progress.at(transcoderUrl),
+    progress,
+    clock,
+  })
   const door = stack.use(
     new GatewayDoor({
       trusted: createNetworkList(config.trustedNetworks),

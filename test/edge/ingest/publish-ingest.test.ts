@@ -75,6 +75,7 @@ function know(...ports: number[]): void {
     id: `gw-${index + 1}`,
     role: 'gateway',
     draining: false,
+    weight: 1,
     urls: { http: `http://127.0.0.1:${port}` },
     load: { streams: index },
   }))
