@@ -46,6 +46,8 @@ interface SeenSegment {
   segment: LiveSegment
   listedAtMs: number
   bytes: Promise<Buffer | undefined> | undefined
+  /** Read once, when somebody asks. */
+  frames: Promise<ListedFrame[]> | undefined
 }
 
 interface SeenPlaylist {
@@ -188,7 +190,7 @@ export class SequenceAudit implements AsyncDisposable {
       if (!before) {
         isNews = true
         const bytes = segment.isGap ? undefined : this.#bytes(segment.uri)
-        seen.segments.set(segment.number, { segment, listedAtMs: nowMs, bytes })
+        seen.segments.set(segment.number, { segment, listedAtMs: nowMs, bytes, frames: undefined })
       } else if (before.uri !== segment.uri || before.isGap !== segment.isGap) {
         this.#fault(`${name}: ${segment.number} was ${before.uri} and is ${segment.uri}`)
       }
@@ -218,14 +220,20 @@ export class SequenceAudit implements AsyncDisposable {
   }
 
   async #framesOf(name: string): Promise<ListedFrame[]> {
-    const frames: ListedFrame[] = []
-    for (const { segment, bytes } of inOrder(this.#seen.get(name)!)) {
-      const body = await bytes
-      if (!body || segment.mapUri === undefined) continue
-      const init = await this.#init(segment.mapUri)
-      if (init) frames.push(...this.#numbersIn(segment, init, body))
+    const seen = this.#seen.get(name)
+    if (!seen) return []
+    const all: ListedFrame[] = []
+    for (const it of inOrder(seen)) {
+      it.frames ??= this.#readFrames(it)
+      all.push(...(await it.frames))
     }
-    return frames
+    return all
+  }
+
+  async #readFrames({ segment, bytes }: SeenSegment): Promise<ListedFrame[]> {
+    const body = await bytes
+    const init = segment.mapUri === undefined ? undefined : await this.#init(segment.mapUri)
+    return body && init ? this.#numbersIn(segment, init, body) : []
   }
 
   #numbersIn(segment: LiveSegment, init: Buffer, body: Buffer): ListedFrame[] {
