@@ -25,6 +25,8 @@ export interface NumberedPublisherOptions {
   ca?: Buffer
   size?: string
   keyframeSeconds?: number
+  /** Number of the first frame, where several publishers must be told apart. */
+  firstNumber?: number
   /** As OBS does: so long after a lost connection it tries again. Stays away when absent. */
   reconnectAfterMs?: number
 }
@@ -72,7 +74,13 @@ export class NumberedPublisher implements AsyncDisposable {
       keyframes,
       size: options.size ?? '320x180',
     })
-    const source = new NumberedSource({ clip: made, framesPerSecond, sampleRate })
+    const { firstNumber } = options
+    const source = new NumberedSource({
+      clip: made,
+      framesPerSecond,
+      sampleRate,
+      ...(firstNumber !== undefined && { firstNumber }),
+    })
     const publisher = new NumberedPublisher(options, source)
     publisher.#dial()
     try {
@@ -92,9 +100,25 @@ export class NumberedPublisher implements AsyncDisposable {
     return this.#liveSinceMs > 0
   }
 
+  /** Where it publishes, or tries to. */
+  get server(): string {
+    const { servers } = this.#options
+    return servers[(this.#dials - 1) % servers.length]!
+  }
+
   /** Local port of the connection: another one means another connection. */
   get localPort(): number | undefined {
     return this.#socket?.localPort
+  }
+
+  /** As a user who restarts the encoder: gone, and back at once. Counts as no disconnect. */
+  comeBack(): void {
+    clearInterval(this.#tick)
+    clearTimeout(this.#retry)
+    this.#liveSinceMs = 0
+    const before = this.#socket
+    this.#dial()
+    before?.destroy()
   }
 
   /** As a pulled cable would: nothing more is sent, nothing is said. */
@@ -115,8 +139,9 @@ export class NumberedPublisher implements AsyncDisposable {
   }
 
   #dial(): void {
-    const { servers, streamKey, ca } = this.#options
-    const server = servers[this.#dials++ % servers.length]!
+    const { streamKey, ca } = this.#options
+    this.#dials++
+    const { server } = this
     const { protocol, hostname, port, pathname } = new URL(server)
     const target = { host: hostname, port: Number(port) }
     const isSecure = protocol === 'rtmps:'
@@ -137,13 +162,16 @@ export class NumberedPublisher implements AsyncDisposable {
       this.#flush()
     })
     socket.on('data', (bytes: Buffer) => {
+      if (socket !== this.#socket) return
       for (const event of session.receive(bytes)) {
         if (event.type === 'started') this.#goLive()
         else if (event.type === 'status') this.statuses.push(event)
       }
       this.#flush()
     })
-    socket.once('close', () => this.#lost())
+    socket.once('close', () => {
+      if (socket === this.#socket) this.#lost()
+    })
   }
 
   #goLive(): void {

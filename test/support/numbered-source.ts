@@ -16,6 +16,7 @@ export interface NumberedSourceOptions {
   clip: Clip
   framesPerSecond: number
   sampleRate: number
+  firstNumber?: number
 }
 
 const samplesPerFrame = 1024
@@ -27,9 +28,10 @@ export class NumberedSource {
   readonly #frameMs: Record<FrameKind, number>
   /** Since the last start. */
   readonly #given: Record<FrameKind, number> = { video: 0, audio: 0 }
-  readonly #nextNumber: Record<FrameKind, number> = { video: 0, audio: 0 }
+  readonly #nextNumber: Record<FrameKind, number>
 
-  constructor({ clip, framesPerSecond, sampleRate }: NumberedSourceOptions) {
+  constructor({ clip, framesPerSecond, sampleRate, firstNumber = 0 }: NumberedSourceOptions) {
+    this.#nextNumber = { video: firstNumber, audio: firstNumber }
     this.headers = headersOf(clip)
     for (const message of clip) {
       if (message.kind !== 'data' && frameOffset(message) !== undefined) {

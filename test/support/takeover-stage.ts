@@ -10,6 +10,8 @@ export interface StageOptions extends ClusterOptions {
   size?: string
   /** As OBS does; the publisher stays away when absent. */
   reconnectAfterMs?: number
+  /** What has to be there before anybody publishes; let go of with the stage. */
+  prepare?(cluster: Cluster): Promise<AsyncDisposable>
 }
 
 export interface StreamFacts {
@@ -22,22 +24,36 @@ export interface StreamFacts {
 export class TakeoverStage implements AsyncDisposable {
   readonly cluster: Cluster
   readonly publisher: NumberedPublisher
+  readonly prepared: AsyncDisposable | undefined
   audit: SequenceAudit
 
-  private constructor(cluster: Cluster, publisher: NumberedPublisher, audit: SequenceAudit) {
+  private constructor(
+    cluster: Cluster,
+    prepared: AsyncDisposable | undefined,
+    publisher: NumberedPublisher,
+    audit: SequenceAudit,
+  ) {
     this.cluster = cluster
+    this.prepared = prepared
     this.publisher = publisher
     this.audit = audit
   }
 
-  /** Resolves when the stream is listed at the last POP. The publisher is at the first. */
-  static async start({ size, reconnectAfterMs, ...options }: StageOptions): Promise<TakeoverStage> {
+  /** Resolves when the stream is listed at the last POP. The publisher is at the first, and then at others but the last. */
+  static async start({
+    size,
+    reconnectAfterMs,
+    prepare,
+    ...options
+  }: StageOptions): Promise<TakeoverStage> {
     await using stack = new AsyncDisposableStack()
     const cluster = stack.use(await Cluster.start(options))
+    const prepared = await prepare?.(cluster)
+    if (prepared) stack.use(prepared)
     const { edges, channels, caFile } = cluster.facts
     const publisher = stack.use(
       await NumberedPublisher.start({
-        servers: edges.map(({ rtmps }) => rtmps),
+        servers: edges.slice(0, Math.max(1, edges.length - 1)).map(({ rtmps }) => rtmps),
         streamKey: channels[0]!.streamKey,
         ca: readFileSync(caFile),
         ...(size !== undefined && { size }),
@@ -46,7 +62,7 @@ export class TakeoverStage implements AsyncDisposable {
     )
     const audit = stack.use(await TakeoverStage.#watch(cluster))
     stack.move()
-    return new TakeoverStage(cluster, publisher, audit)
+    return new TakeoverStage(cluster, prepared, publisher, audit)
   }
 
   /** A new audit, for the next fault; the one before must have been stopped. */
@@ -82,10 +98,10 @@ export class TakeoverStage implements AsyncDisposable {
   }
 
   /** When a segment with media of that time or later was listed; rejects after the limit. */
-  mediaSince(sinceMs: number, limitMs: number): Promise<number> {
+  mediaSince(sinceMs: number, limitMs: number, sent = this.publisher.sent): Promise<number> {
     return until(
       'media from after the fault',
-      () => this.audit.segmentWithMediaSince(sinceMs, this.publisher.sent),
+      () => this.audit.segmentWithMediaSince(sinceMs, sent),
       limitMs,
     )
   }
@@ -93,6 +109,7 @@ export class TakeoverStage implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.audit[Symbol.asyncDispose]()
     await this.publisher[Symbol.asyncDispose]()
+    await this.prepared?.[Symbol.asyncDispose]()
     await this.cluster[Symbol.asyncDispose]()
   }
 }
