@@ -46,7 +46,7 @@ async function main(ids: readonly string[]): Promise<number> {
     processor: cpus()[0]?.model ?? 'unknown',
     setting:
       `${runs} runs a fault, all processes and an RTMPS publisher on this machine of ${cpus().length} cores; next ` +
-      'segment: from the fault until a whole segment with media from after it is listed at another POP.',
+      'segment: from the fault until a whole segment with media from after it is listed, in every rendition, at another POP.',
     table: chaosTable(faults, done),
     data: done,
   }

@@ -142,3 +142,15 @@ test('what is listed and gone, and a number with another name, are faults', asyn
   expect(faults).toContain('v.m3u8: 5 was 1-0/v/0.m4s and is other/v/0.m4s')
   expect(faults).toContain('1-0/v/1.m4s has other bytes than before')
 })
+
+test('media from after a moment counts once every playlist lists its segment', async () => {
+  await using edge = await ScriptedEdge.start()
+  await using audit = await SequenceAudit.start({ media: edge.media, ca: '' })
+  const sinceMs = 13
+  expect(await audit.segmentWithMediaSince(sinceMs, sent)).toBeUndefined()
+  const beforeMs = performance.now()
+  edge.grow()
+  const listedAtMs = await until('it', () => audit.segmentWithMediaSince(sinceMs, sent))
+  expect(listedAtMs).toBeGreaterThan(beforeMs)
+  expect(listedAtMs).toBeLessThan(performance.now())
+})

@@ -67,6 +67,8 @@ export class SequenceAudit implements AsyncDisposable {
   readonly #stop = new AbortController()
   readonly #faults = new Set<string>()
   readonly #seen = new Map<string, SeenPlaylist>()
+  /** Media playlists that the last multivariant playlist named. */
+  #offered: readonly string[] = []
   readonly #inits = new Map<string, Promise<Buffer | undefined>>()
   readonly #loop: Promise<void>
 
@@ -106,19 +108,27 @@ export class SequenceAudit implements AsyncDisposable {
     return Math.max(0, ...silences)
   }
 
-  /** When a whole segment was first listed that holds something sent at or after that time. */
+  /**
+   * When a whole segment with something sent at or after that time was listed in every playlist that is offered;
+   * undefined while one lacks it. All are cut alike, so that the number tells which segment of a rung it is.
+   */
   async segmentWithMediaSince(
     sinceMs: number,
     sent: readonly SentFrame[],
   ): Promise<number | undefined> {
     const first = sent.find((it) => it.kind === 'video' && it.sentAtMs >= sinceMs)
     if (!first) return undefined
-    for (const [name, { segments }] of this.#seen) {
-      const frames = (await this.#framesOf(name)).filter((it) => it.kind === 'video')
-      const found = frames.find(({ number }) => number >= first.number)
-      if (found) return segments.get(found.segment)?.listedAtMs
-    }
-    return undefined
+    const frames: ListedFrame[] = []
+    for (const name of this.#seen.keys()) frames.push(...(await this.#framesOf(name)))
+    const found = frames.find((it) => it.kind === 'video' && it.number >= first.number)
+    if (!found) return undefined
+    const listed = this.#offered.map((name) => {
+      const all = [...(this.#seen.get(name)?.segments.values() ?? [])]
+      const next = all.filter(({ segment }) => !segment.isGap && segment.number >= found.segment)
+      return Math.min(...next.map(({ listedAtMs }) => listedAtMs))
+    })
+    const lastMs = Math.max(...listed)
+    return Number.isFinite(lastMs) ? lastMs : undefined
   }
 
   /** Stops watching, fetches once more all that is still listed, and judges. */
@@ -148,11 +158,9 @@ export class SequenceAudit implements AsyncDisposable {
   async #watch(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const index = await this.#text('index.m3u8')
-      const offered = index?.match(/^[\w-]+\.m3u8$|(?<=URI=")[\w-]+\.m3u8/gm) ?? []
-      const names = new Set([
-        ...this.#seen.keys(),
-        ...offered.filter((it) => !it.includes('-iframes')),
-      ])
+      const uris = index?.match(/^[\w-]+\.m3u8$|(?<=URI=")[\w-]+\.m3u8/gm)
+      if (uris) this.#offered = [...new Set(uris)].filter((it) => !it.includes('-iframes'))
+      const names = new Set([...this.#seen.keys(), ...this.#offered])
       await Promise.all([...names].map((name) => this.#look(name)))
       await new Promise((resolve) => setTimeout(resolve, pollMs))
     }
