@@ -37,7 +37,8 @@ export interface IngestRun {
   server: 'nearcast' | 'nginx'
   /** Share of a core, by hop. */
   cores: Record<HopName, number>
-  residentBytes: Record<HopName, number>
+  /** What publishers added, by hop. */
+  grownBytes: Record<HopName, number>
   sentBitsPerSecond: number
   disconnects: number
 }
@@ -138,6 +139,7 @@ async function measure(way: Way, flvFile: string, seconds: number): Promise<Inge
     flvFile,
     loopMs: clipSeconds * 1000,
   }
+  const idle = hopNames.map((name) => usageOf(way.pids[name]))
   const file = new URL('./support/publishers-process.ts', import.meta.url)
   const { child } = await startNode(loadCore, file, [JSON.stringify(order)])
   try {
@@ -155,7 +157,7 @@ async function measure(way: Way, flvFile: string, seconds: number): Promise<Inge
     return {
       server: way.server,
       cores: byHop((i) => (after[i]!.cpuSeconds - before[i]!.cpuSeconds) / elapsed),
-      residentBytes: byHop((i) => after[i]!.residentBytes),
+      grownBytes: byHop((i) => after[i]!.residentBytes - idle[i]!.residentBytes),
       sentBitsPerSecond: (report.sentBytes * 8) / report.seconds,
       disconnects: report.disconnects,
     }
@@ -170,14 +172,21 @@ function passing(ms: number): Promise<void> {
 
 export function ingestTable(runs: readonly IngestRun[]): string {
   const lines: string[][] = [
-    ['server', 'TLS hop, share of a core', 'RTMP hop', 'both', 'publishers per core', 'RSS MB'],
+    [
+      'server',
+      'TLS hop, share of a core',
+      'RTMP hop',
+      'both',
+      'publishers per core',
+      'MB a publisher',
+    ],
   ]
   const totals = (['nearcast', 'nginx'] as const).map((server) => {
     const own = runs.filter((run) => run.server === server)
     const share = (name: HopName) => median(own.map(({ cores }) => cores[name]))
     const [tls, rtmp] = hopNames.map(share) as [number, number]
-    const resident = hopNames.reduce((sum, name) => {
-      return sum + median(own.map(({ residentBytes }) => residentBytes[name]))
+    const grown = hopNames.reduce((sum, name) => {
+      return sum + median(own.map(({ grownBytes }) => grownBytes[name]))
     }, 0)
     const percent = (value: number) => `${rounded(value * 100)} %`
     lines.push([
@@ -186,7 +195,7 @@ export function ingestTable(runs: readonly IngestRun[]): string {
       percent(rtmp),
       percent(tls + rtmp),
       rounded(publisherCount / (tls + rtmp)),
-      rounded(resident / 1e6),
+      rounded(grown / publisherCount / 1e6),
     ])
     return { tls, rtmp, both: tls + rtmp }
   })
