@@ -16,6 +16,7 @@ import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
+import { Admission } from './admission/admission.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
 import { StaticPages } from './delivery/static-pages.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
@@ -54,7 +55,16 @@ export async function startEdge(
     log,
     metrics: new IngestMetrics(metrics),
   })
-  const ingest = new PublishIngest({ popId: id, config, relays, gateways, nodeToken, clock })
+  const admission = new Admission({ limits: config.admission, clock, log, metrics })
+  const ingest = new PublishIngest({
+    popId: id,
+    config,
+    relays,
+    admission,
+    gateways,
+    nodeToken,
+    clock,
+  })
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,
@@ -62,6 +72,7 @@ export async function startEdge(
       upstream: config.upstream,
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
+      addressOf: (req) => door.addressOf(req),
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
       clock,
@@ -69,13 +80,14 @@ export async function startEdge(
       metrics,
     }),
   )
-  const door = stack.use(
+  const door: FrontDoor = stack.use(
     new FrontDoor({
       config,
       handlers: {
         onRequest: (req, res) => delivery.handle(req, res),
         onRtmp: (socket, info) => ingest.handle(socket, info),
       },
+      admission,
       clock,
       log,
       metrics,

@@ -26,6 +26,8 @@ export interface PublishRequest {
   intent: PublishIntent
   keyDigest: string
   signal: AbortSignal
+  /** Ends the publish, also once it is live. */
+  refuse(reason: Refusal): void
   /** Adds to every later line about this publisher; answers the log with it. */
   annotate(facts: object): Logger
 }
@@ -75,7 +77,8 @@ export class RelayHost implements AsyncDisposable {
       openUpstream: async (intent, signal) => {
         keyDigest = digestOfKey(intent.name)
         const refused = this.#refusalOf(intent, keyDigest)
-        return refused ? { refused } : await open({ intent, keyDigest, signal, annotate })
+        const refuse = (reason: Refusal) => relay.close(reason)
+        return refused ? { refused } : await open({ intent, keyDigest, signal, refuse, annotate })
       },
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)

@@ -8,6 +8,7 @@ import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { PublishRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { Admission } from '../admission/admission.ts'
 import type { Gateway, GatewayPicker } from './gateway-picker.ts'
 
 export interface PublisherInfo {
@@ -23,6 +24,7 @@ export interface PublishIngestOptions {
   popId: string
   config: Pick<EdgeConfig, 'ingest' | 'upstream'>
   relays: RelayHost
+  admission: Pick<Admission, 'publish'>
   gateways: GatewayPicker
   nodeToken: () => Promise<string>
   clock: Clock
@@ -40,7 +42,10 @@ export class PublishIngest {
     this.#options.relays.handle(
       socket,
       { publisher: nonce, address: info.remoteAddress },
-      (request) => this.#open(request, nonce, info),
+      (request) =>
+        this.#options.admission.publish(socket, info.remoteAddress, request, () =>
+          this.#open(request, nonce, info),
+        ),
     )
   }
 
