@@ -133,7 +133,7 @@ const admission = z
         handshakesPerSecond: z
           .number()
           .positive()
-          .default(500)
+          .default(1_000)
           .describe('New connections a second; more wait up to five seconds'),
         streams: z.int().positive().default(2_000).describe('Publishers at once'),
         bitsPerSecond: z
@@ -158,6 +158,12 @@ const admission = z
   })
   .prefault({})
   .describe('How much of this POP an address or a key may take')
+
+const mutualTlsFiles = {
+  certFile: filePath.describe('Certificate of this node, leaf first'),
+  keyFile: filePath.describe('Its private key'),
+  caFile: filePath.describe('The authority whose certificates are believed, and no other'),
+}
 
 export const edgeConfigSchema = z.strictObject({
   role: z.literal('edge').describe('What this node does'),
@@ -218,6 +224,10 @@ export const edgeConfigSchema = z.strictObject({
         .positive()
         .default(3)
         .describe('How long an upstream answer may take, in target durations of 4 s'),
+      mutualTls: z
+        .strictObject(mutualTlsFiles)
+        .optional()
+        .describe('Where set, gateways are reached by mutual TLS only'),
     })
     .prefault({})
     .describe('Connections to gateways'),
@@ -271,6 +281,13 @@ export const gatewayConfigSchema = z.strictObject({
   cluster,
   publicUrl: httpUrl.optional().describe('URL by which edges reach this gateway'),
   listen: listener(80).prefault({}).describe('One port for RTMP and HTTP from edges'),
+  mutualTls: listener(443)
+    .extend({
+      publicUrl: httpUrl.optional().describe('https:// URL by which edges reach this port'),
+      ...mutualTlsFiles,
+    })
+    .optional()
+    .describe('Where set, a second port for edges that show a certificate of the authority'),
   trustedNetworks: cidrs
     .default(privateNetworks)
     .describe('Peers from here are let in; others need the cluster credential'),

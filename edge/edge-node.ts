@@ -10,6 +10,7 @@ import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
+import { readMutualTls } from '../common/net/mutual-tls.ts'
 import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
 import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
@@ -46,7 +47,9 @@ export async function startEdge(
       clock,
     }),
   )
-  const gateways = new GatewayPicker({ clock, allowPlain: config.upstream.allowPlain })
+  const { allowPlain, mutualTls } = config.upstream
+  const tls = mutualTls && (await readMutualTls(mutualTls))
+  const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
   const relays = new RelayHost({
     limits: config.ingest,
     refusalMemoryMs: config.ingest.refusalMemoryMs,
@@ -63,6 +66,7 @@ export async function startEdge(
     admission,
     gateways,
     nodeToken,
+    tls,
     clock,
   })
   const delivery = stack.use(
@@ -70,6 +74,7 @@ export async function startEdge(
       name: id,
       cache: config.cache,
       upstream: config.upstream,
+      tls,
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),

@@ -13,6 +13,8 @@ export interface Gateway {
   http: string
   host: string
   rtmpPort: number
+  /** By mutual TLS, RTMP and HTTP at one port. */
+  isSecure: boolean
 }
 
 const failureMemoryMs = 5_000
@@ -20,19 +22,24 @@ const failureMemoryMs = 5_000
 export class GatewayPicker {
   readonly #clock: Clock
   readonly #allowPlain: boolean
+  readonly #isSecure: boolean
   readonly #failedAt = new Map<string, number>()
   #gateways: { gateway: Gateway; load: number }[] = []
   #refusedPlain: string[] = []
+  #withoutTls: string[] = []
   #ring: Ring | undefined
 
-  constructor(options: { clock: Clock; allowPlain: boolean }) {
+  /** `isSecure`: only by mutual TLS. */
+  constructor(options: { clock: Clock; allowPlain: boolean; isSecure?: boolean }) {
     this.#clock = options.clock
+    this.#isSecure = options.isSecure ?? false
     this.#allowPlain = options.allowPlain
   }
 
   update(snapshot: ClusterSnapshot): void {
     const nodes = snapshot.nodes.filter((node) => node.role === 'gateway')
     this.#refusedPlain = []
+    this.#withoutTls = []
     this.#gateways = nodes
       .filter((node) => !node.draining)
       .flatMap((node) => this.#toGateway(node) ?? [])
@@ -65,6 +72,9 @@ export class GatewayPicker {
     if (this.#refusedPlain.length > 0) {
       return `gateway ${this.#refusedPlain.join(', ')} has a public address and takes only plain connections; set upstream.allowPlain to use it all the same`
     }
+    if (this.#withoutTls.length > 0) {
+      return `gateway ${this.#withoutTls.join(', ')} has no port for mutual TLS, and upstream.mutualTls asks for one`
+    }
     return 'the coordinator knows no gateway'
   }
 
@@ -74,6 +84,7 @@ export class GatewayPicker {
   }
 
   #toGateway(node: NodeInfo): { gateway: Gateway; load: number } | undefined {
+    if (this.#isSecure) return this.#toSecure(node)
     if (!node.urls.http) return undefined
     const url = new URL(node.urls.http)
     const rtmp = new URL(node.urls.rtmp ?? node.urls.http)
@@ -88,6 +99,25 @@ export class GatewayPicker {
         http: node.urls.http.replace(/\/$/, ''),
         host: hostOf(rtmp),
         rtmpPort: Number(rtmp.port || (rtmp.protocol === 'rtmp:' ? 1935 : 80)),
+        isSecure: false,
+      },
+      load: node.load.streams,
+    }
+  }
+
+  #toSecure(node: NodeInfo): { gateway: Gateway; load: number } | undefined {
+    if (!node.urls.https) {
+      this.#withoutTls.push(node.id)
+      return undefined
+    }
+    const url = new URL(node.urls.https)
+    return {
+      gateway: {
+        id: node.id,
+        http: node.urls.https.replace(/\/$/, ''),
+        host: hostOf(url),
+        rtmpPort: Number(url.port || 443),
+        isSecure: true,
       },
       load: node.load.streams,
     }

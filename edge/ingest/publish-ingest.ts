@@ -1,8 +1,11 @@
 // The publishers of this POP: each gets a relay to a gateway, and the first gateway that answers takes it.
 import { randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { ConnectionOptions } from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
 import { refusal } from '../../common/contract/refusal.ts'
+import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { PublishRequest, RelayHost } from '../../common/relay/relay-host.ts'
@@ -27,6 +30,8 @@ export interface PublishIngestOptions {
   admission: Pick<Admission, 'publish'>
   gateways: GatewayPicker
   nodeToken: () => Promise<string>
+  /** Towards gateways that are reached by mutual TLS. */
+  tls?: MutualTls | undefined
   clock: Clock
 }
 
@@ -71,6 +76,7 @@ export class PublishIngest {
           app: 'live',
           streamName: `${intent.name}?nonce=${nonce}`,
           preface: this.#preface(gateway, info, token),
+          ...(gateway.isSecure && this.#options.tls && { tls: tlsTo(gateway, this.#options.tls) }),
         },
         {
           clock,
@@ -100,4 +106,9 @@ export class PublishIngest {
       ],
     })
   }
+}
+
+/** An address is no server name (RFC 6066 §3); the certificate is checked against it all the same. */
+function tlsTo({ host }: Gateway, tls: MutualTls): ConnectionOptions {
+  return { ...tls, ...(isIP(host) === 0 && { servername: host }) }
 }
