@@ -6,11 +6,10 @@ import { LogBudget } from '../../common/log-budget.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import { addressGroup } from '../../common/net/addresses.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
-import type { UpstreamOutcome } from '../../common/relay/upstream-publisher.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import { ConnectionAdmission, type ConnectionVerdict } from './connection-admission.ts'
 import { GuessGuard } from './guess-guard.ts'
-import { PublishAdmission, type PublishAttempt } from './publish-admission.ts'
+import { type NoWay, PublishAdmission, type PublishAttempt } from './publish-admission.ts'
 
 export interface AdmissionOptions {
   limits: EdgeConfig['admission']
@@ -61,12 +60,12 @@ export class Admission {
   }
 
   /** Around the search for a next hop of a publisher. */
-  publish(
+  publish<Started extends { started: unknown }>(
     socket: Duplex,
     address: string,
     attempt: PublishAttempt,
-    open: () => Promise<UpstreamOutcome>,
-  ): Promise<UpstreamOutcome> {
+    open: () => Promise<Started | NoWay>,
+  ): Promise<Started | NoWay> {
     return this.#publishes.publish(socket, this.#countedAs(address), attempt, open)
   }
 

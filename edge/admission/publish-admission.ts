@@ -3,7 +3,6 @@
 import type { Duplex } from 'node:stream'
 import { type Clock, delay } from '../../common/clock.ts'
 import { isKeyVerdict, type Refusal, refusal } from '../../common/contract/refusal.ts'
-import type { UpstreamOutcome } from '../../common/relay/upstream-publisher.ts'
 import { BoundedTable } from './bounded-table.ts'
 import { ByteRate } from './byte-rate.ts'
 import type { GuessGuard } from './guess-guard.ts'
@@ -23,6 +22,9 @@ export interface PublishAttempt {
   /** Ends the publish, also once it is live. */
   refuse(reason: Refusal): void
 }
+
+/** What the search for a next hop comes to, where it finds none. */
+export type NoWay = { refused: Refusal } | { failed: string }
 
 export interface PublishAdmissionOptions {
   clock: Clock
@@ -47,6 +49,8 @@ export class PublishAdmission {
   /** Of the addresses that have streams, and so as many as those. */
   readonly #addressRates = new Map<string, ByteRate>()
   readonly #nodeRate: ByteRate
+  /** Publishers that are in: their further ways up are no business of ours. */
+  readonly #admitted = new WeakSet<Duplex>()
 
   constructor(options: PublishAdmissionOptions) {
     this.#options = options
@@ -55,21 +59,24 @@ export class PublishAdmission {
 
   /**
    * Lets `open` decide about whoever is within the limits, holds back its verdicts on keys, and keeps watching
-   * the stream. `address` is undefined for one to which the limits per address do not apply.
+   * the stream. Once it has found a way for a publisher it is simply asked again. `address` is undefined for one to
+   * which the limits per address do not apply.
    */
-  async publish(
+  async publish<Started extends { started: unknown }>(
     socket: Duplex,
     address: string | undefined,
     attempt: PublishAttempt,
-    open: () => Promise<UpstreamOutcome>,
-  ): Promise<UpstreamOutcome> {
+    open: () => Promise<Started | NoWay>,
+  ): Promise<Started | NoWay> {
     const { clock } = this.#options
+    if (this.#admitted.has(socket)) return await open()
     const refused = this.#refusalOf(address, attempt.keyDigest)
     if (refused) return { refused }
     const startedAt = clock.monotonic()
     const release = this.#hold(address, attempt.keyDigest)
     const outcome = await open()
     if ('started' in outcome && !socket.destroyed) {
+      this.#admitted.add(socket)
       socket.once('close', release)
       this.#watch(socket, address, attempt)
       return outcome

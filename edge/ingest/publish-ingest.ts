@@ -27,7 +27,8 @@ export interface PublishIngestOptions {
   popId: string
   config: Pick<EdgeConfig, 'ingest' | 'upstream'>
   relays: RelayHost
-  admission: Pick<Admission, 'publish'>
+  /** Without it everybody may try. */
+  admission?: Pick<Admission, 'publish'>
   gateways: GatewayPicker
   nodeToken: () => Promise<string>
   /** Towards gateways that are reached by mutual TLS. */
@@ -47,10 +48,11 @@ export class PublishIngest {
     this.#options.relays.handle(
       socket,
       { publisher: nonce, address: info.remoteAddress },
-      (request) =>
-        this.#options.admission.publish(socket, info.remoteAddress, request, () =>
-          this.#open(request, nonce, info),
-        ),
+      (request) => {
+        const open = () => this.#open(request, nonce, info)
+        const { admission } = this.#options
+        return admission?.publish(socket, info.remoteAddress, request, open) ?? open()
+      },
     )
   }
 

@@ -2,9 +2,12 @@
 import { PassThrough } from 'node:stream'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Refusal, type RefusalCode, refusal } from '../../../common/contract/refusal.ts'
-import type { UpstreamOutcome } from '../../../common/relay/upstream-publisher.ts'
 import { GuessGuard } from '../../../edge/admission/guess-guard.ts'
-import { PublishAdmission, type PublishLimits } from '../../../edge/admission/publish-admission.ts'
+import {
+  type NoWay,
+  PublishAdmission,
+  type PublishLimits,
+} from '../../../edge/admission/publish-admission.ts'
 import { FakeClock, settle } from '../../support/fake-clock.ts'
 
 let clock: FakeClock
@@ -40,12 +43,14 @@ function admissionOf(limits: {
   })
 }
 
+type Outcome = { started: object } | NoWay
+
 // Nothing of it is looked at.
-const started = { started: {} } as UpstreamOutcome
+const started: Outcome = { started: {} }
 
 interface Publisher {
   socket: PassThrough
-  outcome: Promise<UpstreamOutcome>
+  outcome: Promise<Outcome>
   refused: Refusal[]
   abort: AbortController
 }
@@ -75,7 +80,7 @@ function publish(
 interface Asked {
   address: string
   key: string
-  answer: UpstreamOutcome
+  answer: Outcome
   takesMs: number
 }
 
@@ -115,6 +120,26 @@ describe('streams at once', () => {
     await left.outcome
     expect(await codeOf(publish(admission))).toBeUndefined()
   })
+})
+
+test('who is in may look for another way up as often as it takes, and is counted once', async () => {
+  const limits = { key: { streams: 1, publishesPerSecond: 1, bitsPerSecond: 900_000 } }
+  const admission = admissionOf(limits)
+  const socket = new PassThrough()
+  socket.resume()
+  const { signal } = new AbortController()
+  const refused: Refusal[] = []
+  const attempt = { keyDigest: 'k', signal, refuse: (reason: Refusal) => refused.push(reason) }
+  for (let i = 0; i < 20; i++) {
+    expect(await admission.publish(socket, 'a', attempt, async () => started)).toBe(started)
+  }
+  const verdict = { refused: refusal('key-revoked') }
+  expect(await admission.publish(socket, 'a', attempt, async () => verdict)).toBe(verdict)
+  for (let i = 0; i < 12; i++) {
+    socket.write(Buffer.alloc(125_000))
+    await clock.advance(1_000)
+  }
+  expect(refused).toHaveLength(1)
 })
 
 test('a key may be tried so often', async () => {
