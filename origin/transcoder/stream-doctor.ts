@@ -9,6 +9,8 @@ import type { InputTracks } from './input-check.ts'
 import type { InputSample, RunReason } from './input-reader.ts'
 import { isSteady, type RateControl, RateWindows, rateControlOf } from './rate-windows.ts'
 
+export type DoctorSample = Pick<InputSample, 'kind' | 'timestampMs' | 'isKeyframe' | 'payload'>
+
 export interface DoctorRun {
   tracks: InputTracks
   reason: RunReason
@@ -73,7 +75,7 @@ export class StreamDoctor {
     this.#audioClock.reset()
   }
 
-  add(sample: InputSample): void {
+  add(sample: DoctorSample): void {
     const atMs = this.#offsetMs + sample.timestampMs
     this.#watchGap(sample.kind, atMs)
     if (sample.kind === 'video') this.#addVideo(sample, atMs)
@@ -97,7 +99,7 @@ export class StreamDoctor {
     ].filter((finding) => finding !== undefined)
   }
 
-  #addVideo({ isKeyframe, payload }: InputSample, atMs: number): void {
+  #addVideo({ isKeyframe, payload }: DoctorSample, atMs: number): void {
     this.#windows.add(atMs, payload.length, isKeyframe)
     if (this.#lastMs.audio !== undefined) this.#interleave.add(atMs, this.#lastMs.audio - atMs)
     const read = readVideoTag(payload)

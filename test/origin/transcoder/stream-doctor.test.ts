@@ -9,7 +9,11 @@ import {
   runLeadMs,
 } from '../../../origin/transcoder/input-reader.ts'
 import { RateWindows } from '../../../origin/transcoder/rate-windows.ts'
-import { type DoctorRun, StreamDoctor } from '../../../origin/transcoder/stream-doctor.ts'
+import {
+  type DoctorRun,
+  type DoctorSample,
+  StreamDoctor,
+} from '../../../origin/transcoder/stream-doctor.ts'
 import { trackParsers } from '../../../origin/transcoder/track-parsers.ts'
 import { type Clip, clip } from '../../support/publisher-clips.ts'
 
@@ -142,14 +146,14 @@ interface Bend {
 const frameMs = 40
 const audioFrameMs = 1024 / 48
 
-function picture(timestampMs: number, isKeyframe: boolean, sizeBytes = 500): InputSample {
+function picture(timestampMs: number, isKeyframe: boolean, sizeBytes = 500): DoctorSample {
   const payload = Buffer.alloc(Math.max(6, sizeBytes))
   payload[0] = isKeyframe ? 0x17 : 0x27
   payload[1] = 1
   return { kind: 'video', timestampMs: timestampMs + runLeadMs, isKeyframe, payload }
 }
 
-function sound(timestampMs: number): InputSample {
+function sound(timestampMs: number): DoctorSample {
   const payload = Buffer.from([0xaf, 1, 9, 9])
   const ms = Math.round(timestampMs + runLeadMs)
   return { kind: 'audio', timestampMs: ms, isKeyframe: false, payload }
