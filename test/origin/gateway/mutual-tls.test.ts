@@ -1,6 +1,7 @@
 // The gateway's port with mutual TLS: a certificate of the configured authority opens it, and nothing else does.
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ConnectionOptions, connect } from 'node:tls'
@@ -14,8 +15,13 @@ import { createNetworkList } from '../../../common/net/allowed-networks.ts'
 import { type MutualTls, readMutualTls } from '../../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../../common/relay/proxy-tlvs.ts'
+import {
+  type UpstreamOutcome,
+  UpstreamPublisher,
+} from '../../../common/relay/upstream-publisher.ts'
 import { GatewayDoor } from '../../../origin/gateway/gateway-door.ts'
 import type { RelayedPublisher } from '../../../origin/gateway/publish-ingest.ts'
+import { NextHop } from '../../support/next-hop.ts'
 
 let folder: string
 let ca: LocalCa
@@ -23,12 +29,14 @@ let caPem: string
 let door: GatewayDoor
 let port: number
 let publishers: RelayedPublisher[]
+let onRtmp: (socket: Socket) => void
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nearcast-mutual-'))
   ca = await LocalCa.open({ dir: join(folder, 'ca'), clock: systemClock })
   caPem = await readFile(caFile(join(folder, 'ca')), 'utf8')
   publishers = []
+  onRtmp = (socket) => socket.end('taken')
   door = new GatewayDoor({
     // Nobody is let in for where they come from.
     trusted: createNetworkList([]),
@@ -38,7 +46,7 @@ beforeEach(async () => {
     log: silentLogger,
     onRtmp(socket, publisher) {
       publishers.push(publisher)
-      socket.end('taken')
+      onRtmp(socket)
     },
     onRequest(_req, res) {
       res.end('served')
@@ -75,6 +83,14 @@ async function say(tls: ConnectionOptions, ...bytes: (Buffer | string)[]): Promi
   return await Promise.race([said, failed])
 }
 
+function publish(tls: MutualTls): Promise<UpstreamOutcome> {
+  const preface = encodeProxyHeader({ source: { address: '203.0.113.7', port: 40_000 } })
+  return UpstreamPublisher.open(
+    { host: '127.0.0.1', port, app: 'live', streamName: 'a-key', preface, tls },
+    { clock: systemClock, connectTimeoutMs: 3_000, publishTimeoutMs: 3_000 },
+  )
+}
+
 const get = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
 
 describe('with a certificate of the authority', () => {
@@ -89,6 +105,18 @@ describe('with a certificate of the authority', () => {
     })
     expect(await say(await nodeTls(ca), header, Buffer.from([3]))).toBe('taken')
     expect(publishers).toEqual([{ clientAddress: '203.0.113.7', pop: 'pop-1' }])
+  })
+
+  test('an edge publishes by it', async () => {
+    using hop = await NextHop.start()
+    onRtmp = (socket) => {
+      const onwards = connectTcp({ host: '127.0.0.1', port: hop.port })
+      socket.pipe(onwards).pipe(socket)
+    }
+    const outcome = await publish(await nodeTls(ca))
+    expect(outcome).toHaveProperty('started')
+    expect(hop.names).toEqual(['a-key'])
+    if ('started' in outcome) outcome.started.destroy()
   })
 
   test('the cache of an edge asks by it', async () => {
@@ -137,6 +165,12 @@ describe('nobody else gets in', () => {
   ])('%s', async (_name, tls) => {
     // By TLS 1.3 a client takes itself for connected before its certificate has been looked at.
     expect(await say(await tls(), get).catch(() => '')).toBe('')
+    expect(publishers).toEqual([])
+  })
+
+  test('and an edge that may not publish hears so as of a gateway that is away', async () => {
+    const other = await LocalCa.open({ dir: join(folder, 'other'), clock: systemClock })
+    expect(await publish(await nodeTls(other))).toHaveProperty('failed')
     expect(publishers).toEqual([])
   })
 

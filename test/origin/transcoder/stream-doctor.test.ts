@@ -3,11 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findingSchema } from '../../../common/contract/placement.ts'
 import { transcoderConfigSchema } from '../../../config/schema.ts'
-import {
-  InputReader,
-  type InputSample,
-  runLeadMs,
-} from '../../../origin/transcoder/input-reader.ts'
+import { InputReader, runLeadMs } from '../../../origin/transcoder/input-reader.ts'
 import { RateWindows } from '../../../origin/transcoder/rate-windows.ts'
 import {
   type DoctorRun,
