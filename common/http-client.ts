@@ -14,8 +14,11 @@ export interface HttpClientOptions {
   /** Connections per origin; undefined is no limit. */
   connections?: number
   keepAliveMs?: number
-  /** PEM of a certificate authority to trust besides the system's. */
+  /** PEM of the certificate authorities to trust in place of the system's. */
   ca?: string
+  /** PEM of the certificate that is shown, and of its key. */
+  cert?: string
+  key?: string
 }
 
 export interface HttpRequest {
@@ -43,6 +46,7 @@ export class HttpClient implements AsyncDisposable {
       connect: {
         timeout: options.connectTimeoutMs ?? 3_000,
         ...(options.ca !== undefined && { ca: options.ca }),
+        ...(options.cert !== undefined && { cert: options.cert, key: options.key }),
       },
     })
   }

@@ -90,6 +90,81 @@ const common = {
   admin,
 }
 
+const admission = z
+  .strictObject({
+    exempt: cidrs
+      .default(['127.0.0.0/8', '::1/128'])
+      .describe('Limits per address do not apply to these'),
+    address: z
+      .strictObject({
+        connections: z.int().positive().default(1_000).describe('Connections at once'),
+        handshakesPerSecond: z
+          .number()
+          .positive()
+          .default(50)
+          .describe('New connections a second, after a burst of four times as many'),
+        streams: z.int().positive().default(50).describe('Publishers at once'),
+        bitsPerSecond: z
+          .number()
+          .positive()
+          .default(1_000_000_000)
+          .describe('Published together; above it no publisher is taken in addition'),
+      })
+      .prefault({})
+      .describe('For one IPv4 address, or one IPv6 /64'),
+    key: z
+      .strictObject({
+        streams: z.int().positive().default(4).describe('Publishers at once, takeovers among them'),
+        publishesPerSecond: z
+          .number()
+          .positive()
+          .default(1)
+          .describe('Tries a second, after a burst of ten'),
+        bitsPerSecond: z
+          .number()
+          .positive()
+          .default(100_000_000)
+          .describe('A stream above it for ten seconds is ended'),
+      })
+      .prefault({})
+      .describe('For one stream key'),
+    node: z
+      .strictObject({
+        handshakesPerSecond: z
+          .number()
+          .positive()
+          .default(1_000)
+          .describe('New connections a second; more wait up to five seconds'),
+        streams: z.int().positive().default(2_000).describe('Publishers at once'),
+        bitsPerSecond: z
+          .number()
+          .positive()
+          .default(10_000_000_000)
+          .describe('Published together; above it no publisher is taken in addition'),
+      })
+      .prefault({})
+      .describe('For this node as a whole'),
+    guessing: z
+      .strictObject({
+        failuresPerMinute: z
+          .int()
+          .positive()
+          .default(10)
+          .describe('Wrong keys of an address; from half of them on answers come later'),
+        banMs: z.int().positive().default(600_000).describe('An address is banned for so long'),
+      })
+      .prefault({})
+      .describe('What becomes of those who try stream keys'),
+  })
+  .prefault({})
+  .describe('How much of this POP an address or a key may take')
+
+const mutualTlsFiles = {
+  certFile: filePath.describe('Certificate of this node, leaf first'),
+  keyFile: filePath.describe('Its private key'),
+  caFile: filePath.describe('The authority whose certificates are believed, and no other'),
+}
+
 export const edgeConfigSchema = z.strictObject({
   role: z.literal('edge').describe('What this node does'),
   ...common,
@@ -149,6 +224,10 @@ export const edgeConfigSchema = z.strictObject({
         .positive()
         .default(3)
         .describe('How long an upstream answer may take, in target durations of 4 s'),
+      mutualTls: z
+        .strictObject(mutualTlsFiles)
+        .optional()
+        .describe('Where set, gateways are reached by mutual TLS only'),
     })
     .prefault({})
     .describe('Connections to gateways'),
@@ -174,6 +253,10 @@ export const edgeConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits for publishers'),
+  admission,
+  trustedProxies: cidrs
+    .default([])
+    .describe('Load balancers that put a PROXY protocol header (1 or 2) before each connection'),
   cache: z
     .strictObject({
       memoryBytes: z
@@ -198,6 +281,13 @@ export const gatewayConfigSchema = z.strictObject({
   cluster,
   publicUrl: httpUrl.optional().describe('URL by which edges reach this gateway'),
   listen: listener(80).prefault({}).describe('One port for RTMP and HTTP from edges'),
+  mutualTls: listener(443)
+    .extend({
+      publicUrl: httpUrl.optional().describe('https:// URL by which edges reach this port'),
+      ...mutualTlsFiles,
+    })
+    .optional()
+    .describe('Where set, a second port for edges that show a certificate of the authority'),
   trustedNetworks: cidrs
     .default(privateNetworks)
     .describe('Peers from here are let in; others need the cluster credential'),

@@ -8,6 +8,7 @@
 import type { Transaction } from 'kysely'
 import type {
   AudioFacts,
+  Finding,
   LeaseRenewal,
   Rendition,
   VideoFacts,
@@ -28,6 +29,7 @@ export interface StreamFacts {
   video: VideoFacts | null
   audio: AudioFacts | null
   renditions: Rendition[]
+  findings: Finding[]
 }
 
 /** A lease that has a broadcast, with what the broadcast and its channel say. */
@@ -95,7 +97,7 @@ export interface RowStanding extends RowHolder {
   stoppedConnection: string | null
 }
 
-const noFacts: StreamFacts = { video: null, audio: null, renditions: [] }
+const noFacts: StreamFacts = { video: null, audio: null, renditions: [], findings: [] }
 
 export class LeaseStore {
   readonly #database: Database
@@ -202,6 +204,7 @@ export class LeaseStore {
       video: renewal.video,
       audio: renewal.audio,
       renditions: renewal.renditions,
+      findings: renewal.findings ?? [],
     } satisfies StreamFacts)
     const before = await this.#database.db
       .selectFrom('leases')
@@ -441,7 +444,10 @@ function toActiveLease(row: ActiveRow): ActiveLease {
     cost: row.cost,
     stop: row.stop === 1,
     expiresAt: row.expires_at,
-    facts: row.facts === null ? noFacts : (JSON.parse(row.facts) as StreamFacts),
+    facts:
+      row.facts === null
+        ? noFacts
+        : { ...noFacts, ...(JSON.parse(row.facts) as Partial<StreamFacts>) },
     title: row.title,
     topic: row.topic,
     startedAt: row.started_at,

@@ -10,12 +10,14 @@ import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
+import { readMutualTls } from '../common/net/mutual-tls.ts'
 import { ProgressClients } from '../common/relay/progress-clients.ts'
 import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
+import { Admission } from './admission/admission.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
 import { StaticPages } from './delivery/static-pages.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
@@ -45,7 +47,9 @@ export async function startEdge(
       clock,
     }),
   )
-  const gateways = new GatewayPicker({ clock, allowPlain: config.upstream.allowPlain })
+  const { allowPlain, mutualTls } = config.upstream
+  const tls = mutualTls && (await readMutualTls(mutualTls))
+  const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
   const relays = new RelayHost({
     limits: config.ingest,
     refusalMemoryMs: config.ingest.refusalMemoryMs,
@@ -54,14 +58,17 @@ export async function startEdge(
     log,
     metrics,
   })
-  const progress = stack.use(new ProgressClients({ authorize: nodeToken, clock, log }))
+  const admission = new Admission({ limits: config.admission, clock, log, metrics })
+  const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
   const ingest = new PublishIngest({
     popId: id,
     config,
     relays,
+    admission,
     gateways,
     progressOf: (gatewayUrl) => progress.at(gatewayUrl),
     nodeToken,
+    tls,
     clock,
   })
   const delivery = stack.use(
@@ -69,8 +76,10 @@ export async function startEdge(
       name: id,
       cache: config.cache,
       upstream: config.upstream,
+      tls,
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
+      addressOf: (req) => door.addressOf(req),
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
       clock,
@@ -78,13 +87,14 @@ export async function startEdge(
       metrics,
     }),
   )
-  const door = stack.use(
+  const door: FrontDoor = stack.use(
     new FrontDoor({
       config,
       handlers: {
         onRequest: (req, res) => delivery.handle(req, res),
         onRtmp: (socket, info) => ingest.handle(socket, info),
       },
+      admission,
       clock,
       log,
       metrics,

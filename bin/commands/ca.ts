@@ -1,9 +1,13 @@
-// `nearcast ca show|trust`: the local CA of this machine's nodes, and how to have its certificates accepted.
+// `nearcast ca show|trust|issue`: the local CA of this machine's nodes, how to have its certificates accepted, and
+// certificates for nodes that prove themselves to each other.
 import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { systemClock } from '../../common/clock.ts'
 import { ServiceError } from '../../common/errors.ts'
-import { type CaFacts, caFile, readCaFacts } from '../../common/local-ca/local-ca.ts'
+import { type CaFacts, caFile, LocalCa, readCaFacts } from '../../common/local-ca/local-ca.ts'
+import { replacePem } from '../../common/local-ca/pem-files.ts'
 import { applyTrust, shellLines, trustPlan } from '../../common/local-ca/trust.ts'
 import { printJson, printLine, printNote } from '../output.ts'
 import { defaultDataDir } from '../up/all-in-one.ts'
@@ -65,6 +69,37 @@ export function register(program: Command): void {
         )
       }
     })
+
+  ca.command('issue')
+    .argument('<names...>', 'host names and addresses by which the node is reached')
+    .description('make a certificate for a node, for mutual TLS between edges and gateways')
+    .requiredOption('--dir <dir>', 'folder of the CA for nodes; made where there is none')
+    .requiredOption('--out <dir>', 'folder for node.pem, node-key.pem and cluster-ca.pem')
+    .action(issue)
+}
+
+interface IssueOptions {
+  dir: string
+  out: string
+}
+
+async function issue(names: string[], { dir, out }: IssueOptions): Promise<void> {
+  const folder = resolve(dir)
+  const ca = await LocalCa.open({ dir: folder, clock: systemClock })
+  const { certificatePem, keyPem } = await ca.issueForNode(names)
+  const facts = await readCaFacts(folder)
+  const target = resolve(out)
+  await mkdir(target, { recursive: true })
+  const files = {
+    certFile: join(target, 'node.pem'),
+    keyFile: join(target, 'node-key.pem'),
+    caFile: join(target, 'cluster-ca.pem'),
+  }
+  await replacePem(files.keyFile, 'key', keyPem)
+  await replacePem(files.certFile, 'certificate', certificatePem)
+  await replacePem(files.caFile, 'certificate', facts!.pem)
+  printLine('mutualTls:')
+  for (const [name, file] of Object.entries(files)) printLine(`  ${name}: ${file}`)
 }
 
 function withFolder(command: Command): Command {

@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { type Dispatcher, HttpClient } from '../http-client.ts'
 import type { Logger } from '../log.ts'
+import type { MutualTls } from '../net/mutual-tls.ts'
 import { version } from '../version.ts'
 import type { UpstreamFailure } from './error-answer.ts'
 
@@ -37,8 +38,8 @@ export interface UpstreamClientOptions {
   clock: Clock
   log: Logger
   connectTimeoutMs: number
-  /** PEM of a certificate authority to trust besides the system's. */
-  ca?: string
+  /** For origins by https: whom to believe, and what to show. */
+  tls?: MutualTls
 }
 
 export class UpstreamClient implements Upstream, AsyncDisposable {
@@ -56,7 +57,7 @@ export class UpstreamClient implements Upstream, AsyncDisposable {
       headersTimeoutMs: 0,
       bodyTimeoutMs: 0,
       connections: connectionsPerOrigin,
-      ...(options.ca !== undefined && { ca: options.ca }),
+      ...options.tls,
     })
   }
 

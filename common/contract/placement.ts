@@ -93,6 +93,25 @@ export type VideoFacts = z.infer<typeof videoFactsSchema>
 export type AudioFacts = z.infer<typeof audioFactsSchema>
 export type Rendition = z.infer<typeof renditionSchema>
 
+/**
+ * What the encoder of a stream could do better. `value`: `keyframes-far` in seconds, `b-frames` in ms,
+ * `bitrate-jitter` as peak over mean, `av-drift` in ms a minute, `clock-gap` as their number in a minute.
+ */
+export const findingSchema = z.object({
+  code: z.enum([
+    'keyframes-far',
+    'b-frames',
+    'bitrate-jitter',
+    'av-drift',
+    'clock-gap',
+    'rate-control',
+  ]),
+  value: z.union([z.number(), z.enum(['CBR', 'VBR', 'ABR', 'CRF'])]),
+  isWarning: z.boolean(),
+  sentence: z.string(),
+})
+export type Finding = z.infer<typeof findingSchema>
+
 /** Body of `POST /internal/v1/leases/{liveId}/renew`, every 2 s; the lease lives 6 s. */
 export const leaseRenewalSchema = z.object({
   epoch: z.int().positive(),
@@ -105,6 +124,7 @@ export const leaseRenewalSchema = z.object({
   video: videoFactsSchema.nullable(),
   audio: audioFactsSchema.nullable(),
   renditions: z.array(renditionSchema),
+  findings: z.array(findingSchema).optional(),
 })
 export type LeaseRenewal = z.infer<typeof leaseRenewalSchema>
 

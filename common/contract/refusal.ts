@@ -30,6 +30,10 @@ export const refusals = {
   'input-quarantined':
     'The transcoder failed three times in a minute on this stream. Check the settings of the encoder and try again in a minute.',
   'protocol-error': 'The encoder sent bytes that are not valid RTMP.',
+  'address-banned': 'Too many wrong stream keys came from this address. Try again in ten minutes.',
+  'too-many-attempts': 'The stream key is used too often. Try again in a few seconds.',
+  'too-many-streams': 'Too many encoders use this stream key. Stop the others.',
+  'node-full': 'This server takes no more streams at the moment. Try again in a few seconds.',
   'too-slow': 'The encoder did not finish connecting in time.',
 } as const
 
@@ -61,6 +65,17 @@ export function isInputVerdict(code: RefusalCode): boolean {
   return inputVerdicts.has(code)
 }
 
+const keyVerdicts: ReadonlySet<RefusalCode> = new Set([
+  'key-unknown',
+  'key-revoked',
+  'key-expired',
+] satisfies RefusalCode[])
+
+/** True for verdicts that somebody who tries keys would hear. */
+export function isKeyVerdict(code: RefusalCode): boolean {
+  return keyVerdicts.has(code)
+}
+
 /** RTMP status code of a refusal: BadName makes encoders show the reason and stop trying. */
 export function statusCodeOf(code: RefusalCode): string {
   return isRetryable(code) ? 'NetStream.Publish.Failed' : 'NetStream.Publish.BadName'
@@ -75,6 +90,9 @@ const retryable: ReadonlySet<RefusalCode> = new Set([
   'lease-lost',
   'maintenance',
   'transcoder-failed',
+  'too-many-attempts',
+  'too-many-streams',
+  'node-full',
   'too-slow',
 ] satisfies RefusalCode[])
 

@@ -123,15 +123,30 @@ export class LocalCa {
    * certificate, also after a restart, until it is time to renew.
    */
   async issue(names: readonly string[]): Promise<IssuedCertificate> {
-    const wanted = [...new Set(names.map((name) => name.toLowerCase()))].sort()
-    if (wanted.length === 0) throw broken('a certificate needs at least one name')
+    const wanted = wantedNames(names)
     const digest = createHash('sha256').update(wanted.join('\n')).digest('hex').slice(0, 16)
     const file = join(this.#dir, `leaf-${digest}.pem`)
     const kept = this.#usable(await readPem(file))
     if (kept) return kept
     const keyPem = await newKeyPem()
-    const certificatePem = await this.#signLeaf(names, wanted, createPrivateKey(keyPem))
+    const certificatePem = await this.#signLeaf(names, wanted, createPrivateKey(keyPem), [
+      ExtendedKeyUsage.serverAuth,
+    ])
     await replacePem(file, 'key', certificatePem + keyPem)
+    const issued = this.#usable(certificatePem + keyPem)
+    if (!issued) throw broken(`${caFile(this.#dir)} expires too soon to issue certificates.`)
+    return issued
+  }
+
+  /**
+   * A new certificate for a node of the cluster, which it shows as a client and as a server. It is kept nowhere: its
+   * key belongs to that node alone.
+   */
+  async issueForNode(names: readonly string[]): Promise<IssuedCertificate> {
+    const keyPem = await newKeyPem()
+    const usages = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]
+    const key = createPrivateKey(keyPem)
+    const certificatePem = await this.#signLeaf(names, wantedNames(names), key, usages)
     const issued = this.#usable(certificatePem + keyPem)
     if (!issued) throw broken(`${caFile(this.#dir)} expires too soon to issue certificates.`)
     return issued
@@ -159,6 +174,7 @@ export class LocalCa {
     names: readonly string[],
     wanted: readonly string[],
     key: KeyObject,
+    usages: readonly ExtendedKeyUsage[],
   ): Promise<string> {
     const now = this.#clock.now()
     const publicKey = await publicOf(key)
@@ -177,13 +193,19 @@ export class LocalCa {
         ),
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+        new ExtendedKeyUsageExtension([...usages]),
         await AuthorityKeyIdentifierExtension.create(await publicOf(this.#key)),
         await SubjectKeyIdentifierExtension.create(publicKey),
       ],
     })
     return `${certificate.toString('pem')}\n`
   }
+}
+
+function wantedNames(names: readonly string[]): string[] {
+  const wanted = [...new Set(names.map((name) => name.toLowerCase()))].sort()
+  if (wanted.length === 0) throw broken('a certificate needs at least one name')
+  return wanted
 }
 
 async function signCa(key: KeyObject, now: number): Promise<string> {

@@ -60,3 +60,16 @@ function groupsOf(text: string): number[] {
 export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '')
 }
+
+/**
+ * What limits count as one peer: an IPv4 address, or the /64 that an IPv6 host can choose its addresses from.
+ * Text that is no address stands for itself.
+ */
+export function addressGroup(text: string): string {
+  const bytes = addressBytes(text)
+  if (!bytes) return text
+  if (bytes.length === 4) return addressText(bytes)
+  const network = Buffer.alloc(16)
+  bytes.copy(network, 0, 0, 8)
+  return `${addressText(network)}/64`
+}

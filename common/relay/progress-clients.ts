@@ -1,11 +1,12 @@
 // What a node hears of progress at all its next hops: one client for each, however many connections go there.
 import type { ProgressSource } from '../contract/progress.ts'
 import { HttpClient } from '../http-client.ts'
+import type { MutualTls } from '../net/mutual-tls.ts'
 import { ProgressClient, type ProgressClientOptions } from './progress-client.ts'
 
 export type ProgressClientsOptions = Omit<ProgressClientOptions, 'url' | 'http'> & {
-  /** PEM of a certificate authority to trust besides the system's. */
-  ca?: string
+  /** Towards next hops that are reached by mutual TLS. */
+  tls?: MutualTls | undefined
 }
 
 const connectTimeoutMs = 1_000
@@ -22,7 +23,7 @@ export class ProgressClients implements AsyncDisposable {
       connectTimeoutMs,
       headersTimeoutMs: answerTimeoutMs,
       bodyTimeoutMs: 0,
-      ...(options.ca !== undefined && { ca: options.ca }),
+      ...options.tls,
     })
   }
 

@@ -40,6 +40,8 @@ export interface HopRequest {
   held(): HeldMedia | undefined
   /** The publisher is a relay that replays: its first message reached it so long ago. */
   startedAgo(ageMs: number): void
+  /** Ends the publish, also once it is live. */
+  refuse(reason: Refusal): void
   /** Adds to every later line about this publisher; answers the log with it. */
   annotate(facts: object): Logger
 }
@@ -120,7 +122,9 @@ export class RelayHost implements AsyncDisposable {
         keyDigest = digestOfKey(intent.name)
         const refused = attempt.number === 1 ? this.#refusalOf(intent, keyDigest) : undefined
         if (refused) return { refused }
-        return await open({ intent, keyDigest, attempt, signal, held, startedAgo, annotate })
+        const refuse = (reason: Refusal) => relay.close(reason)
+        const publisher = { intent, keyDigest, attempt, signal, held, startedAgo, refuse, annotate }
+        return await open(publisher)
       },
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)

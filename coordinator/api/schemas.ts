@@ -9,6 +9,7 @@ import {
 } from '../../common/contract/membership.ts'
 import {
   audioFactsSchema,
+  findingSchema,
   renditionSchema,
   videoFactsSchema,
 } from '../../common/contract/placement.ts'
@@ -104,6 +105,9 @@ export const streamSchema = z
     video: videoFactsSchema.nullable(),
     audio: audioFactsSchema.nullable(),
     renditions: z.array(renditionSchema),
+    findings: z
+      .array(findingSchema)
+      .openapi({ description: 'What the encoder could do better, and its rate control' }),
     viewers: z.int(),
     peakViewers: z.int(),
     totalViewers: z.int(),

@@ -98,7 +98,7 @@ export interface LeaseTable {
   cost: number
   stop: number
   expires_at: number
-  /** JSON of video, audio and renditions, as the transcoder reports them. */
+  /** JSON of video, audio, renditions and findings, as the transcoder reports them. */
   facts: string | null
 }
 

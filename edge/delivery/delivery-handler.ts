@@ -18,6 +18,7 @@ import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
@@ -27,6 +28,8 @@ export interface DeliveryOptions {
   name: string
   cache: EdgeConfig['cache']
   upstream: Pick<EdgeConfig['upstream'], 'connectTimeoutMs' | 'waitTargetDurations'>
+  /** Towards gateways that are reached by mutual TLS. */
+  tls?: MutualTls | undefined
   /** Base URLs of gateways in the order of trying, for a live id or the id of a recording. */
   pickGateways: (id: string) => readonly string[]
   /** A node token for gateways. */
@@ -80,6 +83,7 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       connectTimeoutMs: upstream.connectTimeoutMs,
+      ...(options.tls && { tls: options.tls }),
     })
     this.#cache = new FillCache({
       name: options.name,

@@ -1,10 +1,12 @@
 // Every public port of a POP, opened together and closed together.
 
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import { hostOf } from '../../common/net/addresses.ts'
+import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import {
   HttpConnections,
   type HttpHandlers,
@@ -13,8 +15,11 @@ import {
 import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { Admission } from '../admission/admission.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
+import { Gate } from './gate.ts'
+import { PeerBook } from './peer-book.ts'
 import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
 import { createTlsPort } from './tls-listener.ts'
 
@@ -23,8 +28,13 @@ export interface FrontDoorHandlers extends HttpHandlers {
 }
 
 export interface FrontDoorOptions {
-  config: Pick<EdgeConfig, 'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls'>
+  config: Pick<
+    EdgeConfig,
+    'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls' | 'trustedProxies'
+  >
   handlers: FrontDoorHandlers
+  /** Without it everybody is let in. */
+  admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
   clock: Clock
   log: Logger
@@ -52,6 +62,8 @@ export class FrontDoor implements AsyncDisposable {
   readonly #http: HttpConnections
   readonly #listeners = new Map<'tls' | 'http' | 'rtmp', Listener>()
   readonly #counters: ReturnType<typeof counters>
+  readonly #peers = new PeerBook()
+  readonly #gate: Gate
 
   constructor(options: FrontDoorOptions) {
     const { config, handlers, clock, log } = options
@@ -71,6 +83,15 @@ export class FrontDoor implements AsyncDisposable {
       ...(options.limits && { limits: options.limits }),
     })
     this.#counters = counters(options.metrics)
+    this.#gate = new Gate({
+      trustedProxies: createNetworkList(config.trustedProxies),
+      admission: options.admission,
+      peers: this.#peers,
+      headerTimeoutMs: this.#limits.handshakeTimeoutMs,
+      clock,
+      log,
+      onProxyError: () => this.#counters.proxyErrors?.inc(),
+    })
     if (options.metrics) this.#gauges(options.metrics)
   }
 
@@ -81,7 +102,7 @@ export class FrontDoor implements AsyncDisposable {
       await this.#certificates.start()
       await this.#open('tls', this.#tlsPort(), config.tls)
       if (config.http.enabled) {
-        await this.#open('http', createPlainHttpServer(this.#http), config.http)
+        await this.#open('http', createPlainHttpServer(this.#http, this.#gate), config.http)
       }
       if (config.rtmp.enabled) await this.#open('rtmp', this.#rtmpServer(), config.rtmp)
     } catch (err) {
@@ -97,6 +118,11 @@ export class FrontDoor implements AsyncDisposable {
       httpPort: this.#listeners.get('http')?.address?.port,
       rtmpPort: this.#listeners.get('rtmp')?.address?.port,
     }
+  }
+
+  /** Of whoever sends a request: behind a trusted load balancer, its client. */
+  addressOf(req: Pick<IncomingMessage, 'socket'>): string {
+    return this.#peers.addressOf(req.socket)
   }
 
   /** Loads the certificates again, from new files where given; rejects when one is bad, and the old one stays. */
@@ -142,6 +168,8 @@ export class FrontDoor implements AsyncDisposable {
     return createTlsPort({
       certificates: this.#certificates,
       http: this.#http,
+      gate: this.#gate,
+      peers: this.#peers,
       onRtmp: handlers.onRtmp,
       handshakeTimeoutMs: this.#limits.handshakeTimeoutMs,
       firstByteTimeoutMs: config.ingest.firstByteTimeoutMs,
@@ -154,7 +182,8 @@ export class FrontDoor implements AsyncDisposable {
   #rtmpServer() {
     const { config, handlers, clock, log } = this.#options
     const { firstByteTimeoutMs } = config.ingest
-    return createPlainRtmpServer({ onRtmp: handlers.onRtmp, firstByteTimeoutMs, clock, log })
+    const { onRtmp } = handlers
+    return createPlainRtmpServer({ gate: this.#gate, onRtmp, firstByteTimeoutMs, clock, log })
   }
 
   #gauges(metrics: Metrics): void {
@@ -186,6 +215,10 @@ function counters(metrics: Metrics | undefined) {
     handshakeErrors: metrics?.counter({
       name: 'tls_handshake_errors_total',
       help: 'TLS handshakes that failed.',
+    }),
+    proxyErrors: metrics?.counter({
+      name: 'proxy_header_errors_total',
+      help: 'Connections from trusted proxies without a good PROXY header.',
     }),
   }
 }

@@ -4,14 +4,18 @@ import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
 import type { HttpConnections } from '../../common/net/http-connections.ts'
-import { connectionInfo, type RtmpHandler } from './connection-info.ts'
+import type { RtmpHandler } from './connection-info.ts'
+import type { Gate } from './gate.ts'
 
 /** A server that does not listen yet. */
-export function createPlainHttpServer(http: HttpConnections): Server {
-  return createServer({ noDelay: true }, (socket) => http.acceptHttp1(socket))
+export function createPlainHttpServer(http: HttpConnections, gate: Gate): Server {
+  return createServer({ noDelay: true }, async (socket) => {
+    if (await gate.admit(socket)) http.acceptHttp1(socket)
+  })
 }
 
 export interface PlainRtmpOptions {
+  gate: Gate
   onRtmp: RtmpHandler
   firstByteTimeoutMs: number
   clock: Clock
@@ -20,9 +24,10 @@ export interface PlainRtmpOptions {
 
 /** A server that does not listen yet. */
 export function createPlainRtmpServer(options: PlainRtmpOptions): Server {
-  const { clock, firstByteTimeoutMs, log, onRtmp } = options
+  const { clock, firstByteTimeoutMs, gate, log, onRtmp } = options
   return createServer({ noDelay: true }, async (socket) => {
-    const info = connectionInfo(socket)
+    const info = await gate.admit(socket)
+    if (!info) return
     const accepted = await acceptConnection(socket, {
       clock,
       deadlineMs: firstByteTimeoutMs,

@@ -1,6 +1,6 @@
 // The one TLS port: HTTP/2 by ALPN, otherwise RTMP or HTTP/1.1 by the first decrypted byte.
 //
-// Deadlines one after the other: ClientHello, TLS handshake, first byte, then those of the protocol. A client
+// Deadlines one after the other: PROXY header (where one is due), ClientHello, TLS handshake, first byte, then those of the protocol. A client
 // that offers only protocols we do not speak is refused by OpenSSL (RFC 7301 §3.2); RTMP encoders offer none.
 //
 // Two TLS servers share the port, because librtmp over GnuTLS cannot speak TLS 1.3: it takes the session ticket
@@ -21,11 +21,15 @@ import type { HttpConnections } from '../../common/net/http-connections.ts'
 import { peek } from '../../common/net/peek.ts'
 import type { CertificateStore } from './certificates.ts'
 import { type ClientHello, parseClientHello } from './client-hello.ts'
-import { connectionInfo, type RtmpHandler } from './connection-info.ts'
+import type { RtmpHandler } from './connection-info.ts'
+import type { Gate } from './gate.ts'
+import type { PeerBook } from './peer-book.ts'
 
 export interface TlsPortOptions {
   certificates: CertificateStore
   http: HttpConnections
+  gate: Gate
+  peers: PeerBook
   onRtmp: RtmpHandler
   handshakeTimeoutMs: number
   firstByteTimeoutMs: number
@@ -38,9 +42,10 @@ export interface TlsPortOptions {
 export function createTlsPort(options: TlsPortOptions): Server {
   const current = createTls(options, 'TLSv1.3')
   const older = createTls(options, 'TLSv1.2')
-  const { clock, handshakeTimeoutMs: deadlineMs, log } = options
+  const { clock, gate, handshakeTimeoutMs: deadlineMs, log } = options
   return createServer({ noDelay: true }, async (socket: Socket) => {
-    const peer = socket.remoteAddress
+    const info = await gate.admit(socket)
+    if (!info) return
     const peeked = await peek(socket, { clock, deadlineMs }, (bytes) => {
       const hello = parseClientHello(bytes)
       return hello.kind === 'more' ? undefined : { value: hello }
@@ -51,7 +56,7 @@ export function createTlsPort(options: TlsPortOptions): Server {
       return
     }
     if (peeked.kind === 'silent') options.onHandshakeError?.()
-    log.debug({ peer, detail: peeked.kind }, 'TLS handshake failed')
+    log.debug({ peer: info.remoteAddress, detail: peeked.kind }, 'TLS handshake failed')
   })
 }
 
@@ -61,7 +66,7 @@ function isOldClient(hello: ClientHello): boolean {
 
 /** A TLS server that never listens: connections are put into it. */
 function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServer {
-  const { certificates, log } = options
+  const { certificates, log, peers } = options
   const context = () => ({
     ...certificates.default,
     minVersion: 'TLSv1.2' as const,
@@ -78,7 +83,7 @@ function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServe
   certificates.onChange(() => server.setSecureContext(context()))
   server.on('tlsClientError', (err, socket) => {
     options.onHandshakeError?.()
-    log.debug({ detail: err.message, peer: socket.remoteAddress }, 'TLS handshake failed')
+    log.debug({ detail: err.message, peer: peers.addressOf(socket) }, 'TLS handshake failed')
     socket.destroy()
   })
   server.on('secureConnection', (socket) => {
@@ -89,8 +94,8 @@ function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServe
 }
 
 async function accept(socket: TLSSocket, options: TlsPortOptions): Promise<void> {
-  const { clock, firstByteTimeoutMs, http, log, onRtmp } = options
-  const info = connectionInfo(socket)
+  const { clock, firstByteTimeoutMs, http, log, onRtmp, peers } = options
+  const info = peers.infoOf(socket)
   const accepted = await acceptConnection(socket, {
     clock,
     deadlineMs: firstByteTimeoutMs,

@@ -18,6 +18,8 @@ export interface Gateway {
   http: string
   host: string
   rtmpPort: number
+  /** By mutual TLS, RTMP and HTTP at one port. */
+  isSecure: boolean
 }
 
 const failureMemoryMs = 5_000
@@ -37,20 +39,25 @@ interface Seat {
 export class GatewayPicker {
   readonly #clock: Clock
   readonly #allowPlain: boolean
+  readonly #isSecure: boolean
   readonly #failedAt = new Map<string, number>()
   /** Key digest → live id, the one heard of last at the end. */
   readonly #liveIds = new Map<string, string>()
   #seats = new Map<string, Seat>()
   #refusedPlain: string[] = []
+  #withoutTls: string[] = []
   #ring = new Ring([])
 
-  constructor(options: { clock: Clock; allowPlain: boolean }) {
+  /** `isSecure`: only by mutual TLS. */
+  constructor(options: { clock: Clock; allowPlain: boolean; isSecure?: boolean }) {
     this.#clock = options.clock
+    this.#isSecure = options.isSecure ?? false
     this.#allowPlain = options.allowPlain
   }
 
   update(snapshot: ClusterSnapshot): void {
     this.#refusedPlain = []
+    this.#withoutTls = []
     const seats = snapshot.nodes
       .filter((node) => node.role === 'gateway' && !node.draining && node.weight > 0)
       .flatMap((node) => this.#toSeat(node) ?? [])
@@ -94,6 +101,9 @@ export class GatewayPicker {
     if (this.#refusedPlain.length > 0) {
       return `gateway ${this.#refusedPlain.join(', ')} has a public address and takes only plain connections; set upstream.allowPlain to use it all the same`
     }
+    if (this.#withoutTls.length > 0) {
+      return `gateway ${this.#withoutTls.join(', ')} has no port for mutual TLS, and upstream.mutualTls asks for one`
+    }
     return 'the coordinator knows no gateway'
   }
 
@@ -128,6 +138,21 @@ export class GatewayPicker {
   }
 
   #toSeat(node: NodeInfo): Seat | undefined {
+    const gateway = this.#isSecure ? this.#toSecure(node) : this.#toPlain(node)
+    if (!gateway) return undefined
+    const before = this.#seats.get(node.id)
+    const { streams } = node.load
+    const isSame = before?.streams === streams
+    return {
+      gateway,
+      weight: node.weight,
+      streams,
+      handedOut: isSame ? before.handedOut : 0,
+      handedOutAt: isSame ? before.handedOutAt : 0,
+    }
+  }
+
+  #toPlain(node: NodeInfo): Gateway | undefined {
     if (!node.urls.http) return undefined
     const url = new URL(node.urls.http)
     const rtmp = new URL(node.urls.rtmp ?? node.urls.http)
@@ -136,20 +161,27 @@ export class GatewayPicker {
       this.#refusedPlain.push(node.id)
       return undefined
     }
-    const before = this.#seats.get(node.id)
-    const { streams } = node.load
-    const isSame = before?.streams === streams
     return {
-      gateway: {
-        id: node.id,
-        http: node.urls.http.replace(/\/$/, ''),
-        host: hostOf(rtmp),
-        rtmpPort: Number(rtmp.port || (rtmp.protocol === 'rtmp:' ? 1935 : 80)),
-      },
-      weight: node.weight,
-      streams,
-      handedOut: isSame ? before.handedOut : 0,
-      handedOutAt: isSame ? before.handedOutAt : 0,
+      id: node.id,
+      http: node.urls.http.replace(/\/$/, ''),
+      host: hostOf(rtmp),
+      rtmpPort: Number(rtmp.port || (rtmp.protocol === 'rtmp:' ? 1935 : 80)),
+      isSecure: false,
+    }
+  }
+
+  #toSecure(node: NodeInfo): Gateway | undefined {
+    if (!node.urls.https) {
+      this.#withoutTls.push(node.id)
+      return undefined
+    }
+    const url = new URL(node.urls.https)
+    return {
+      id: node.id,
+      http: node.urls.https.replace(/\/$/, ''),
+      host: hostOf(url),
+      rtmpPort: Number(url.port || 443),
+      isSecure: true,
     }
   }
 }

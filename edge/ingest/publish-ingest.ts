@@ -1,15 +1,19 @@
 // The publishers of this POP: each gets a relay to a gateway, and to another one when that is lost.
 import { randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { ConnectionOptions } from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
 import type { ProgressSource } from '../../common/contract/progress.ts'
 import { refusal } from '../../common/contract/refusal.ts'
+import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { Admission } from '../admission/admission.ts'
 import type { Gateway, GatewayPicker } from './gateway-picker.ts'
 
 export interface PublisherInfo {
@@ -25,10 +29,14 @@ export interface PublishIngestOptions {
   popId: string
   config: Pick<EdgeConfig, 'ingest' | 'upstream'>
   relays: RelayHost
+  /** Without it everybody may try. */
+  admission?: Pick<Admission, 'publish'>
   gateways: GatewayPicker
   /** Tells how far media has got at the gateway with this base URL; without it only a closed connection is a loss. */
   progressOf?: (gatewayUrl: string) => ProgressSource
   nodeToken: () => Promise<string>
+  /** Towards gateways that are reached by mutual TLS. */
+  tls?: MutualTls | undefined
   clock: Clock
 }
 
@@ -54,7 +62,12 @@ export class PublishIngest {
     this.#options.relays.handle(
       socket,
       { publisher: connection.id, address: info.remoteAddress },
-      (request) => this.#open(request, connection),
+      (request) => {
+        const open = () => this.#open(request, connection)
+        // Once it is let in it stays so, however often its media has to go another way.
+        if (request.attempt.number > 1) return open()
+        return this.#options.admission?.publish(socket, info.remoteAddress, request, open) ?? open()
+      },
     )
   }
 
@@ -104,7 +117,7 @@ export class PublishIngest {
     { id, info }: Connection,
     token: string,
   ): Promise<UpstreamOutcome> {
-    const { clock, config } = this.#options
+    const { clock, config, tls } = this.#options
     const connectTimeoutMs = config.upstream.connectTimeoutMs
     const publishTimeoutMs = config.ingest.publishTimeoutMs
     const query = new URLSearchParams({
@@ -119,6 +132,7 @@ export class PublishIngest {
         app: 'live',
         streamName: `${intent.name}?${query}`,
         preface: this.#preface(gateway, info, token),
+        ...(gateway.isSecure && tls && { tls: tlsTo(gateway, tls) }),
       },
       {
         clock,
@@ -140,4 +154,9 @@ export class PublishIngest {
       ],
     })
   }
+}
+
+/** An address is no server name (RFC 6066 §3); the certificate is checked against it all the same. */
+function tlsTo({ host }: Gateway, tls: MutualTls): ConnectionOptions {
+  return { ...tls, ...(isIP(host) === 0 && { servername: host }) }
 }

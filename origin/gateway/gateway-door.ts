@@ -1,7 +1,9 @@
-// The gateway's one port: an optional PROXY header, then RTMP or HTTP by the first byte. In come peers from the
-// configured networks and whoever shows the cluster credential; nobody else is served.
+// The gateway's ports: an optional PROXY header, then RTMP or HTTP by the first byte. In by the plain one come peers
+// from the configured networks and whoever shows the cluster credential; by the one with mutual TLS, where that is
+// on, whoever has a certificate of the configured authority. Nobody else is served.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { Logger } from '../../common/log.ts'
@@ -12,6 +14,7 @@ import { acceptConnection } from '../../common/net/first-bytes.ts'
 import { HttpConnections } from '../../common/net/http-connections.ts'
 import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
+import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { type ProxyHeader, tlvText } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { RelayedPublisher } from './publish-ingest.ts'
@@ -31,7 +34,7 @@ const drainLimitMs = 2_000
 
 export class GatewayDoor implements AsyncDisposable {
   readonly #options: GatewayDoorOptions
-  readonly #listener: Listener
+  readonly #listeners: Listener[] = []
   readonly #http: HttpConnections
   readonly #refusalLines: LogBudget
   /** Connections that may ask without a credential. */
@@ -45,17 +48,54 @@ export class GatewayDoor implements AsyncDisposable {
       handlers: { onRequest: (req, res) => this.#request(req, res) },
       log,
     })
-    const server = createServer({ noDelay: true }, (socket) => void this.#accept(socket))
-    this.#listener = new Listener({ server, maxConnections, drainLimitMs, clock, log })
   }
 
   /** Resolves with the port. */
-  async start(target: ListenTarget): Promise<number> {
-    return (await this.#listener.start(target)).port
+  start(target: ListenTarget): Promise<number> {
+    const { trusted } = this.#options
+    const server = createServer(
+      { noDelay: true },
+      (socket) => void this.#accept(socket, trusted.includes(socket.remoteAddress)),
+    )
+    return this.#listen(server, target)
   }
 
-  async #accept(socket: Socket): Promise<void> {
-    const { clock, firstByteTimeoutMs, log, trusted } = this.#options
+  /** Resolves with the port. A peer whose certificate is believed needs nothing else. */
+  startTls(target: ListenTarget, tls: MutualTls): Promise<number> {
+    const { firstByteTimeoutMs, log } = this.#options
+    const server = createTlsServer(
+      {
+        ...tls,
+        noDelay: true,
+        minVersion: 'TLSv1.3',
+        requestCert: true,
+        rejectUnauthorized: true,
+        handshakeTimeout: firstByteTimeoutMs,
+      },
+      (socket) => void this.#accept(socket, true),
+    )
+    server.on('tlsClientError', (err, socket) => {
+      if (this.#refusalLines.take()) {
+        log.warn(
+          { peer: socket.remoteAddress, reason: 'tls', detail: err.message },
+          'connection refused',
+        )
+      }
+      socket.destroy()
+    })
+    return this.#listen(server, target)
+  }
+
+  async #listen(server: Server, target: ListenTarget): Promise<number> {
+    const { clock, log } = this.#options
+    const listener = new Listener({ server, maxConnections, drainLimitMs, clock, log })
+    const { port } = await listener.start(target)
+    this.#listeners.push(listener)
+    return port
+  }
+
+  async #accept(socket: Socket, isTrusted: boolean): Promise<void> {
+    const { clock, firstByteTimeoutMs, log } = this.#options
     const peer = plainAddress(socket.remoteAddress ?? '')
     const accepted = await acceptConnection(socket, {
       clock,
@@ -68,7 +108,6 @@ export class GatewayDoor implements AsyncDisposable {
       }
       return
     }
-    const isTrusted = trusted.includes(peer)
     if (accepted.protocol === 'http') {
       if (isTrusted) this.#trustedSockets.add(socket)
       this.#http.acceptHttp1(socket)
@@ -103,9 +142,9 @@ export class GatewayDoor implements AsyncDisposable {
 
   /** Stops accepting, lets answers finish for 2 s. Publishers are the ingest's to end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.stopAccepting()
+    for (const listener of this.#listeners) listener.stopAccepting()
     this.#http.drain()
-    await this.#listener[Symbol.asyncDispose]()
+    await Promise.all(this.#listeners.map((listener) => listener[Symbol.asyncDispose]()))
     this.#http[Symbol.dispose]()
   }
 }

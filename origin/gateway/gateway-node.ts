@@ -8,6 +8,7 @@ import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
 import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
+import { readMutualTls } from '../../common/net/mutual-tls.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
 import { RelayHost } from '../../common/relay/relay-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
@@ -43,6 +44,7 @@ export async function startGateway(
   )
   let draining = false
   let url = ''
+  let tlsUrl: string | undefined
   const self = new NodeHeartbeat('gateway', config.node, clock)
   const membership: MembershipAgent = new MembershipAgent({
     client: coordinator,
@@ -51,7 +53,10 @@ export async function startGateway(
     dataDir: config.dataDir,
     heartbeat: () =>
       self.beat({
-        urls: { http: url, rtmp: rtmpUrl(url), admin: admin.url },
+        urls: {
+          ...{ http: url, rtmp: rtmpUrl(url), admin: admin.url },
+          ...(tlsUrl !== undefined && { https: tlsUrl }),
+        },
         draining,
         streams: relays.streams,
         bytesIn: relays.bytesIn,
@@ -103,6 +108,11 @@ export async function startGateway(
   )
   const port = await door.start(config.listen)
   url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
+  const { mutualTls } = config
+  if (mutualTls) {
+    const tlsPort = await door.startTls(mutualTls, await readMutualTls(mutualTls))
+    tlsUrl = mutualTls.publicUrl ?? `https://${reachableHost(mutualTls.host)}:${tlsPort}`
+  }
   // Its answers have no end: they are to go before the door waits for what is under way.
   stack.use(progress)
   stack.use(relays)

@@ -9,6 +9,7 @@ import { InputMeter } from './input-check.ts'
 import { InputReader, type InputStep } from './input-reader.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
 import { SourceMarks } from './source-marks.ts'
+import { StreamDoctor } from './stream-doctor.ts'
 import { TakenMarks } from './taken-marks.ts'
 import { trackParsers } from './track-parsers.ts'
 
@@ -27,6 +28,7 @@ export class PublisherConnection {
   readonly name: string
   /** Of the newest run. */
   meter: InputMeter
+  readonly doctor = new StreamDoctor()
   readonly marks = new SourceMarks()
   readonly #taken = new TakenMarks()
   readonly #reader: InputReader

@@ -299,6 +299,7 @@ export class StreamJob implements LiveStream {
       video: (connection && tracks?.video && connection.meter.videoFacts(tracks.video)) ?? null,
       audio: (connection && tracks?.audio && connection.meter.audioFacts(tracks.audio)) ?? null,
       renditions: measuredRenditions(this.#packager),
+      findings: connection?.doctor.findings ?? [],
     }
   }
 
@@ -390,6 +391,7 @@ export class StreamJob implements LiveStream {
     else {
       const { sample } = step
       const refused = connection.meter.add({ ...sample, sizeBytes: sample.payload.length })
+      connection.doctor.add(sample)
       if (refused) this.#refuse(refused)
       else this.#run?.push(sample)
     }
@@ -403,6 +405,7 @@ export class StreamJob implements LiveStream {
     const { config, ladder, guard, clock, metrics } = this.#options
     const connection = this.#connection!
     connection.meter = new InputMeter(config.input)
+    connection.doctor.beginRun(step)
     connection.placeRun(step, this.#nowSeconds(), this.#packager.endSeconds)
     this.#log.info({ reason }, 'media begins')
     this.#runStartedMs = clock.monotonic()

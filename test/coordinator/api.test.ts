@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ChannelStatus } from '../../common/contract/channel.ts'
+import type { Finding } from '../../common/contract/placement.ts'
 import type { RingView, StreamView } from '../../coordinator/api/schemas.ts'
 import { CoordinatorFixture } from './coordinator-fixture.ts'
 
@@ -333,7 +334,11 @@ describe('a live stream', () => {
       bitsPerSecond: 2_500_000,
       keyframeIntervalSeconds: 2,
     }
-    await transcoder.renew('demo', 1, { video, cost: 27_648_000 })
+    const findings: Finding[] = [
+      { code: 'b-frames', value: 66, isWarning: true, sentence: 'B-frames hold the picture back.' },
+      { code: 'rate-control', value: 'CBR', isWarning: false, sentence: 'The encoder says CBR.' },
+    ]
+    await transcoder.renew('demo', 1, { video, findings, cost: 27_648_000 })
     const stream = await fixture.api<StreamView>('GET', '/streams/demo')
     expect(stream).toMatchObject({
       liveId: 'demo',
@@ -349,6 +354,7 @@ describe('a live stream', () => {
       video,
       audio: null,
       renditions: [],
+      findings,
       viewers: 2,
       urls: {
         hls: 'https://pop-1.test/live/demo/index.m3u8',

@@ -97,6 +97,15 @@ export class ConsoleHouse implements AsyncDisposable {
         rendition('480p', 854, 480, 1_200_000),
         rendition('360p', 640, 360, 700_000),
       ],
+      findings: [
+        {
+          code: 'keyframes-far',
+          value: 8.3,
+          isWarning: true,
+          sentence: 'Keyframes are 8.3 s apart.',
+        },
+        { code: 'rate-control', value: 'CBR', isWarning: false, sentence: 'The encoder says CBR.' },
+      ],
     })
     await this.news()
     return { streamKey }

@@ -24,6 +24,8 @@ export interface ClipOptions {
   bFrames?: number
   /** ffmpeg filters before the encoder; frames may be left out. */
   videoFilter?: string
+  /** How many bits x264 spends: `-crf 23`, `-b:v 500k`. */
+  rateControl?: readonly string[]
   video?: boolean
   audio?: boolean
   sampleRate?: number
@@ -60,6 +62,7 @@ async function makeClip(options: ClipOptions): Promise<Clip> {
     args.push(
       ...['-c:v', 'libx264', '-preset', bFrames > 0 ? 'veryfast' : 'ultrafast', '-threads', '1'],
       ...['-pix_fmt', 'yuv420p', '-bf', `${bFrames}`, '-sc_threshold', '0', ...gop],
+      ...(options.rateControl ?? []),
       ...(videoFilter ? ['-vf', videoFilter, '-fps_mode', 'passthrough'] : []),
     )
   }

@@ -77,6 +77,22 @@ export const en = {
   'stream.keyframes': 'Keyframe interval',
   'stream.keyframes-long': '{interval}: too long, set the encoder to 2 s',
   'stream.epoch': 'Epoch, takes',
+  'stream.findings': 'What the encoder could do better',
+  'stream.finding.keyframes-far':
+    'Keyframes are {value} s apart. Set the keyframe interval to 2 s.',
+  'stream.finding.b-frames':
+    'B-frames hold the picture back by {value} ms. Set them to 0 for low latency.',
+  'stream.finding.bitrate-jitter':
+    'The bitrate peaks at {value} times its mean. A constant bitrate (CBR) gets through narrow links.',
+  'stream.finding.av-drift':
+    'Sound and picture run apart by {value} ms a minute. Use one clock for both.',
+  'stream.finding.clock-gap':
+    'The clock of the stream jumped {value, plural, one {once} other {# times}} in a minute. Is the encoder overloaded, or its network too slow?',
+  'stream.rate-control.CBR': 'Rate control: CBR, a constant bitrate',
+  'stream.rate-control.VBR': 'Rate control: VBR, a bitrate that varies up to a bound',
+  'stream.rate-control.ABR': 'Rate control: ABR, a bitrate that is held on average only',
+  'stream.rate-control.CRF':
+    'Rate control: CRF, a constant quality at whatever bitrate. Set a constant bitrate (CBR).',
   'nodes.title': 'Nodes',
   'nodes.count': '{count, plural, one {# node} other {# nodes}}',
   'nodes.none': 'No node has joined yet.',
@@ -283,6 +299,17 @@ export const zhCN: Record<MessageKey, string> = {
   'stream.keyframes': '关键帧间隔',
   'stream.keyframes-long': '{interval}：过长，请在编码器中设为 2 秒',
   'stream.epoch': '任期、段次',
+  'stream.findings': '编码器可改进之处',
+  'stream.finding.keyframes-far': '关键帧相隔 {value} 秒。请将关键帧间隔设为 2 秒。',
+  'stream.finding.b-frames': 'B 帧使画面延后 {value} 毫秒。低延迟请将其设为 0。',
+  'stream.finding.bitrate-jitter':
+    '码率峰值是平均值的 {value} 倍。恒定码率（CBR）更容易通过狭窄的网络。',
+  'stream.finding.av-drift': '声音与画面每分钟相差 {value} 毫秒。两者请使用同一时钟。',
+  'stream.finding.clock-gap': '一分钟内流的时钟跳变了 {value} 次。编码器是否过载，或网络太慢？',
+  'stream.rate-control.CBR': '码率控制：CBR，恒定码率',
+  'stream.rate-control.VBR': '码率控制：VBR，有上限的可变码率',
+  'stream.rate-control.ABR': '码率控制：ABR，仅平均码率受控',
+  'stream.rate-control.CRF': '码率控制：CRF，恒定质量，码率不限。请设为恒定码率（CBR）。',
   'nodes.title': '节点',
   'nodes.count': '{count} 个节点',
   'nodes.none': '还没有节点加入。',

@@ -1,6 +1,7 @@
-// `nearcast ca` tells of a CA and never makes one.
+// `nearcast ca` tells of a CA, and makes one only to issue a certificate.
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -46,4 +47,25 @@ it('prints how to trust it without doing so', async () => {
   if (status === 1) return // A system whose trust store we do not know.
   expect(JSON.parse(stdout)).toMatchObject({ trusted: false })
   expect(stdout).toContain(join(data, 'ca', 'ca.pem'))
+})
+
+it('issues a certificate for a node, with its key readable by the owner alone', async () => {
+  const out = join(data, 'gw-1')
+  const dir = join(data, 'nodes-ca')
+  const { status, stdout } = nearcast(
+    'ca',
+    'issue',
+    'gw-1.internal',
+    '10.0.0.2',
+    ...['--dir', dir, '--out', out],
+  )
+  expect(status).toBe(0)
+  expect(stdout).toContain(`  certFile: ${join(out, 'node.pem')}\n`)
+  const read = async (name: string) => new X509Certificate(await readFile(join(out, name)))
+  const [node, ca] = [await read('node.pem'), await read('cluster-ca.pem')]
+  expect(node.verify(ca.publicKey)).toBe(true)
+  expect(node.subjectAltName).toBe('IP Address:10.0.0.2, DNS:gw-1.internal')
+  // Extended key usages: TLS server and TLS client.
+  expect(node.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'])
+  expect((await stat(join(out, 'node-key.pem'))).mode & 0o777).toBe(0o600)
 })

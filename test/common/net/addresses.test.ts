@@ -1,7 +1,12 @@
 // Addresses in all their spellings come out as one.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addressBytes, addressText, plainAddress } from '../../../common/net/addresses.ts'
+import {
+  addressBytes,
+  addressGroup,
+  addressText,
+  plainAddress,
+} from '../../../common/net/addresses.ts'
 
 describe('plainAddress', () => {
   it.each([
@@ -37,5 +42,29 @@ describe('addressBytes', () => {
 
   it.each(['1.2.3', '1.2.3.256', ':::', 'g::1', 'localhost', '[::1]'])('refuses %s', (text) => {
     expect(addressBytes(text)).toBeUndefined()
+  })
+})
+
+describe('addressGroup', () => {
+  it.each([
+    ['203.0.113.7', '203.0.113.7'],
+    ['::ffff:203.0.113.7', '203.0.113.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::', '2001:db8:1:2::/64'],
+    ['::1', '::/64'],
+    ['', ''],
+  ])('%s counts as %s', (address, group) => {
+    expect(addressGroup(address)).toBe(group)
+  })
+
+  it('depends on the first 64 bits of an IPv6 address alone', () => {
+    const half = fc.uint8Array({ minLength: 8, maxLength: 8 })
+    fc.assert(
+      fc.property(half, half, half, (network, one, other) => {
+        fc.pre(network.some((byte) => byte !== 0))
+        const [a, b] = [one, other].map((host) => addressText(Buffer.from([...network, ...host])))
+        expect(addressGroup(a!)).toBe(addressGroup(b!))
+      }),
+    )
   })
 })

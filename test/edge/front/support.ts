@@ -16,6 +16,7 @@ import {
 export interface DoorOptions {
   handlers?: Partial<FrontDoorHandlers>
   limits?: FrontDoorOptions['limits']
+  admission?: FrontDoorOptions['admission']
   config?: Record<string, unknown>
   tls?: Record<string, unknown>
 }
@@ -57,6 +58,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<TestDoor> {
       ...options.handlers,
     },
     limits: { drainLimitMs: 200, ...options.limits },
+    ...(options.admission && { admission: options.admission }),
     clock: systemClock,
     log: logged.log,
   })

@@ -94,6 +94,26 @@ describe('a gateway picker', () => {
     expect(bold.problem).toBeUndefined()
   })
 
+  test('reaches gateways by mutual TLS only, where that is asked for', () => {
+    const plain = gateway('gw-1', '10.0.0.1')
+    const secure = gateway('gw-2', '10.0.0.2', 9)
+    secure.urls.https = 'https://gw-2.example.com'
+    const picker = new GatewayPicker({ clock, allowPlain: false, isSecure: true })
+    picker.update({ generation: 1, nodes: [plain, secure], routes: [] })
+    expect(picker.forPublish()).toEqual([
+      {
+        id: 'gw-2',
+        http: 'https://gw-2.example.com',
+        host: 'gw-2.example.com',
+        rtmpPort: 443,
+        isSecure: true,
+      },
+    ])
+    expect(picker.forPlayback('demo')).toEqual(['https://gw-2.example.com'])
+    picker.update({ generation: 2, nodes: [plain], routes: [] })
+    expect(picker.problem).toContain('gw-1 has no port for mutual TLS')
+  })
+
   test('says so when there is none', () => {
     expect(pickerOf([]).problem).toContain('knows no gateway')
   })

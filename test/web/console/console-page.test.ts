@@ -99,6 +99,12 @@ describe('screens', { timeout: limitMs }, () => {
     const page = await signedIn({ locale, viewport: { width, height: 800 } })
     const screens: [screen: string, texts: string[]][] = [
       ['streams', ['Harbour market', 'pop-1', 'gw-1', 'H.264 1280×720 30 fps', '720p']],
+      [
+        'streams',
+        isEnglish
+          ? ['Keyframes are 8.3 s apart. Set the keyframe interval to 2 s.', 'Rate control: CBR']
+          : ['关键帧相隔 8.3 秒', '码率控制：CBR'],
+      ],
       ['nodes', ['pop-2', 'ap-east', '91%', isEnglish ? 'Transcoder' : '转码器']],
       ['channels', ['lecture', isEnglish ? 'Off air' : '未开播']],
       ['channels/market', ['rtmps://pop-1.example.org/live', '2500 kb/s', 'CBR', '2 s']],

@@ -1,6 +1,11 @@
 // What the coordinator's API answers, as far as the console reads it; its OpenAPI document says it in full.
 import type { NodeLoad, NodeUrls, Role } from '../../../common/contract/membership.ts'
-import type { AudioFacts, Rendition, VideoFacts } from '../../../common/contract/placement.ts'
+import type {
+  AudioFacts,
+  Finding,
+  Rendition,
+  VideoFacts,
+} from '../../../common/contract/placement.ts'
 
 export type Health = 'ok' | 'late' | 'draining' | 'left' | 'gone'
 
@@ -32,6 +37,7 @@ export interface Stream {
   video: VideoFacts | null
   audio: AudioFacts | null
   renditions: Rendition[]
+  findings: Finding[]
   viewers: number
   peakViewers: number
   totalViewers: number

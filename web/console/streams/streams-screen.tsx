@@ -16,6 +16,7 @@ import { hrefOf } from '../route.ts'
 import { useSpeech } from '../speech.ts'
 import { useNow } from '../use-now.ts'
 import { watchUrl } from '../viewer-url.ts'
+import { StreamFindings } from './stream-findings.tsx'
 import { StreamPath } from './stream-path.tsx'
 
 export function StreamsScreen() {
@@ -88,6 +89,7 @@ function StreamCard({ stream }: { stream: Stream }) {
       </header>
       <StreamPath stream={stream} nodes={nodes} />
       <MediaFacts stream={stream} />
+      <StreamFindings findings={stream.findings} />
       {isEnding && (
         <Confirm
           title={t('stream.stop-title', { liveId })}

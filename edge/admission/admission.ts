@@ -1,0 +1,99 @@
+// What a POP lets in, and how much of it: one judge for connections and publishers, with its counts and log lines.
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../../common/clock.ts'
+import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
+import type { Metrics } from '../../common/metrics.ts'
+import { addressGroup } from '../../common/net/addresses.ts'
+import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
+import type { EdgeConfig } from '../../config/schema.ts'
+import { ConnectionAdmission, type ConnectionVerdict } from './connection-admission.ts'
+import { GuessGuard } from './guess-guard.ts'
+import { type NoWay, PublishAdmission, type PublishAttempt } from './publish-admission.ts'
+
+export interface AdmissionOptions {
+  limits: EdgeConfig['admission']
+  clock: Clock
+  log: Logger
+  metrics?: Metrics
+}
+
+export class Admission {
+  readonly #log: Logger
+  readonly #lines: LogBudget
+  readonly #exempt: NetworkList
+  readonly #connections: ConnectionAdmission
+  readonly #publishes: PublishAdmission
+  readonly #counters: ReturnType<typeof counters>
+  readonly #limits: EdgeConfig['admission']
+
+  constructor({ limits, clock, log, metrics }: AdmissionOptions) {
+    const guesses = new GuessGuard(clock, limits.guessing)
+    this.#log = log
+    this.#lines = new LogBudget({ clock, log })
+    this.#limits = limits
+    this.#exempt = createNetworkList(limits.exempt)
+    this.#connections = new ConnectionAdmission(clock, limits, guesses)
+    this.#publishes = new PublishAdmission({
+      clock,
+      limits,
+      guesses,
+      onBan: (address) => this.#onBan(address),
+    })
+    this.#counters = counters(metrics)
+    metrics?.gauge(
+      { name: 'addresses_banned', help: 'Addresses that are banned now for guessing keys.' },
+      (gauge) => gauge.set(guesses.banned),
+    )
+  }
+
+  /** Before anything is read of a connection. */
+  connect(address: string): ConnectionVerdict {
+    const verdict = this.#connections.connect(this.#countedAs(address))
+    if ('refused' in verdict) {
+      this.#counters.refused?.inc({ reason: verdict.refused })
+      if (this.#lines.take()) {
+        this.#log.warn({ address, reason: verdict.refused }, 'connection refused')
+      }
+    }
+    return verdict
+  }
+
+  /** Around the search for a next hop of a publisher. */
+  publish<Started extends { started: unknown }>(
+    socket: Duplex,
+    address: string,
+    attempt: PublishAttempt,
+    open: () => Promise<Started | NoWay>,
+  ): Promise<Started | NoWay> {
+    return this.#publishes.publish(socket, this.#countedAs(address), attempt, open)
+  }
+
+  #countedAs(address: string): string | undefined {
+    return this.#exempt.includes(address) ? undefined : addressGroup(address)
+  }
+
+  #onBan(address: string): void {
+    const { failuresPerMinute, banMs } = this.#limits.guessing
+    this.#counters.bans?.inc()
+    if (!this.#lines.take()) return
+    this.#log.warn(
+      { address, reason: 'address-banned', failures: failuresPerMinute, banMs },
+      'address banned: too many wrong stream keys',
+    )
+  }
+}
+
+function counters(metrics: Metrics | undefined) {
+  return {
+    refused: metrics?.counter({
+      name: 'connections_refused_total',
+      help: 'Connections closed before anything was read of them.',
+      labels: ['reason'] as const,
+    }),
+    bans: metrics?.counter({
+      name: 'address_bans_total',
+      help: 'Addresses banned for guessing stream keys.',
+    }),
+  }
+}

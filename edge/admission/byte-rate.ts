@@ -1,0 +1,32 @@
+// Bits per second over windows of ten seconds, so that one large keyframe does no harm.
+import type { Clock } from '../../common/clock.ts'
+
+const windowMs = 10_000
+
+export class ByteRate {
+  readonly #clock: Clock
+  #startedAt: number
+  #bytes = 0
+  #last = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#startedAt = clock.monotonic()
+  }
+
+  /** Of the last whole window; 0 before the first, and once nothing has come for two. */
+  get bitsPerSecond(): number {
+    return this.#clock.monotonic() - this.#startedAt < 2 * windowMs ? this.#last : 0
+  }
+
+  /** The rate of the window that these bytes end, if they end one. */
+  add(bytes: number): number | undefined {
+    this.#bytes += bytes
+    const elapsedMs = this.#clock.monotonic() - this.#startedAt
+    if (elapsedMs < windowMs) return undefined
+    this.#last = (this.#bytes * 8_000) / elapsedMs
+    this.#startedAt += elapsedMs
+    this.#bytes = 0
+    return this.#last
+  }
+}
