@@ -70,17 +70,17 @@ export class SequenceAudit implements AsyncDisposable {
   /** Media playlists that the last multivariant playlist named. */
   #offered: readonly string[] = []
   readonly #inits = new Map<string, Promise<Buffer | undefined>>()
-  readonly #loop: Promise<void>
+  #loop: Promise<void> | undefined
 
   private constructor({ media, ca }: SequenceAuditOptions) {
     this.#media = media
     this.#client = new TlsClient(ca)
-    this.#loop = this.#watch()
   }
 
   /** Resolves when the first segments are listed. */
   static async start(options: SequenceAuditOptions): Promise<SequenceAudit> {
     const audit = new SequenceAudit(options)
+    audit.#loop = audit.#watch()
     try {
       await until('segments in every playlist', () => {
         const all = [...audit.#seen.values()]
