@@ -197,6 +197,8 @@ export class SequenceAudit implements AsyncDisposable {
       const before = seen.segments.get(segment.number)?.segment
       if (!before) {
         isNews = true
+        // At once, as a player does: later the node that has it may be gone.
+        if (segment.mapUri !== undefined && !segment.isGap) void this.#init(segment.mapUri)
         const bytes = segment.isGap ? undefined : this.#bytes(segment.uri)
         seen.segments.set(segment.number, { segment, listedAtMs: nowMs, bytes, frames: undefined })
       } else if (before.uri !== segment.uri || before.isGap !== segment.isGap) {
