@@ -23,7 +23,7 @@ async function encoders(): Promise<number[]> {
 }
 
 beforeAll(async () => {
-  stage = await TakeoverStage.start({ gateways: 2, pops: 2 })
+  stage = await TakeoverStage.start({ gateways: 2, pops: 2, size: '640x480' })
   await stage.segments(2)
   before = await stage.stream()
   encodersBefore = await encoders()
