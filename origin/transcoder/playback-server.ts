@@ -36,6 +36,7 @@ import {
   replayMediaPlaylist,
   replayMultivariant,
 } from '../packager/hls-replay.ts'
+import { type FeedServer, parseFeedTarget } from './feed-server.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {
@@ -49,6 +50,8 @@ export interface PlaybackServerOptions {
   log: Logger
   metrics: Pick<TranscoderMetrics, 'served'>
   live: (liveId: string) => LiveStream | undefined
+  /** For the homes of what is live here. */
+  feeds: Pick<FeedServer, 'serve' | 'letGo'>
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
 }
 
@@ -99,6 +102,7 @@ export class PlaybackServer implements AsyncDisposable {
   /** A broadcast that goes on elsewhere, or nowhere, without having ended: nobody waits for it here any more. */
   letGo(broadcast: LiveBroadcast): void {
     this.#live.waits(broadcast).letGo()
+    this.#options.feeds.letGo(broadcast)
   }
 
   async start(): Promise<void> {
@@ -127,6 +131,7 @@ export class PlaybackServer implements AsyncDisposable {
     try {
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false
+      if (await this.#serveFeed(request, response, leaving.signal)) return
       const asked = await this.#answer(request, leaving.signal)
       if (response.destroyed) return
       if (leaving.signal.aborted) response.shouldKeepAlive = false
@@ -136,6 +141,22 @@ export class PlaybackServer implements AsyncDisposable {
       this.#options.log.debug({ err }, 'request failed')
       response.destroy()
     }
+  }
+
+  /** Answers whether one was asked for by somebody who may. */
+  async #serveFeed(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const target = request.method === 'GET' ? parseFeedTarget(request.url ?? '') : undefined
+    if (!target || requestFault(request) || !(await this.#isAllowed(request))) return false
+    if (signal.aborted) response.destroy()
+    else {
+      signal.addEventListener('abort', () => response.destroy(), { once: true })
+      this.#options.feeds.serve(target, response)
+    }
+    return true
   }
 
   async #answer(request: IncomingMessage, signal: AbortSignal): Promise<Asked> {

@@ -5,7 +5,6 @@ import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { PublishTicket } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { messageOf } from '../../common/errors.ts'
-import type { LiveStream } from '../../common/live/live-answers.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { SegmentLog } from '../../common/live/segment-log.ts'
 import type { Logger } from '../../common/log.ts'
@@ -93,7 +92,7 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   /** What is played of a live id now. */
-  live(liveId: string): LiveStream | undefined {
+  live(liveId: string): StreamJob | undefined {
     return this.#jobs.get(liveId) ?? this.#finished.get(liveId)?.job
   }
 

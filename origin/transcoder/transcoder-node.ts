@@ -15,6 +15,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
+import { FeedServer } from './feed-server.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
@@ -85,6 +86,9 @@ export async function startTranscoder(
     isDraining: () => draining,
     letGo: (broadcast) => playback.letGo(broadcast),
   })
+  const feeds = stack.use(
+    new FeedServer({ instance: self.instance, live: (liveId) => streams.live(liveId), clock }),
+  )
   const playback: PlaybackServer = stack.use(
     new PlaybackServer({
       ...config.http,
@@ -100,6 +104,7 @@ export async function startTranscoder(
         },
       },
       live: (liveId) => streams.live(liveId),
+      feeds,
       replayFolder: (recordingId) => recordings.folder(recordingId),
     }),
   )
