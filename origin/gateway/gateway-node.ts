@@ -16,6 +16,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
+import { HomeStore } from './home/home-store.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
 
@@ -58,11 +59,21 @@ export async function startGateway(
         bytesOut: shield.bytesOut,
       }),
   })
-  const shield = stack.use(
+  const homes = stack.use(
+    new HomeStore({
+      authorize: () => coordinator.nodeToken(),
+      clock,
+      log,
+      metrics,
+      onLeft: (broadcast) => shield.letGo(broadcast),
+    }),
+  )
+  const shield: Shield = stack.use(
     new Shield({
       name: id,
       cache: config.cache,
       snapshot: () => membership.snapshot,
+      homes,
       coordinator,
       authorize: () => coordinator.nodeToken(),
       clock,

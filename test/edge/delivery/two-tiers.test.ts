@@ -43,6 +43,7 @@ class Road implements AsyncDisposable {
       name: 'gw-1',
       cache,
       snapshot: () => snapshot,
+      homes: { home: () => undefined, leave() {} },
       coordinator: {
         channelStatus: async () => ({ status: 404, body: '{}' }),
         recordingLocation: async () => ({ missing: true }),

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { ClusterSnapshot, NodeInfo } from '../../../common/contract/membership.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { HomeStore } from '../../../origin/gateway/home/home-store.ts'
 import { Shield, type ShieldCoordinator } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
@@ -44,20 +45,26 @@ class Gateway implements AsyncDisposable {
   readonly coordinator = new Coordinator()
   readonly transcoder: ScriptedOrigin
   snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [] }
+  readonly homes: HomeStore
   readonly #shield: Shield
   readonly #listeners: Listeners
 
   private constructor(transcoder: ScriptedOrigin, listen: (shield: Shield) => Listeners) {
     this.transcoder = transcoder
-    this.#shield = new Shield({
-      name: 'gw-1',
-      cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
-      snapshot: () => this.snapshot,
-      coordinator: this.coordinator,
+    const plumbing = {
       authorize: async () => 'node-token',
       clock: this.clock,
       log: silentLogger,
       metrics: new Metrics('gateway', 'gw-1', '0'),
+    }
+    this.homes = new HomeStore({ ...plumbing, onLeft: (it) => this.#shield.letGo(it) })
+    this.#shield = new Shield({
+      ...plumbing,
+      name: 'gw-1',
+      cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
+      snapshot: () => this.snapshot,
+      homes: this.homes,
+      coordinator: this.coordinator,
     })
     this.#listeners = listen(this.#shield)
   }
@@ -73,10 +80,10 @@ class Gateway implements AsyncDisposable {
     })
   }
 
-  route(liveId: string): void {
+  route(liveId: string, { epoch = 1, home = null as string | null } = {}): void {
     const transcoder = { id: 'tc-1', url: this.transcoder.url }
     const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
-    const routes = [{ liveId, broadcastId, epoch: 1, home: null, transcoder }]
+    const routes = [{ liveId, broadcastId, epoch, home, transcoder }]
     this.snapshot = { ...this.snapshot, routes, nodes: [transcoderNode(transcoder)] }
   }
 
@@ -90,6 +97,7 @@ class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.homes[Symbol.asyncDispose]()
     await this.#shield[Symbol.asyncDispose]()
     await this.#listeners[Symbol.asyncDispose]()
     await this.transcoder[Symbol.asyncDispose]()
