@@ -20,6 +20,7 @@ export interface FeedServerOptions {
   instance: string
   live: (liveId: string) => FedStream | undefined
   clock: Clock
+  sent: (bytes: number) => void
 }
 
 export interface FeedTarget {
@@ -49,7 +50,7 @@ export class FeedServer implements Disposable {
 
   /** For one who has been let in. */
   serve({ liveId, epoch }: FeedTarget, response: ServerResponse): void {
-    const { live, instance, clock } = this.#options
+    const { live, instance, clock, sent } = this.#options
     const stream = live(liveId)
     if (stream?.epoch !== epoch) {
       const { status, type, body } = stream ? otherEpoch : offline
@@ -59,7 +60,7 @@ export class FeedServer implements Disposable {
     }
     const { broadcast } = stream
     const open: FeedHead = { kind: 'open', epoch, instance, facts: broadcast.facts }
-    const feed = new Feed(broadcast, response, clock)
+    const feed = new Feed(broadcast, response, { clock, sent })
     this.#feeds.add(feed)
     response.once('close', () => {
       feed.stop()
@@ -81,16 +82,20 @@ export class FeedServer implements Disposable {
 class Feed {
   readonly broadcast: LiveBroadcast
   readonly #response: ServerResponse
-  readonly #clock: Clock
+  readonly #options: Pick<FeedServerOptions, 'clock' | 'sent'>
   readonly #writer: FeedWriter
   /** Bytes are on their way that the connection has not taken. */
   #isBehind = false
   #stop: (() => void) | undefined
 
-  constructor(broadcast: LiveBroadcast, response: ServerResponse, clock: Clock) {
+  constructor(
+    broadcast: LiveBroadcast,
+    response: ServerResponse,
+    options: Pick<FeedServerOptions, 'clock' | 'sent'>,
+  ) {
     this.broadcast = broadcast
     this.#response = response
-    this.#clock = clock
+    this.#options = options
     this.#writer = new FeedWriter(broadcast)
   }
 
@@ -105,7 +110,7 @@ class Feed {
       this.#tell()
     })
     const unsubscribe = this.broadcast.onChange(() => this.#tell())
-    const pings = this.#clock.setInterval(() => {
+    const pings = this.#options.clock.setInterval(() => {
       if (!this.#isBehind) this.#write(frameBytes({ kind: 'ping' }))
     }, feedPingMs)
     this.#stop = () => {
@@ -141,7 +146,10 @@ class Feed {
   #write(pieces: readonly Buffer[]): void {
     const response = this.#response
     response.cork()
-    for (const piece of pieces) if (!response.write(piece)) this.#isBehind = true
+    for (const piece of pieces) {
+      if (!response.write(piece)) this.#isBehind = true
+      this.#options.sent(piece.length)
+    }
     response.uncork()
   }
 }

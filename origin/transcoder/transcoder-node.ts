@@ -87,7 +87,14 @@ export async function startTranscoder(
     letGo: (broadcast) => playback.letGo(broadcast),
   })
   const feeds = stack.use(
-    new FeedServer({ instance: self.instance, live: (liveId) => streams.live(liveId), clock }),
+    new FeedServer({
+      instance: self.instance,
+      live: (liveId) => streams.live(liveId),
+      clock,
+      sent: (bytes) => {
+        bytesOut += bytes
+      },
+    }),
   )
   const playback: PlaybackServer = stack.use(
     new PlaybackServer({

@@ -40,7 +40,8 @@ export class LiveStage implements AsyncDisposable {
     const stream = { broadcast: instead ?? this.broadcast, file: file ?? (() => undefined), epoch }
     const live = (liveId: string) => (liveId === 'demo' ? stream : undefined)
     const { clock } = this
-    this.feeds = new FeedServer({ instance: instance ?? firstInstance, live, clock })
+    const sent = () => {}
+    this.feeds = new FeedServer({ instance: instance ?? firstInstance, live, clock, sent })
     this.server = new PlaybackServer({
       host: '127.0.0.1',
       port: 0,

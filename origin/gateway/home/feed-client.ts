@@ -68,7 +68,7 @@ export class FeedClient implements AsyncDisposable {
       }
       if (end === 'ended') return
       const { liveId, epoch, url } = source
-      log.warn({ liveId, epoch, transcoder: url, end }, 'feed of the transcoder broke off')
+      if (failures === 0) log.warn({ liveId, epoch, transcoder: url, end }, 'no feed of the stream')
       if (end === 'fenced' || end === 'conflict') return
       await delay(clock, retryMs[Math.min(failures++, retryMs.length - 1)]!, signal)
     }

@@ -71,7 +71,8 @@ export class Home implements AsyncDisposable {
     const source = { liveId, epoch, instance, url: transcoder.url }
     this.#source = source
     this.#leaveFeed()
-    if (!this.#gapTimer) this.#onGone()
+    if (this.#gapTimer) this.#endIn(abandonedMs)
+    else this.#onGone()
     const { http, authorize, clock, log } = this.#options
     this.#client = new FeedClient({
       ...{ source, http, authorize, clock, log },
@@ -106,11 +107,17 @@ export class Home implements AsyncDisposable {
     const verdict = broadcast?.accept(frame, { epoch, instance }) ?? 'malformed'
     if (!broadcast || verdict !== 'accepted' || head.kind !== 'change') return verdict
     this.#hasChanged = true
-    this.#gapTimer?.cancel()
-    this.#gapTimer = undefined
     this.#overTimer?.cancel()
-    if (head.segments.length > 0) this.#mediaAtMs = this.#options.clock.monotonic()
-    if (broadcast.isEnded) this.#endIn(afterglowMs)
+    // A transcoder that has nothing yet cannot tell of gaps either.
+    if (head.segments.length > 0) {
+      this.#mediaAtMs = this.#options.clock.monotonic()
+      this.#gapTimer?.cancel()
+      this.#gapTimer = undefined
+    }
+    if (broadcast.isEnded) {
+      this.#gapTimer?.cancel()
+      this.#endIn(afterglowMs)
+    }
     return verdict
   }
 

@@ -44,7 +44,7 @@ async function start(trustedNetworks: string[]): Promise<void> {
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
     live,
-    feeds: new FeedServer({ instance: broadcast.broadcastId, live, clock }),
+    feeds: new FeedServer({ instance: broadcast.broadcastId, live, clock, sent: () => {} }),
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),
   })
   await server.start()

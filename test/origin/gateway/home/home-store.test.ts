@@ -1,14 +1,16 @@
 // A home and its transcoders, with real connections between them and a clock that stands still.
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
+import { frameBytes } from '../../../../common/live/feed-frames.ts'
 import { silentLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import type { FollowedGrant } from '../../../../origin/gateway/home/home.ts'
 import type { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts'
 import { HomeStore } from '../../../../origin/gateway/home/home-store.ts'
 import type { Checkpoint } from '../../../../origin/packager/checkpoint.ts'
+import { FeedWriter } from '../../../../origin/transcoder/feed-writer.ts'
 import { BroadcastTexts } from '../../../support/broadcast-texts.ts'
-import { FakeClock } from '../../../support/fake-clock.ts'
+import { FakeClock, settle } from '../../../support/fake-clock.ts'
 import { firstInstance, LiveStage } from '../../../support/live-road.ts'
 import {
   deliver,
@@ -20,6 +22,7 @@ import {
   startTake,
   takePlan,
 } from '../../../support/packager-rig.ts'
+import { ScriptedOrigin } from '../../../support/scripted-origin.ts'
 import { broadcast } from '../../../support/segment-logs.ts'
 import { until } from '../../../support/until.ts'
 
@@ -257,6 +260,56 @@ it('comes back to the same holder after a break, without hearing anything twice'
   expect(held.at(names)).toEqual(made.at(names))
   expect(held.media(names)).toEqual(made.media(names))
   expect(await house.refusals()).toBe(0)
+})
+
+it('lists nothing of a change that breaks off, and hears it whole when it is back', async () => {
+  const rig = rigWith(5)
+  await using transcoder = await ScriptedOrigin.start()
+  await using house = new House()
+  const { broadcastId } = broadcast
+  const grant = { liveId: 'demo', broadcastId, epoch: 1, instance: firstInstance, transcoder }
+  house.homes.follow(grant)
+  const open = { kind: 'open' as const, epoch: 1, instance: firstInstance, facts: broadcast }
+  const tell = () => {
+    const { bodies, change } = writer.next()
+    return Buffer.concat([
+      ...bodies.flatMap((body) => frameBytes({ kind: 'body' }, body)),
+      ...frameBytes(change),
+    ])
+  }
+  let writer = new FeedWriter(rig.packager)
+  const first = await transcoder.next()
+  expect(first.req.headers.authorization).toBe('Bearer node-token')
+  first.head(200).write(Buffer.concat([...frameBytes(open), tell()]))
+  await house.hears(rig)
+  const texts = new BroadcastTexts(house.home, house.clock)
+  const before = texts.at(names)
+  deliver(rig, 'take-1', media(15, 2))
+  const bytes = tell()
+  first.write(bytes.subarray(0, -1))
+  first.cut()
+  const again = await until('another try', async () => {
+    await house.clock.advance(100)
+    return transcoder.requests.length === 2 && (await transcoder.next())
+  })
+  expect(texts.at(names)).toEqual(before)
+  writer = new FeedWriter(rig.packager)
+  again.head(200).write(Buffer.concat([...frameBytes(open), tell()]))
+  await house.hears(rig)
+  expect(texts.at(names)).toEqual(new BroadcastTexts(rig.packager, house.clock).at(names))
+})
+
+it('takes a transcoder that is silent for three seconds for gone', async () => {
+  await using transcoder = await ScriptedOrigin.start()
+  await using house = new House()
+  const { broadcastId } = broadcast
+  const grant = { liveId: 'demo', broadcastId, epoch: 1, instance: firstInstance, transcoder }
+  house.homes.follow(grant)
+  const exchange = await transcoder.next()
+  exchange.head(200)
+  await settle()
+  await house.clock.advance(4_500)
+  await exchange.abandoned
 })
 
 it('forgets a broadcast to which nobody comes back', async () => {
