@@ -61,6 +61,7 @@ export async function startGateway(
   })
   const homes = stack.use(
     new HomeStore({
+      gatewayId: id,
       authorize: () => coordinator.nodeToken(),
       clock,
       log,
@@ -123,6 +124,7 @@ export async function startGateway(
     }),
   )
   stack.use(membership)
+  membership.onSnapshot((snapshot) => homes.update(snapshot))
   await membership.start()
 
   const owned = stack.move()

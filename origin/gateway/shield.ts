@@ -34,7 +34,7 @@ export interface ShieldOptions {
   cache: { memoryBytes: number; maxObjectBytes: number }
   snapshot: () => ClusterSnapshot
   /** What has its home here. */
-  homes: Pick<HomeStore, 'home' | 'leave'>
+  homes: Pick<HomeStore, 'home'>
   coordinator: ShieldCoordinator
   /** A node token for transcoders. */
   authorize: () => Promise<string>
@@ -156,10 +156,7 @@ export class Shield implements AsyncDisposable {
     if (!home) return undefined
     const route = this.#routeOf(liveId)
     const isElsewhere = route?.home != null && route.home !== name
-    if (!isElsewhere || route.epoch < (home.holder?.epoch ?? 0)) return home
-    // Of the same epoch: it may be older than our own grant.
-    if (route.epoch > (home.holder?.epoch ?? 0)) homes.leave(liveId)
-    return undefined
+    return isElsewhere && route.epoch >= (home.holder?.epoch ?? 0) ? undefined : home
   }
 
   #routeOf(liveId: string): Route | undefined {

@@ -1,5 +1,6 @@
 // The live ids whose home is this gateway.
 import type { Clock } from '../../../common/clock.ts'
+import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
 import { HttpClient } from '../../../common/http-client.ts'
 import type { Logger } from '../../../common/log.ts'
 import { LogBudget } from '../../../common/log-budget.ts'
@@ -8,6 +9,7 @@ import { type FollowedGrant, Home } from './home.ts'
 import type { HomeBroadcast, Verdict } from './home-broadcast.ts'
 
 export interface HomeStoreOptions {
+  gatewayId: string
   /** A node token for transcoders. */
   authorize: () => Promise<string>
   clock: Clock
@@ -18,6 +20,8 @@ export interface HomeStoreOptions {
 }
 
 const connectTimeoutMs = 2_000
+/** By then a snapshot is no older than the grant. */
+const settledMs = 5_000
 
 export class HomeStore implements AsyncDisposable {
   readonly #options: HomeStoreOptions
@@ -66,6 +70,18 @@ export class HomeStore implements AsyncDisposable {
       this.#options.log.error({ liveId, epoch, verdict }, 'a transcoder is not followed')
     }
     return verdict
+  }
+
+  /** Leaves what another gateway relays now. */
+  update({ routes }: Pick<ClusterSnapshot, 'routes'>): void {
+    const { gatewayId, clock } = this.#options
+    for (const { liveId, epoch, home: gateway } of routes) {
+      const home = this.#homes.get(liveId)
+      if (!home || gateway === null || gateway === gatewayId) continue
+      const ownEpoch = home.holder?.epoch ?? 0
+      const isSettled = clock.monotonic() - home.followedAtMs >= settledMs
+      if (epoch > ownEpoch || (epoch === ownEpoch && isSettled)) this.leave(liveId)
+    }
   }
 
   /** Its home is elsewhere. */

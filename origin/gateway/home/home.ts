@@ -38,6 +38,8 @@ const abandonedMs = 90_000
 
 export class Home implements AsyncDisposable {
   readonly broadcastId: string
+  /** When this gateway was told last, by a grant, that it is the home. */
+  followedAtMs = 0
   readonly #options: HomeOptions
   #source: FeedSource | undefined
   #client: FeedClient | undefined
@@ -67,6 +69,7 @@ export class Home implements AsyncDisposable {
     const now = this.#source
     if (now && epoch < now.epoch) return 'fenced'
     if (now?.epoch === epoch && now.instance !== instance) return 'conflict'
+    this.followedAtMs = this.#options.clock.monotonic()
     if (now?.epoch === epoch || this.#broadcast?.isEnded) return 'following'
     const source = { liveId, epoch, instance, url: transcoder.url }
     this.#source = source

@@ -43,7 +43,7 @@ class Road implements AsyncDisposable {
       name: 'gw-1',
       cache,
       snapshot: () => snapshot,
-      homes: { home: () => undefined, leave() {} },
+      homes: { home: () => undefined },
       coordinator: {
         channelStatus: async () => ({ status: 404, body: '{}' }),
         recordingLocation: async () => ({ missing: true }),

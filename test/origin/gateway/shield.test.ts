@@ -57,7 +57,11 @@ class Gateway implements AsyncDisposable {
       log: silentLogger,
       metrics: new Metrics('gateway', 'gw-1', '0'),
     }
-    this.homes = new HomeStore({ ...plumbing, onLeft: (it) => this.#shield.letGo(it) })
+    this.homes = new HomeStore({
+      ...plumbing,
+      gatewayId: 'gw-1',
+      onLeft: (it) => this.#shield.letGo(it),
+    })
     this.#shield = new Shield({
       ...plumbing,
       name: 'gw-1',
@@ -80,10 +84,10 @@ class Gateway implements AsyncDisposable {
     })
   }
 
-  route(liveId: string, { epoch = 1, home = null as string | null } = {}): void {
+  route(liveId: string): void {
     const transcoder = { id: 'tc-1', url: this.transcoder.url }
     const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
-    const routes = [{ liveId, broadcastId, epoch, home, transcoder }]
+    const routes = [{ liveId, broadcastId, epoch: 1, home: null, transcoder }]
     this.snapshot = { ...this.snapshot, routes, nodes: [transcoderNode(transcoder)] }
   }
 

@@ -33,6 +33,7 @@ class House implements AsyncDisposable {
   readonly metrics = new Metrics('gateway', 'gw-1', '0')
   readonly left: HomeBroadcast[] = []
   readonly homes = new HomeStore({
+    gatewayId: 'gw-1',
     authorize: async () => 'node-token',
     clock: this.clock,
     log: silentLogger,
@@ -310,6 +311,27 @@ it('takes a transcoder that is silent for three seconds for gone', async () => {
   await settle()
   await house.clock.advance(4_500)
   await exchange.abandoned
+})
+
+it.each([
+  ['that it is the home', { epoch: 1, home: 'gw-1' }, 10_000, true],
+  ['nothing of a home', { epoch: 1, home: null }, 10_000, true],
+  ['another home in an earlier epoch', { epoch: 0, home: 'gw-2' }, 10_000, true],
+  ['another home, right after its own grant', { epoch: 1, home: 'gw-2' }, 1_000, true],
+  ['another home', { epoch: 1, home: 'gw-2' }, 5_000, false],
+  ['another home in a later epoch', { epoch: 2, home: 'gw-2' }, 1_000, false],
+])('told by a route %s', async (_, told, afterMs, stays) => {
+  const rig = rigWith(4.2)
+  await using stage = await LiveStage.start({ instead: rig.packager })
+  await using house = new House()
+  house.follow(stage)
+  await house.hears(rig)
+  await house.clock.advance(afterMs)
+  const { broadcastId } = broadcast
+  const transcoder = { id: 'tc-1', url: stage.url }
+  house.homes.update({ routes: [{ liveId: 'demo', broadcastId, ...told, transcoder }] })
+  expect(house.homes.home('demo') !== undefined).toBe(stays)
+  expect(house.left).toHaveLength(stays ? 0 : 1)
 })
 
 it('forgets a broadcast to which nobody comes back', async () => {
