@@ -117,6 +117,7 @@ export class HomeBroadcast implements LiveBroadcast {
   /** Time has passed in which nobody made anything. */
   addGap(): void {
     if (!this.#settings || this.#isEnded || this.#takes.count === 0) return
+    this.#takes.end()
     this.#playlists.addGap(this.#settings.segmentSeconds, this.#feed)
     this.#playlists.trim(this.#settings)
     this.#changed()
@@ -214,7 +215,9 @@ export class HomeBroadcast implements LiveBroadcast {
     const { take, rendition, number } = told
     const there = this.#takes.segment(take, rendition, number)
     if (!there && this.#playlists.isBehindWindow(rendition, number)) return
-    const reason = this.#playlists.hasOther(rendition, number, there)
+    const isOther = this.#playlists.hasOther(rendition, number, there)
+    if (isOther && !there) this.#takes.addGap(told, this.#feed)
+    const reason = isOther
       ? 'its number is listed already'
       : this.#takes.add(told, bodies, this.#feed)
     if (reason !== undefined) this.#options.onRefused({ rendition, number, reason })

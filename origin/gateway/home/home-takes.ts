@@ -6,7 +6,13 @@ import type {
   PackagedRendition,
   PackagedTake,
 } from '../../../common/live/live-broadcast.ts'
-import { endSecondsOf, extendSegment, type HomeSegment, openSegment } from './home-segment.ts'
+import {
+  endSecondsOf,
+  extendSegment,
+  gapSegment,
+  type HomeSegment,
+  openSegment,
+} from './home-segment.ts'
 
 export interface HomeTrack {
   rendition: PackagedRendition
@@ -106,6 +112,14 @@ export class HomeTakes {
     })
   }
 
+  /** There is none of that number, for whoever asks by this name. */
+  addGap({ take, rendition, number, startTicks, durationTicks }: FeedSegment, feed: number): void {
+    const { public: own, tracks } = this.#byName.get(take)!
+    const track = tracks.get(rendition)!
+    const place = { number, startTicks, take: own, rendition: track.rendition }
+    track.segments.set(number, gapSegment(place, durationTicks, feed))
+  }
+
   /** Answers why it, or a part of it, is refused. */
   add(told: FeedSegment, bodies: readonly Buffer[], feed: number): string | undefined {
     const take = this.#byName.get(told.take)!
@@ -119,6 +133,11 @@ export class HomeTakes {
       track.segments.set(number, segment)
     }
     return extendSegment(segment, told, bodies, feed)
+  }
+
+  /** Nobody makes anything: players that count numbers by the clock must know that they are behind the end. */
+  end(): void {
+    for (const take of this.#byName.values()) endWithMedia(take)
   }
 
   /** Of a rendition, in all takes. */
@@ -161,15 +180,20 @@ export class HomeTakes {
     take.public.renditions = order.map((name) => take.tracks.get(name)!.rendition)
   }
 
-  /** What an earlier transcoder left open has ended where its media has. */
+  /** What an earlier transcoder left open has ended. */
   #endOthers(takes: readonly FeedTake[]): void {
-    for (const [name, { public: take, tracks }] of this.#byName) {
+    for (const [name, take] of this.#byName) {
       if (takes.some((it) => it.name === name)) continue
-      for (const track of tracks.values()) track.coming = []
-      if (take.endSeconds !== undefined) continue
-      const segments = [...tracks.values()].flatMap((it) => [...it.segments.values()])
-      const ends = segments.filter((it) => !it.isGap).map(endSecondsOf)
-      take.endSeconds = Math.max(take.startSeconds, ...ends)
+      for (const track of take.tracks.values()) track.coming = []
+      endWithMedia(take)
     }
   }
+}
+
+/** Where its media ends, unless that was told. */
+function endWithMedia({ public: take, tracks }: HomeTake): void {
+  if (take.endSeconds !== undefined) return
+  const segments = [...tracks.values()].flatMap((it) => [...it.segments.values()])
+  const ends = segments.filter((it) => !it.isGap).map(endSecondsOf)
+  take.endSeconds = Math.max(take.startSeconds, ...ends)
 }

@@ -224,6 +224,7 @@ it('keeps all while the feed is gone, and lists gaps when a playlist may stand s
   await house.clock.advance(200)
   expect(numbersOf(home, '720p')).toEqual([1, 2, 3, 4, 5, -6])
   expect(numbersOf(home, 'audio')).toEqual([1, 2, 3, 4, 5, -6])
+  expect(home.takes[0]!.endSeconds).toBe(19)
   await house.clock.advance(2_000)
   expect(numbersOf(home, 'audio').at(-1)).toBe(-7)
   const instance = randomUUID()

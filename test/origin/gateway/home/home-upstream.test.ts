@@ -185,6 +185,27 @@ it('loses nothing with the transcoder, and gets what comes next from another one
   expect(await (await reload).text()).toContain(`${take}/720p/6.m4s`)
 })
 
+it('is held behind the end of the media while nobody makes any', async () => {
+  const first = await onAir()
+  await using gateway = await Gateway.start(first.clock)
+  await gateway.follow(first)
+  await first[Symbol.asyncDispose]()
+  await first.clock.advance(8_500)
+  expect((await gateway.get('720p.m3u8')).body).toContain('#EXT-X-GAP')
+  const held = gateway.view(`${take}/720p/6.m4s`)
+  await settle()
+  const instance = randomUUID()
+  await using second = await LiveStage.start({
+    ...{ epoch: 2, instance },
+    facts: { firstNumber: 8, earlierTakes: 1 },
+  })
+  second.broadcast.beginTake({ startSeconds: 30 })
+  second.broadcast.addSegments(2)
+  await gateway.follow(second, 2, instance)
+  const answer = await held
+  expect([answer.status, JSON.parse(await answer.text()).error]).toEqual([404, 'segment-unknown'])
+})
+
 it('hears of the end for a minute, and then asks as if there had been no home', async () => {
   await using stage = await onAir()
   await using gateway = await Gateway.start(stage.clock)
