@@ -23,6 +23,8 @@ const goalSeconds = 6
 const limitMs = 45_000
 /** Played before and after, so that each interruption finds a player that has settled. */
 const settleSeconds = 5
+/** Shaka Player opens no HLS playlist that has nothing whole in its later half: pages open so long after an absence. */
+const wholeSegmentsBefore = 4
 /** A picture that has moved so far moves again. */
 const movedSeconds = 0.5
 const sizes = ['640x480', '640x360'] as const
@@ -86,7 +88,6 @@ export const recovery: Scenario = {
     const browser = await launchBrowser(await trustArgument(edges[0]!.https, caFile))
     const found: Recovery[] = []
     try {
-      await until('a whole segment', async () => ((await newest(stage))?.number ?? 0) > 2)
       for (const player of playerNames) {
         for (const interruption of interruptions) {
           progress(`recovery: ${player}, ${interruption.name}`)
@@ -122,13 +123,20 @@ function mediaOf({ facts }: Cluster): string {
   return `${facts.edges[0]!.https}/live/${facts.channels[0]!.liveId}`
 }
 
-/** The newest part of the sound, which is there whatever the picture is. */
-async function newest({ cluster, client }: Stage) {
+/** Of the sound, which is there whatever the picture is. */
+async function listed({ cluster, client }: Stage) {
   const { status, body } = await client.get(`${mediaOf(cluster)}/audio.m3u8`)
-  if (status !== 200) return undefined
-  const segment = readLivePlaylist(body.toString()).segments.findLast(({ isGap }) => !isGap)
-  const part = segment?.parts.findLast(({ isGap }) => !isGap)
-  return segment && part && { number: segment.number, uri: part.uri }
+  return status === 200 ? readLivePlaylist(body.toString()).segments : []
+}
+
+async function newest(stage: Stage): Promise<string | undefined> {
+  const segment = (await listed(stage)).findLast(({ isGap }) => !isGap)
+  return segment?.parts.findLast(({ isGap }) => !isGap)?.uri
+}
+
+async function wholeInARow(stage: Stage): Promise<number> {
+  const whole = (await listed(stage)).filter(({ uri }) => uri !== undefined)
+  return whole.length - 1 - whole.findLastIndex(({ isGap }) => isGap)
 }
 
 async function recover(
@@ -137,6 +145,7 @@ async function recover(
   player: PlayerName,
   { name, interrupt }: Interruption,
 ): Promise<Recovery> {
+  await until('whole segments', async () => (await wholeInARow(stage)) >= wholeSegmentsBefore)
   await using pages = await PlayerStage.start()
   const media = mediaOf(stage.cluster)
   await using page = await PlayerPage.open({
@@ -152,7 +161,7 @@ async function recover(
   // A killed ffmpeg interrupts no source: the media was never gone.
   if (stage.encoder !== known) {
     const last = await newest(stage)
-    await until('new media', async () => (await newest(stage))?.uri !== last?.uri, limitMs)
+    await until('new media', async () => (await newest(stage)) !== last, limitMs)
   }
   const backAt = performance.now()
   const { playedSeconds } = await page.state()

@@ -12,6 +12,7 @@ const usageExitCode = 2
 type CommandModule = { register(program: Command): void }
 
 const roles = () => import('./commands/roles.ts')
+const drain = () => import('./commands/drain.ts')
 
 // In the order of the help. Only the command that is asked for is loaded: none waits for the code of the others.
 const commands: Record<string, () => Promise<CommandModule>> = {
@@ -25,6 +26,9 @@ const commands: Record<string, () => Promise<CommandModule>> = {
   config: () => import('./commands/config.ts'),
   channel: () => import('./commands/channel.ts'),
   key: () => import('./commands/key.ts'),
+  ring: () => import('./commands/ring.ts'),
+  drain,
+  undrain: drain,
   console: () => import('./commands/console.ts'),
   publish: () => import('./commands/publish.ts'),
   ca: () => import('./commands/ca.ts'),

@@ -17,6 +17,15 @@ export interface RingNode {
   weight: number
 }
 
+const ringNodeText = /^([a-z0-9][a-z0-9_.-]{0,62})(?::(\d{1,9}(?:\.\d{1,9})?))?$/
+
+/** Reads `id` or `id:weight`, as people write it; `undefined` for anything else, and for a weight of 0. */
+export function parseRingNode(text: string): RingNode | undefined {
+  const [, id, weightText = '1'] = ringNodeText.exec(text) ?? []
+  const weight = Number(weightText)
+  return id !== undefined && weight > 0 ? { id, weight } : undefined
+}
+
 export class Ring {
   readonly #ring: HashRing
   readonly #ids: string[]

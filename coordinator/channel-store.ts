@@ -86,6 +86,16 @@ export class ChannelStore {
     return row && toChannel(row)
   }
 
+  /** Of all channels, in order. */
+  async liveIds(): Promise<string[]> {
+    const rows = await this.#database.db
+      .selectFrom('channels')
+      .select('live_id')
+      .orderBy('live_id')
+      .execute()
+    return rows.map((row) => row.live_id)
+  }
+
   /** In the order of live ids, from the one after `after`. */
   async list(filter: {
     topic?: string | undefined

@@ -1,11 +1,12 @@
 // The cluster as people see it: nodes with their health, streams with their path, the ring with its shares.
 import type { Clock } from '../common/clock.ts'
 import type { NodeInfo } from '../common/contract/membership.ts'
-import type { NodeView, RingView, StreamView } from './api/schemas.ts'
+import type { NodeView, RingView, StreamView, WhatIfView } from './api/schemas.ts'
 import { isBegun, streamStateOf } from './channel-status.ts'
 import type { ActiveLease, LeaseStore } from './lease-store.ts'
 import type { Membership } from './membership.ts'
 import type { Placement } from './placement.ts'
+import { changedNodes, type RingChange, whatIf } from './ring-what-if.ts'
 import type { ViewerCounts } from './viewer-counts.ts'
 
 export interface ClusterViewOptions {
@@ -85,6 +86,21 @@ export class ClusterView {
       })),
       where: asked.map((liveId) => ({ liveId, order: ring.order(liveId) })),
     }
+  }
+
+  /** Where the ring would put these live ids with other transcoders; `problem` where the change makes no sense. */
+  async whatIf(
+    change: RingChange,
+    liveIds: readonly string[],
+  ): Promise<WhatIfView | { problem: string }> {
+    const { placement, leases } = this.#options
+    const active = await leases.active()
+    const before = placement.seats(active)
+    const after = changedNodes(before, change)
+    if ('problem' in after) return after
+    const holders = new Map(active.map(({ liveId, transcoder }) => [liveId, transcoder]))
+    const placed = liveIds.map((liveId) => ({ liveId, transcoder: holders.get(liveId) ?? null }))
+    return whatIf(before, after.nodes, placed, placement.options.vnodes)
   }
 
   #stream(lease: ActiveLease): StreamView {

@@ -17,6 +17,8 @@ import { ChannelStore } from './channel-store.ts'
 import { SnapshotRenderer } from './cluster-snapshot.ts'
 import { ClusterView } from './cluster-view.ts'
 import type { Database } from './database/database.ts'
+import { DrainService } from './drain-service.ts'
+import { DrainedNodes } from './drained-nodes.ts'
 import { type ActiveLease, LeaseStore } from './lease-store.ts'
 import { Membership } from './membership.ts'
 import { Placement } from './placement.ts'
@@ -24,6 +26,7 @@ import { type PlacementReason, PublishService } from './publish-service.ts'
 import { RecordingStore } from './recording-store.ts'
 import { KeySealer } from './stream-key.ts'
 import { StreamKeyStore } from './stream-key-store.ts'
+import { StreamMoves } from './stream-moves.ts'
 import { ViewerCounts } from './viewer-counts.ts'
 
 const tickMs = 1_000
@@ -50,6 +53,8 @@ export class Coordinator implements AsyncDisposable {
   readonly placement: Placement
   readonly leaseStore: LeaseStore
   readonly #options: CoordinatorOptions
+  readonly #drained: DrainedNodes
+  readonly #moves: StreamMoves
   readonly #closing = new AbortController()
   readonly #recordings: RecordingStore
   readonly #viewers: ViewerCounts
@@ -71,15 +76,23 @@ export class Coordinator implements AsyncDisposable {
   constructor(options: CoordinatorOptions) {
     const { config, database, auth, clock, log } = options
     this.#options = options
+    this.#drained = new DrainedNodes(database)
     this.membership = new Membership({
       db: database.db,
       clock,
       log,
       goneAfterMs: config.heartbeat.intervalMs * config.heartbeat.missed,
+      isDrained: (id) => this.#drained.get(id) !== undefined,
       onChange: (kind) => this.#changed(kind === 'load' ? loadDebounceMs : undefined),
     })
     this.leaseStore = new LeaseStore(database, config.placement)
     this.placement = new Placement(this.membership, config.placement)
+    this.#moves = new StreamMoves({
+      clock,
+      drained: this.#drained,
+      membership: this.membership,
+      placement: this.placement,
+    })
     this.#recordings = new RecordingStore(database)
     this.#viewers = new ViewerCounts(database, this.membership)
     this.#statuses = new ChannelStatuses(database, this.leaseStore, this.#recordings, this.#viewers)
@@ -93,7 +106,7 @@ export class Coordinator implements AsyncDisposable {
       onChange: () => this.#changed(),
       onPlaced: (reason) => this.onPlaced(reason),
     })
-    this.#snapshot = new SnapshotRenderer(clock, this.membership, this.leaseStore)
+    this.#snapshot = new SnapshotRenderer(clock, this.membership, this.leaseStore, this.#moves)
     this.#snapshotFeed = new ChangeFeed({
       clock,
       log,
@@ -120,6 +133,7 @@ export class Coordinator implements AsyncDisposable {
 
   /** Takes up what was there before a restart, then keeps watch. */
   async start(): Promise<void> {
+    await this.#drained.restore()
     await this.membership.restore()
     this.#viewers.restore()
     await this.leaseStore.grantGrace()
@@ -146,6 +160,14 @@ export class Coordinator implements AsyncDisposable {
       broadcasts: new BroadcastStore(database),
       tokens: new AccessTokens(database, adminToken),
       view: this.#view,
+      drains: new DrainService({
+        drained: this.#drained,
+        moves: this.#moves,
+        membership: this.membership,
+        leases: this.leaseStore,
+        placement: this.placement,
+        log: this.#options.log,
+      }),
       consoleFeed: this.#consoleFeed,
       consoleDir,
       auth: this.#options.auth,
@@ -233,5 +255,6 @@ export class Coordinator implements AsyncDisposable {
     }
     await this.#viewers.flush()
     this.#leases = await this.leaseStore.active()
+    if (this.#moves.advance(this.#leases)) this.#changed()
   }
 }

@@ -14,6 +14,7 @@ import type {
 } from '../common/contract/placement.ts'
 import type { Database, Queries } from './database/database.ts'
 import type { LeaseTable, Tables } from './database/tables.ts'
+import type { Replaced } from './takeover.ts'
 
 export type EndReason =
   | 'publisher-left'
@@ -39,6 +40,9 @@ export interface ActiveLease {
   transcoder: string | null
   instance: string | null
   nonce: string | null
+  connection: string | null
+  attempt: number | null
+  replaced: readonly Replaced[]
   gateway: string | null
   pop: string | null
   clientAddress: string | null
@@ -56,22 +60,39 @@ export interface ActiveLease {
   totalViewers: number
 }
 
-export interface Connection {
+/** One way from a publisher to the transcoder that has the lease. */
+export interface Binding {
+  connection: string
+  attempt: number
   nonce: string
   gateway: string
   pop: string | null
   clientAddress: string
+  replaced: readonly Replaced[]
 }
 
-export interface Assignment extends Connection {
+export interface Assignment extends Binding {
   liveId: string
   channelId: string
   broadcastId: string
-  /** Epoch that the row must still have; 0 for none. */
-  expectedEpoch: number
+  /** What the row must still say. */
+  expected: RowHolder
+  /** Above the expected one. */
+  epoch: number
   transcoder: string
   instance: string
   cost: number
+}
+
+/** Whom a row names, with or without a broadcast; epoch 0 where there is no row. */
+export interface RowHolder {
+  epoch: number
+  instance: string | null
+}
+
+export interface RowStanding extends RowHolder {
+  /** The connection whose broadcast was the last, and was ended by the operator. */
+  stoppedConnection: string | null
 }
 
 const noFacts: StreamFacts = { video: null, audio: null, renditions: [] }
@@ -100,44 +121,60 @@ export class LeaseStore {
   }
 
   /** 0 for a live id that never had a lease. */
-  async epochOf(liveId: string, queries: Queries = this.#database.db): Promise<number> {
-    const row = await queries
-      .selectFrom('leases')
-      .select('epoch')
-      .where('live_id', '=', liveId)
-      .executeTakeFirst()
-    return row?.epoch ?? 0
+  async epochOf(liveId: string): Promise<number> {
+    return (await this.standing(liveId)).epoch
   }
 
-  /** Binds a new connection to a lease that stands. False: it does not stand any more. */
-  async rejoin(lease: ActiveLease, connection: Connection, queries: Queries): Promise<boolean> {
+  async standing(liveId: string, queries: Queries = this.#database.db): Promise<RowStanding> {
+    const row = await queries
+      .selectFrom('leases')
+      .select(['epoch', 'instance', 'connection', 'broadcast_id', 'stop'])
+      .where('live_id', '=', liveId)
+      .executeTakeFirst()
+    const isStopped = row?.broadcast_id === null && row.stop === 1
+    return {
+      epoch: row?.epoch ?? 0,
+      instance: row?.instance ?? null,
+      stoppedConnection: isStopped ? row.connection : null,
+    }
+  }
+
+  /** The database's time, wall ms. */
+  async nowMs(queries: Queries): Promise<number> {
+    const row = await queries.selectNoFrom(this.#database.now.as('now')).executeTakeFirstOrThrow()
+    return row.now
+  }
+
+  /** Binds a connection to a lease that stands. False: it does not stand any more, or another was faster. */
+  async rejoin(lease: ActiveLease, binding: Binding, queries: Queries): Promise<boolean> {
     const row = await queries
       .updateTable('leases')
       .set((set) => ({
-        ...toColumns(connection),
+        ...toColumns(binding),
         expires_at: set(this.#database.now, '+', set.val(this.#ttlMs)),
       }))
       .where('live_id', '=', lease.liveId)
       .where('epoch', '=', lease.epoch)
       .where('instance', '=', lease.instance)
       .where('broadcast_id', '=', lease.broadcastId)
+      .where('nonce', 'is not distinct from', lease.nonce)
       .returning('epoch')
       .executeTakeFirst()
     return row !== undefined
   }
 
-  /** Gives the live id to a transcoder under the next epoch. `undefined`: the epoch was not the expected one. */
+  /** Gives the live id to a transcoder under a higher epoch. `undefined`: the row is not as expected any more. */
   async assign(
     assignment: Assignment,
     transaction: Transaction<Tables>,
   ): Promise<{ epoch: number } | undefined> {
-    const { liveId, expectedEpoch } = assignment
+    const { liveId, expected, epoch } = assignment
     const now = this.#database.now
     return transaction
       .insertInto('leases')
       .values((value) => ({
         live_id: liveId,
-        epoch: 1,
+        epoch,
         ...newLeaseColumns(assignment),
         expires_at: value(now, '+', value.val(this.#ttlMs)),
       }))
@@ -145,11 +182,12 @@ export class LeaseStore {
         conflict
           .column('live_id')
           .doUpdateSet((set) => ({
-            epoch: set('leases.epoch', '+', set.val(1)),
+            epoch,
             ...newLeaseColumns(assignment),
             expires_at: set(now, '+', set.val(this.#ttlMs)),
           }))
-          .where('leases.epoch', '=', expectedEpoch),
+          .where('leases.epoch', '=', expected.epoch)
+          .where('leases.instance', 'is not distinct from', expected.instance),
       )
       .returning('epoch')
       .executeTakeFirst()
@@ -245,6 +283,8 @@ export class LeaseStore {
       .updateTable('leases')
       .set({ stop: 1 })
       .where('live_id', '=', lease.liveId)
+      .where('epoch', '=', lease.epoch)
+      .where('instance', 'is not distinct from', lease.instance)
       .where('broadcast_id', '=', lease.broadcastId)
       .returning('epoch')
       .executeTakeFirst()
@@ -252,6 +292,7 @@ export class LeaseStore {
   }
 
   async end(lease: ActiveLease, reason: EndReason, transaction: Transaction<Tables>) {
+    const isStopped = reason === 'stopped'
     const row = await transaction
       .updateTable('leases')
       .set({
@@ -259,14 +300,19 @@ export class LeaseStore {
         transcoder: null,
         instance: null,
         nonce: null,
+        // A relay that did not hear why its way ended asks again: it must not begin the broadcast anew.
+        connection: isStopped ? lease.connection : null,
+        attempt: null,
+        replaced: null,
         gateway: null,
         pop: null,
         client_address: null,
         facts: null,
-        stop: 0,
+        stop: isStopped ? 1 : 0,
       })
       .where('live_id', '=', lease.liveId)
       .where('epoch', '=', lease.epoch)
+      .where('instance', 'is not distinct from', lease.instance)
       .where('broadcast_id', '=', lease.broadcastId)
       .returning('epoch')
       .executeTakeFirst()
@@ -298,13 +344,19 @@ export class LeaseStore {
               where('broadcasts.takes', '=', 0),
               where('leases.expires_at', '<', now),
             ]),
+            // Who was to hear of the stop does not renew.
+            where.and([where('leases.stop', '=', 1), where('leases.expires_at', '<', now)]),
           ]),
         )
         .execute()
       const ended: { liveId: string; reason: EndReason }[] = []
       for (const row of rows) {
         const lease = toActiveLease(row)
-        const reason = lease.takes > 0 ? 'transcoder-lost' : 'never-started'
+        const reason = lease.stop
+          ? 'stopped'
+          : lease.takes > 0
+            ? 'transcoder-lost'
+            : 'never-started'
         if (await this.end(lease, reason, transaction)) ended.push({ liveId: lease.liveId, reason })
       }
       return ended
@@ -336,12 +388,15 @@ function newLeaseColumns(assignment: Assignment) {
   }
 }
 
-function toColumns(connection: Connection) {
+function toColumns(binding: Binding) {
   return {
-    nonce: connection.nonce,
-    gateway: connection.gateway,
-    pop: connection.pop,
-    client_address: connection.clientAddress,
+    connection: binding.connection,
+    attempt: binding.attempt,
+    nonce: binding.nonce,
+    replaced: JSON.stringify(binding.replaced),
+    gateway: binding.gateway,
+    pop: binding.pop,
+    client_address: binding.clientAddress,
   }
 }
 
@@ -376,6 +431,9 @@ function toActiveLease(row: ActiveRow): ActiveLease {
     transcoder: row.transcoder,
     instance: row.instance,
     nonce: row.nonce,
+    connection: row.connection,
+    attempt: row.attempt,
+    replaced: row.replaced === null ? [] : (JSON.parse(row.replaced) as Replaced[]),
     gateway: row.gateway,
     pop: row.pop,
     clientAddress: row.client_address,

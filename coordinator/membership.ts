@@ -37,6 +37,8 @@ export interface MembershipOptions {
   clock: Clock
   log: Logger
   goneAfterMs: number
+  /** True for a node that the operator has taken out of service, whatever it says itself. */
+  isDrained?: (id: string) => boolean
   /** `load` when nothing but load figures and viewers differ. */
   onChange: (kind: 'cluster' | 'load') => void
 }
@@ -77,6 +79,14 @@ export class Membership {
     this.#options.onChange(changed ? 'cluster' : 'load')
     if (changed) await this.#store(id, heartbeat)
     return 'ok'
+  }
+
+  /** To be called when an operator has taken a node out of service, or let it in again. */
+  reconsider(id: string): void {
+    const member = this.#members.get(id)
+    if (!member) return
+    member.info = this.#infoOf(id, member.heartbeat)
+    this.#options.onChange('cluster')
   }
 
   async leave(id: string): Promise<void> {
@@ -141,16 +151,19 @@ export class Membership {
 
   #put(id: string, heartbeat: Heartbeat): void {
     const before = this.#members.get(id)
-    const { viewers: _viewers, ...info } = heartbeat
     const isSame = before?.heartbeat.instance === heartbeat.instance
     this.#departed.delete(id)
     this.#members.set(id, {
-      info: { ...info, id },
+      info: this.#infoOf(id, heartbeat),
       heartbeat,
       seenAt: this.#options.clock.monotonic(),
       joinedAt: isSame ? before!.joinedAt : this.#options.clock.now(),
       formerInstance: isSame ? before!.formerInstance : before?.heartbeat.instance,
     })
+  }
+
+  #infoOf(id: string, { viewers: _viewers, ...info }: Heartbeat): NodeInfo {
+    return { ...info, id, draining: info.draining || (this.#options.isDrained?.(id) ?? false) }
   }
 
   async #remove(id: string, how: Departed['how']): Promise<void> {

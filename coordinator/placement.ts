@@ -48,9 +48,14 @@ export class Placement {
     return [...seats.values()]
   }
 
-  /** `undefined` when no transcoder can take a stream. */
-  choose(liveId: string, cost: number, leases: readonly ActiveLease[]): Member | undefined {
-    const seats = this.seats(leases)
+  /** `undefined` when no transcoder can take a stream; the processes `except` are not asked. */
+  choose(
+    liveId: string,
+    cost: number,
+    leases: readonly ActiveLease[],
+    except: ReadonlySet<string>,
+  ): Member | undefined {
+    const seats = this.seats(leases).filter((seat) => !except.has(seat.member.heartbeat.instance))
     const order = this.ringOf(seats).order(liveId)
     const id = chooseBounded(order, seats, cost, this.#options.loadFactor)
     return seats.find((seat) => seat.id === id)?.member

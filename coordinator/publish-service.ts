@@ -1,20 +1,26 @@
 // From a stream key to a lease: the first of the two gates that a publisher passes.
 //
-// The newest authenticated connection wins. When the lease of the channel stands and its transcoder process is
-// alive, the connection joins it: same transcoder, same epoch, new nonce, also when the ring has changed since.
-// Otherwise the ring chooses, the epoch grows by one, and the broadcast goes on if it is still being held.
+// - The newest authenticated connection wins (`takeover.ts`). When the lease of the channel stands and its transcoder
+//   process is alive, the connection joins it: same transcoder, same epoch, new ticket, also when the ring has changed
+//   since. Otherwise the ring chooses, the epoch grows, and the broadcast goes on if it is still being held.
+// - Whoever publishes may name the holder that failed it. Heartbeats say that a process lives, not that it takes media:
+//   the stream goes elsewhere whether or not they come, and only where nobody else can take it back to the same one.
+// - A holder that the row does not know, at its epoch or above, has been seen under a database that was rolled back
+//   since. The next epoch is above both, so that no epoch ever has two holders in the eyes of who saw the first.
 import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
-import type { PublishGrant, PublishRequest } from '../common/contract/placement.ts'
+import type { Holder, PublishGrant, PublishRequest } from '../common/contract/placement.ts'
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
 import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
-import type { ActiveLease, LeaseStore } from './lease-store.ts'
+import { GivenUp } from './given-up.ts'
+import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
 import { makeBroadcastTag } from './stream-key.ts'
+import { claimOf, type Replaced } from './takeover.ts'
 
 // Each lost race means that another publish of the same channel got through meanwhile.
 const maxRaces = 5
@@ -30,7 +36,7 @@ export interface PublishServiceOptions {
   onPlaced?: (reason: PlacementReason) => void
 }
 
-export type PlacementReason = 'new' | 'rejoined' | 'moved'
+export type PlacementReason = 'new' | 'rejoined' | 'taken-over' | 'moved'
 
 interface Publisher {
   channelId: string
@@ -49,6 +55,7 @@ interface Placed {
 
 export class PublishService {
   readonly #options: PublishServiceOptions
+  readonly #givenUp = new GivenUp()
 
   constructor(options: PublishServiceOptions) {
     this.#options = options
@@ -63,13 +70,14 @@ export class PublishService {
     const { liveId } = publisher
     let placed: Placed | Refusal | undefined
     for (let race = 0; race < maxRaces && !placed; race++) {
-      placed = await this.#options.database.durably((transaction) =>
-        this.#place(publisher, request, transaction),
-      )
+      placed = await this.#place(publisher, request)
     }
-    if (!placed) return { refused: refusal('no-transcoder') }
+    placed ??= refusal('no-transcoder')
     if ('code' in placed) {
-      log.warn({ liveId, gateway: request.gateway }, 'no transcoder for a publish')
+      const facts = { liveId, publisher: request.connection, gateway: request.gateway }
+      if (placed.code === 'no-transcoder') log.warn(facts, 'no transcoder for a publish')
+      else log.info({ ...facts, reason: placed.code }, 'publish refused')
+      if (placed.code === 'broadcast-stopped') this.#options.onChange()
       return { refused: placed }
     }
     this.#options.onChange()
@@ -77,6 +85,7 @@ export class PublishService {
     log.info(
       {
         liveId,
+        publisher: request.connection,
         epoch: placed.lease.epoch,
         transcoder: placed.transcoder.info.id,
         gateway: request.gateway,
@@ -85,7 +94,7 @@ export class PublishService {
       },
       'publish placed',
     )
-    return { granted: await this.#grant(placed, publisher, request.nonce) }
+    return { granted: await this.#grant(placed, publisher, request) }
   }
 
   /**
@@ -147,29 +156,96 @@ export class PublishService {
   async #place(
     publisher: Publisher,
     request: PublishRequest,
+  ): Promise<Placed | Refusal | undefined> {
+    const { database } = this.#options
+    const joined = await database.db
+      .transaction()
+      .execute((transaction) => this.#join(publisher.liveId, request, transaction))
+    if (joined !== 'needs-transcoder') return joined
+    // Only an epoch must be on the disk before it is told: a relay that comes back does not wait for that.
+    return database.durably(async (transaction) => {
+      const again = await this.#join(publisher.liveId, request, transaction)
+      return again === 'needs-transcoder' ? this.#assign(publisher, request, transaction) : again
+    })
+  }
+
+  /** Binds the connection to the lease that stands, if it may have it and the holder is there. */
+  async #join(
+    liveId: string,
+    request: PublishRequest,
+    transaction: Transaction<Tables>,
+  ): Promise<Placed | Refusal | 'needs-transcoder' | undefined> {
+    const { leases } = this.#options
+    const lease = await leases.find(liveId, transaction)
+    if (!lease) {
+      const { stoppedConnection } = await leases.standing(liveId, transaction)
+      return stoppedConnection === request.connection
+        ? refusal('broadcast-stopped')
+        : 'needs-transcoder'
+    }
+    const claim = claimOf(lease, request, await leases.nowMs(transaction))
+    if ('refused' in claim) return claim.refused
+    const isGivenUp = request.away !== undefined && request.away.epoch >= lease.epoch
+    const holder = isGivenUp ? undefined : this.#livingHolder(lease)
+    if (lease.stop) {
+      // Nobody is left who would hear of it by a renewal.
+      if (!holder) await leases.end(lease, 'stopped', transaction)
+      return refusal('broadcast-stopped')
+    }
+    if (!holder) return 'needs-transcoder'
+    return this.#rejoin(lease, holder, request, claim, transaction)
+  }
+
+  async #rejoin(
+    lease: ActiveLease,
+    transcoder: Member,
+    request: PublishRequest,
+    { isTakeover, replaced }: { isTakeover: boolean; replaced: readonly Replaced[] },
+    transaction: Transaction<Tables>,
+  ): Promise<Placed | undefined> {
+    const { leases } = this.#options
+    if (!(await leases.rejoin(lease, { ...request, replaced }, transaction))) return undefined
+    const bound = { ...lease, connection: request.connection, attempt: request.attempt, replaced }
+    return { lease: bound, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
+  }
+
+  /** Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again. */
+  async #assign(
+    publisher: Publisher,
+    request: PublishRequest,
     transaction: Transaction<Tables>,
   ): Promise<Placed | Refusal | undefined> {
     const { leases, placement, database } = this.#options
     const { liveId } = publisher
+    const { away } = request
     const all = await leases.active(transaction)
     const lease = all.find((active) => active.liveId === liveId)
-    const holder = lease && this.#livingHolder(lease)
-    if (lease && holder) {
-      if (!(await leases.rejoin(lease, request, transaction))) return undefined
-      return { lease, transcoder: holder, reason: 'rejoined' }
-    }
+    const nowMs = await leases.nowMs(transaction)
+    const claim = lease && claimOf(lease, request, nowMs)
+    if (claim && 'refused' in claim) return claim.refused
+    if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
-    const transcoder = placement.choose(liveId, cost, others)
+    const choose = (except: ReadonlySet<string>) => placement.choose(liveId, cost, others, except)
+    const other =
+      choose(this.#givenUp.of(liveId, nowMs)) ?? choose(new Set(away ? [away.instance] : []))
+    const holder = lease && this.#livingHolder(lease)
+    if (!other && lease && holder && claim && isHolder(away, lease)) {
+      return this.#rejoin(lease, holder, request, claim, transaction)
+    }
+    const transcoder = other ?? choose(new Set())
     if (!transcoder) return refusal('no-transcoder')
     const broadcastId = lease?.broadcastId ?? randomUUID()
+    const expected = await leases.standing(liveId, transaction)
     const assigned = await leases.assign(
       {
         ...request,
+        replaced: claim?.replaced ?? [],
         liveId,
         channelId: publisher.channelId,
         broadcastId,
-        expectedEpoch: await leases.epochOf(liveId, transaction),
+        expected,
+        epoch: Math.max(expected.epoch, away?.epoch ?? 0) + 1,
         transcoder: transcoder.info.id,
         instance: transcoder.heartbeat.instance,
         cost,
@@ -207,7 +283,11 @@ export class PublishService {
     return member.info.draining || !member.info.urls.rtmp ? undefined : member
   }
 
-  async #grant(placed: Placed, publisher: Publisher, nonce: string): Promise<PublishGrant> {
+  async #grant(
+    placed: Placed,
+    publisher: Publisher,
+    { connection, nonce }: PublishRequest,
+  ): Promise<PublishGrant> {
     const { lease, transcoder } = placed
     const { id, urls, instance } = transcoder.info
     const ticket = await this.#options.auth.signTicket({
@@ -217,6 +297,7 @@ export class PublishService {
       broadcastStartedAt: lease.startedAt,
       epoch: lease.epoch,
       nonce,
+      connection,
       transcoder: id,
       instance,
       record: publisher.record,
@@ -226,8 +307,13 @@ export class PublishService {
       liveId: lease.liveId,
       broadcastId: lease.broadcastId,
       epoch: lease.epoch,
+      instance,
       transcoder: { id, rtmp: urls.rtmp!, url: urls.http! },
       ticket,
     }
   }
+}
+
+function isHolder(known: Holder | undefined, lease: RowHolder): boolean {
+  return known?.epoch === lease.epoch && known.instance === lease.instance
 }

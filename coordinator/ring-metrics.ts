@@ -45,7 +45,7 @@ export class RingMetrics {
     )
     this.#moves = metrics.counter({
       name: 'ring_moves_total',
-      help: 'Publishes by how they were placed: new, rejoined their lease, moved to another process.',
+      help: 'Publishes by how they were placed: new, rejoined, taken-over by another, moved to another process.',
       labels: ['reason'] as const,
     })
   }

@@ -16,6 +16,7 @@ interface UpArguments {
   partSeconds?: number
   ladder?: string
   publisher?: boolean
+  restart: boolean
   ports?: 'auto'
   readyFile?: string
   logLevel: string
@@ -34,6 +35,7 @@ export function register(program: Command): void {
     .option('--part-seconds <s>', 'parts of low-latency playback; default 0.5', partLength)
     .option('--ladder <name>', 'ladder of the transcoders, by name or as a file', knownLadder)
     .option('--publisher', 'publish a test picture to the channel "demo" through the first POP')
+    .option('--no-restart', 'a role that dies stays down, for tests of failures')
     .addOption(new Option('--ports <how>', 'free ports everywhere').choices(['auto']))
     .option('--ready-file <file>', 'write the facts of the running cluster here (JSON)')
     .option('--log-level <level>', 'level of the log files below DIR/logs', 'info')
@@ -102,6 +104,7 @@ async function up(args: UpArguments): Promise<number> {
         ...(args.ladder !== undefined && { ladder: args.ladder }),
       },
       publisher: args.publisher ?? false,
+      restart: args.restart,
       autoPorts: args.ports === 'auto',
       edgePorts: ports,
       readyFile: args.readyFile,

@@ -15,6 +15,8 @@ export interface UpOptions {
   /** Settings for each of them. */
   transcoding: { partSeconds?: number; ladder?: string }
   publisher: boolean
+  /** False: a role that dies stays down. */
+  restart: boolean
   autoPorts: boolean
   edgePorts: EdgePorts[]
   readyFile?: string | undefined
@@ -115,6 +117,7 @@ export class AllInOne implements AsyncDisposable {
       id: node.id,
       args: [node.role, '--config', this.#plan.write(node)],
       logFile: this.#dataDir.file('logs', `${node.id}.log`),
+      restart: this.#options.restart,
       onGone: (message) => this.#options.say(message),
       onRestart: () => {
         this.#options.say(`${node.id} serves again`)
@@ -195,6 +198,7 @@ export class AllInOne implements AsyncDisposable {
         ],
       ],
       logFile: this.#dataDir.file('logs', 'publisher.log'),
+      restart: this.#options.restart,
       onGone: (message) => this.#options.say(message),
     })
     this.#children.push(this.#publisher)

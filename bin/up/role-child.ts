@@ -1,4 +1,5 @@
-// One role of `up` in a process of its own: starts it, waits until it serves, restarts it when it dies.
+// One role of `up` in a process of its own: starts it, waits until it serves, restarts it when it dies,
+// unless it shall stay down.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,8 @@ export interface RoleChildOptions {
   logFile: string
   /** Environment of the child; its own secrets are in files. */
   env?: NodeJS.ProcessEnv
+  /** False: once it serves, nobody starts it again when it dies. */
+  restart: boolean
   onRestart?(child: RoleChild): void
   onGone?(message: string): void
 }
@@ -85,7 +88,8 @@ export class RoleChild {
         )
         if (wasReady && !this.#stopping) {
           if (code === 0) this.#options.onGone?.(`${this.id} was stopped and stays down`)
-          else this.#scheduleRestart(how, startedAt)
+          else if (this.#options.restart) this.#scheduleRestart(how, startedAt)
+          else this.#options.onGone?.(`${this.id} ${how} and stays down (--no-restart)`)
         }
         exited()
       })

@@ -27,8 +27,14 @@ import { type Dispatcher, HttpClient, type HttpResponse } from '../http-client.t
 import type { Logger } from '../log.ts'
 import type { ClusterAuth } from './cluster-auth.ts'
 
-const connectTimeoutMs = 2_000
-const answerTimeoutMs = 4_000
+interface CallTimes {
+  connectMs: number
+  answerMs: number
+}
+
+const patient: CallTimes = { connectMs: 2_000, answerMs: 4_000 }
+/** What a publisher waits for. Who gets no answer in this time tries again or goes on without. */
+const prompt: CallTimes = { connectMs: 500, answerMs: 1_500 }
 const maxAnswerBytes = 8 * 1024 * 1024
 // Half a token's life, so that a token always outlives the request that carries it.
 const tokenReuseMs = 30_000
@@ -54,11 +60,8 @@ export class CoordinatorClient implements AsyncDisposable {
   readonly #auth: ClusterAuth
   readonly #log: Logger
   readonly #clock: Clock
-  readonly #http = new HttpClient({
-    connectTimeoutMs,
-    headersTimeoutMs: answerTimeoutMs,
-    bodyTimeoutMs: answerTimeoutMs,
-  })
+  readonly #http = clientWith(patient)
+  readonly #promptHttp = clientWith(prompt)
   #token: { value: string; reuseUntil: number } | undefined
 
   constructor(options: CoordinatorClientOptions) {
@@ -73,7 +76,7 @@ export class CoordinatorClient implements AsyncDisposable {
   async publish(
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
-    const call = await this.#call('POST', '/publishes', request)
+    const call = await this.#call('POST', '/publishes', request, prompt)
     if ('error' in call) return { refused: refusal('coordinator-away') }
     if (call.status === 200) {
       const grant = parseBody(publishGrantSchema, call.body)
@@ -86,11 +89,11 @@ export class CoordinatorClient implements AsyncDisposable {
   }
 
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
-    return this.#lease(liveId, 'renew', renewal)
+    return this.#lease(liveId, 'renew', renewal, prompt)
   }
 
   async releaseLease(liveId: string, release: LeaseRelease): Promise<LeaseOutcome> {
-    return this.#lease(liveId, 'release', release)
+    return this.#lease(liveId, 'release', release, patient)
   }
 
   /** The answer to pass on to a viewer; `body` is JSON. */
@@ -159,20 +162,32 @@ export class CoordinatorClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#http[Symbol.asyncDispose]()
+    await Promise.all([this.#http[Symbol.asyncDispose](), this.#promptHttp[Symbol.asyncDispose]()])
   }
 
-  async #lease(liveId: string, verb: string, body: object): Promise<LeaseOutcome> {
-    const call = await this.#call('POST', `/leases/${encodeURIComponent(liveId)}/${verb}`, body)
+  async #lease(
+    liveId: string,
+    verb: string,
+    body: object,
+    times: CallTimes,
+  ): Promise<LeaseOutcome> {
+    const path = `/leases/${encodeURIComponent(liveId)}/${verb}`
+    const call = await this.#call('POST', path, body, times)
     if ('error' in call) return { outcome: 'error', error: call.error }
     const known = call.status === 200 || call.status === 409
     const answer = known ? parseBody(leaseAnswerSchema, call.body) : undefined
     return answer ?? { outcome: 'error', error: `answered ${call.status}` }
   }
 
-  async #call(method: Dispatcher.HttpMethod, path: string, body?: object): Promise<Call> {
+  async #call(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    body?: object,
+    times = patient,
+  ): Promise<Call> {
+    const http = times === prompt ? this.#promptHttp : this.#http
     try {
-      const response = await this.#http.request(this.#base + path, {
+      const response = await http.request(this.#base + path, {
         method,
         headers: {
           authorization: `Bearer ${await this.nodeToken()}`,
@@ -180,7 +195,7 @@ export class CoordinatorClient implements AsyncDisposable {
         },
         ...(body && { body: JSON.stringify(body) }),
         // One bound over all phases: a coordinator that trickles is as good as away.
-        signal: AbortSignal.timeout(connectTimeoutMs + answerTimeoutMs),
+        signal: AbortSignal.timeout(times.connectMs + times.answerMs),
       })
       const text = await readBounded(response.body)
       return text === undefined
@@ -202,6 +217,14 @@ export class CoordinatorClient implements AsyncDisposable {
     }
     return this.#token.value
   }
+}
+
+function clientWith({ connectMs, answerMs }: CallTimes): HttpClient {
+  return new HttpClient({
+    connectTimeoutMs: connectMs,
+    headersTimeoutMs: answerMs,
+    bodyTimeoutMs: answerMs,
+  })
 }
 
 async function readBounded(body: HttpResponse['body']): Promise<string | undefined> {

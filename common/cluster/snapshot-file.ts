@@ -16,7 +16,7 @@ export class SnapshotFile {
     this.#log = log
   }
 
-  /** The stored snapshot; `undefined` when there is none or it cannot be read. */
+  /** The stored snapshot; `undefined` when there is none, it cannot be read, or another version wrote it. */
   async read(): Promise<ClusterSnapshot | undefined> {
     let text: string
     try {
@@ -30,7 +30,10 @@ export class SnapshotFile {
     try {
       return clusterSnapshotSchema.parse(JSON.parse(text))
     } catch (err) {
-      this.#log.warn({ file: this.#file, error: messageOf(err) }, 'snapshot file ignored: damaged')
+      this.#log.warn(
+        { file: this.#file, error: messageOf(err) },
+        'snapshot file ignored: damaged, or of another version',
+      )
       return undefined
     }
   }

@@ -76,8 +76,10 @@ const partSchema = z.object({
   startTicks: ticks,
   durationTicks: ticks,
   isIndependent: z.boolean(),
-  /** Absent: a gap. */
+  /** Absent: a gap, or not here. */
   body: body.optional(),
+  /** Another packager listed it, with so many bytes. */
+  elsewhereBytes: number.optional(),
 })
 
 /** As it is now, and the parts that have come since it was told of last. */

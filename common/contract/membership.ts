@@ -75,10 +75,22 @@ export type NodeInfo = z.infer<typeof nodeInfoSchema>
 export const routeSchema = z.object({
   liveId: z.string(),
   broadcastId: z.uuid(),
+  /** Opens the public names of its takes. */
+  broadcastTag: z.string(),
+  /** Wall ms. */
+  startedAt: z.number(),
+  /** Takes that its transcoders have told of. */
+  takes: z.int().nonnegative(),
   epoch: z.int().positive(),
+  /** Start of the transcoder's process that has the lease. */
+  instance: z.uuid(),
+  /** The publisher's connection that has the channel; null for a lease of a version that did not name it. */
+  connection: z.string().nullable(),
   /** Gateway that relays the stream, its home; null until it has told. */
   home: nodeIdSchema.nullable(),
   transcoder: z.object({ id: nodeIdSchema, url: z.string() }),
+  /** Set while the transcoder drains and it is this stream's turn: its gateway is to publish it anew, at a keyframe. */
+  isMoving: z.boolean().optional(),
 })
 export type Route = z.infer<typeof routeSchema>
 

@@ -9,6 +9,8 @@ export const refusals = {
   'bandwidth-test-unavailable': 'Bandwidth tests are not available on this server yet.',
   'app-unknown': 'Publish to the application "live", as in rtmps://HOST:443/live.',
   'already-publishing': 'The channel is already live from another encoder.',
+  'takeover-too-often':
+    'Two encoders take this channel from each other. Stop one of them, or try again in a few seconds.',
   'no-gateway': 'No gateway can be reached at the moment. Try again in a few seconds.',
   'no-transcoder': 'No transcoder is free at the moment. Try again in a few seconds.',
   'coordinator-away': 'Streams cannot be started at the moment. Try again in a few seconds.',
@@ -65,6 +67,7 @@ export function statusCodeOf(code: RefusalCode): string {
 }
 
 const retryable: ReadonlySet<RefusalCode> = new Set([
+  'takeover-too-often',
   'no-gateway',
   'no-transcoder',
   'coordinator-away',

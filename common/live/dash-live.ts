@@ -37,6 +37,8 @@ export interface LiveMpdOptions {
 /** From `/live/{liveId}/manifest.mpd`, also with a token in front of it. */
 const timeUri = '../../time'
 const updateSeconds = 2
+/** While nobody publishes: what comes next is a new Period, which players only learn from the MPD. */
+const updateSecondsInPause = 1
 /** Of players that cannot know of parts. */
 const segmentsOfDelay = 3
 
@@ -77,7 +79,8 @@ export function liveMpd(broadcast: LiveBroadcast, options: LiveMpdOptions): stri
     live: {
       availabilityStartTimeMs: zeroMs,
       publishTimeMs: options.publishTimeMs ?? options.nowMs,
-      minimumUpdatePeriodSeconds: updateSeconds,
+      minimumUpdatePeriodSeconds:
+        last.endSeconds === undefined ? updateSeconds : updateSecondsInPause,
       timeShiftBufferDepthSeconds: depthSeconds(broadcast, settings, spans[0]!, options.nowMs),
       timeUri,
       // With a delay as well Shaka Player would add it to that of the parts; and players that know nothing of

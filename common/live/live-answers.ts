@@ -5,7 +5,7 @@
 import type { Clock } from '../clock.ts'
 import { ChangeWaits } from './change-waits.ts'
 import { reloadState } from './hls-live.ts'
-import { type LiveBroadcast, numbersAhead } from './live-broadcast.ts'
+import { isPartlyElsewhere, type LiveBroadcast, numbersAhead } from './live-broadcast.ts'
 import { LiveTexts } from './live-texts.ts'
 import {
   type Answer,
@@ -151,6 +151,7 @@ function segmentOf(
     if (isComing && !broadcast.isEnded) return undefined
     return fileAnswer(live.file(take, rendition, `${number}.m4s`), types.segment)
   }
+  if (isPartlyElsewhere(segment)) return segmentUnknown
   if (segment.sizeBytes > 0) {
     return mediaAnswer({ segment: { take, rendition, number } }, types.segment)
   }
@@ -185,7 +186,10 @@ function partOf(
   { take, rendition, id }: { take: string; rendition: string; id: number },
 ): Answer | undefined {
   const part = broadcast.part(take, rendition, id)
-  if (part) return part.isGap ? segmentUnknown : mediaAnswer(part.bytes, types.segment)
+  if (part) {
+    const isHere = !part.isGap && part.elsewhereBytes === undefined
+    return isHere ? mediaAnswer(part.bytes, types.segment) : segmentUnknown
+  }
   const isComing = broadcast.expectsPart(take, rendition, id).kind === 'coming'
   return isComing && !broadcast.isEnded ? undefined : segmentUnknown
 }

@@ -33,6 +33,8 @@ export interface PackagedPart {
   isGap: boolean
   /** One moof and one mdat. */
   bytes: Buffer
+  /** Another packager made and listed it: that many bytes are kept elsewhere, and `bytes` is empty. */
+  elsewhereBytes?: number
 }
 
 export interface PackagedSegment {
@@ -89,6 +91,11 @@ export interface PackagedPlaylist {
   next:
     | { partId: number; number: number; take: PackagedTake; rendition: PackagedRendition }
     | undefined
+}
+
+/** Some of its bytes are kept elsewhere. */
+export function isPartlyElsewhere({ parts }: PackagedSegment): boolean {
+  return parts.some((it) => it.elsewhereBytes !== undefined)
 }
 
 /** What may be waited for, in numbers behind the last one. */

@@ -1,4 +1,4 @@
-// What runs where: streams, broadcasts, recordings, nodes and the ring.
+// What runs where: streams, broadcasts, recordings and nodes.
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { BroadcastStore } from '../broadcast-store.ts'
@@ -19,7 +19,6 @@ import {
   broadcastSchema,
   nodeSchema,
   recordingSchema,
-  ringSchema,
   streamSchema,
   topicIdSchema,
 } from './schemas.ts'
@@ -108,20 +107,6 @@ const listNodes = createRoute({
   responses: { 200: json(z.object({ nodes: z.array(nodeSchema) })), ...problems },
 })
 
-const readRing = createRoute({
-  method: 'get',
-  path: '/ring',
-  tags: ['Cluster'],
-  security: secured,
-  summary: 'Who owns which part of the ring, and where each stream is',
-  request: {
-    query: z.object({
-      liveId: liveIdSchema.optional().openapi({ description: 'Also tell where this one would go' }),
-    }),
-  },
-  responses: { 200: json(ringSchema), ...problems },
-})
-
 export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): void {
   const { view, publishes, broadcasts, recordings, onChange } = parts
 
@@ -175,11 +160,6 @@ export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): vo
   })
 
   api.openapi(listNodes, (c) => c.json({ nodes: view.nodes() }, 200))
-
-  api.openapi(readRing, async (c) => {
-    const { liveId } = c.req.valid('query')
-    return c.json(await view.ring(liveId === undefined ? [] : [liveId]), 200)
-  })
 }
 
 function notLive(liveId: string): Problem {

@@ -12,14 +12,20 @@ import type { Membership } from '../membership.ts'
 import { invalidRequest, Problem, problemSchema } from '../problem.ts'
 import { addChannelRoutes, type ChannelRouteParts } from './channel-routes.ts'
 import { addClusterRoutes, type ClusterRouteParts } from './cluster-routes.ts'
+import { addDrainRoutes, type DrainRouteParts } from './drain-routes.ts'
 import { addKeyRoutes } from './key-routes.ts'
+import { addRingRoutes, type RingRouteParts } from './ring-routes.ts'
 import { json, problems, secured } from './route-parts.ts'
 import { ingestsSchema, nodeSchema, streamSchema } from './schemas.ts'
 import { addSessionRoutes, bearerOf } from './session-routes.ts'
 
 const maxBodyBytes = 64 * 1024
 
-export interface PublicApiParts extends ChannelRouteParts, ClusterRouteParts {
+export interface PublicApiParts
+  extends ChannelRouteParts,
+    ClusterRouteParts,
+    RingRouteParts,
+    DrainRouteParts {
   clock: Clock
   tokens: AccessTokens
   membership: Membership
@@ -80,6 +86,8 @@ export function addPublicApi(app: OpenAPIHono, parts: PublicApiParts): void {
   addChannelRoutes(api, parts)
   addKeyRoutes(api, parts)
   addClusterRoutes(api, parts)
+  addRingRoutes(api, parts)
+  addDrainRoutes(api, parts)
   addSessionRoutes(api, parts.tokens)
   // The response is a stream, which the typed answers of a route cannot express.
   api.openAPIRegistry.registerPath(events)

@@ -169,6 +169,27 @@ export const nodeSchema = z
   .openapi('Node')
 export type NodeView = z.infer<typeof nodeSchema>
 
+export const drainSchema = z
+  .object({
+    id: nodeIdSchema,
+    role: roleSchema.nullable().openapi({ description: 'null while the node is not here' }),
+    draining: z.boolean().openapi({ description: 'By the operator, or by its own word' }),
+    since: time.nullable().openapi({ description: 'null: not drained by the operator' }),
+    streams: z.int().openapi({ description: 'Streams on it when the drain began' }),
+    left: z.int().openapi({ description: 'Streams on it now; at 0 it can be stopped' }),
+    moving: z.string().nullable().openapi({ description: 'Live id whose turn it is to move' }),
+    obstacle: z
+      .enum(['no-transcoder', 'publishers-away', 'publishers-stay'])
+      .nullable()
+      .openapi({
+        description:
+          'no-transcoder: no other one can take streams; publishers-away: what is left is not live and ends, or moves ' +
+          'when its publisher comes back; publishers-stay: edges and gateways keep their publishers until they leave',
+      }),
+  })
+  .openapi('Drain')
+export type DrainView = z.infer<typeof drainSchema>
+
 export const ringSchema = z
   .object({
     vnodes: z.int().openapi({ description: 'Virtual nodes for a weight of 1' }),
@@ -198,6 +219,35 @@ export const ringSchema = z
   })
   .openapi('Ring')
 export type RingView = z.infer<typeof ringSchema>
+
+export const whatIfSchema = z
+  .object({
+    nodes: z.array(
+      z.object({
+        id: nodeIdSchema,
+        weight: z.number(),
+        shareBefore: z.number().openapi({ description: 'Part of the hash space now, 0 to 1' }),
+        shareAfter: z.number(),
+      }),
+    ),
+    liveIds: z.int().openapi({ description: 'Channels that were looked at: all of them' }),
+    moves: z.array(
+      z.object({
+        liveId: z.string(),
+        from: nodeIdSchema.nullable(),
+        to: nodeIdSchema.nullable().openapi({ description: 'null: no transcoder would be left' }),
+        transcoder: nodeIdSchema
+          .nullable()
+          .openapi({ description: 'Where its broadcast runs; null while it is not live' }),
+        when: z.enum(['next-broadcast', 'node-goes']).openapi({
+          description:
+            'next-broadcast: what runs now stays where it is; node-goes: it runs on a node that would go',
+        }),
+      }),
+    ),
+  })
+  .openapi('RingWhatIf')
+export type WhatIfView = z.infer<typeof whatIfSchema>
 
 export const ingestsSchema = z
   .object({

@@ -117,6 +117,24 @@ const migrations: Record<string, Migration> = {
         .execute()
     },
   },
+  '0002-connections': {
+    async up(db) {
+      // One statement a column: SQLite adds no two at once.
+      await db.schema.alterTable('leases').addColumn('connection', 'text').execute()
+      await db.schema.alterTable('leases').addColumn('attempt', 'integer').execute()
+      await db.schema.alterTable('leases').addColumn('replaced', 'text').execute()
+    },
+  },
+  '0003-drained-nodes': {
+    async up(db) {
+      await db.schema
+        .createTable('drained_nodes')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('since', 'bigint', (column) => column.notNull())
+        .addColumn('streams', 'integer', (column) => column.notNull())
+        .execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

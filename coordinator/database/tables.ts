@@ -85,6 +85,11 @@ export interface LeaseTable {
   transcoder: string | null
   instance: string | null
   nonce: string | null
+  /** The publisher's connection that has the channel, and the last try upstream that its relay made with it. */
+  connection: string | null
+  attempt: number | null
+  /** JSON of the connections that had the channel before it in this broadcast, oldest first. */
+  replaced: string | null
   gateway: string | null
   pop: string | null
   client_address: string | null
@@ -103,6 +108,14 @@ export interface NodeTable {
   heartbeat: string
 }
 
+/** Nodes that the operator has taken out of service, here or not. */
+export interface DrainedNodeTable {
+  id: string
+  since: number
+  /** What it carried when the drain began. */
+  streams: number
+}
+
 export interface AccessTokenTable {
   digest: string
   kind: 'code' | 'session'
@@ -117,5 +130,6 @@ export interface Tables {
   recordings: RecordingTable
   leases: LeaseTable
   nodes: NodeTable
+  drained_nodes: DrainedNodeTable
   access_tokens: AccessTokenTable
 }

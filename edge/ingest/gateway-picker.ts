@@ -1,5 +1,10 @@
-// Which gateway this edge turns to: for a publish the healthiest and least loaded, since the live id is not
-// known yet; for playback the one that the hash of the live id gives, so that its cache serves all edges.
+// Which gateway this edge turns to, for publishing and for playback.
+//
+// - By the hash of the live id, so that every edge asks the same gateway for it and one cache serves them all;
+//   a gateway more or less moves only the live ids of that gateway.
+// - A publisher's live id is not known before the first answer for its key. Until then the least loaded gateway
+//   for its weight is chosen.
+// - One that failed comes last of all for a while, then takes its place again.
 
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterSnapshot, NodeInfo } from '../../common/contract/membership.ts'
@@ -16,14 +21,28 @@ export interface Gateway {
 }
 
 const failureMemoryMs = 5_000
+// Longer than a gateway's figures are on their way: two heartbeats and the pause before load is pushed.
+const handedOutMemoryMs = 6_000
+const maxLearned = 10_000
+
+/** A gateway with what it carries: as it last said, and what this edge has sent its way since. */
+interface Seat {
+  gateway: Gateway
+  weight: number
+  streams: number
+  handedOut: number
+  handedOutAt: number
+}
 
 export class GatewayPicker {
   readonly #clock: Clock
   readonly #allowPlain: boolean
   readonly #failedAt = new Map<string, number>()
-  #gateways: { gateway: Gateway; load: number }[] = []
+  /** Key digest → live id, the one heard of last at the end. */
+  readonly #liveIds = new Map<string, string>()
+  #seats = new Map<string, Seat>()
   #refusedPlain: string[] = []
-  #ring: Ring | undefined
+  #ring = new Ring([])
 
   constructor(options: { clock: Clock; allowPlain: boolean }) {
     this.#clock = options.clock
@@ -31,28 +50,38 @@ export class GatewayPicker {
   }
 
   update(snapshot: ClusterSnapshot): void {
-    const nodes = snapshot.nodes.filter((node) => node.role === 'gateway')
     this.#refusedPlain = []
-    this.#gateways = nodes
-      .filter((node) => !node.draining)
-      .flatMap((node) => this.#toGateway(node) ?? [])
-    this.#ring = new Ring(this.#gateways.map(({ gateway }) => ({ id: gateway.id, weight: 1 })))
+    const seats = snapshot.nodes
+      .filter((node) => node.role === 'gateway' && !node.draining && node.weight > 0)
+      .flatMap((node) => this.#toSeat(node) ?? [])
+    this.#seats = new Map(seats.map((seat) => [seat.gateway.id, seat]))
+    this.#ring = new Ring(seats.map(({ gateway, weight }) => ({ id: gateway.id, weight })))
   }
 
-  /** Gateways to try in this order. */
-  forPublish(): Gateway[] {
-    return [...this.#gateways]
-      .sort((a, b) => this.#penalty(a.gateway) - this.#penalty(b.gateway) || a.load - b.load)
-      .map(({ gateway }) => gateway)
+  /** Gateways to try in this order, for a publisher whose key has this digest. */
+  forPublish(keyDigest = ''): Gateway[] {
+    const liveId = this.#liveIds.get(keyDigest)
+    if (liveId !== undefined) return this.#byHash(liveId)
+    // Equal loads are told apart by the key, so that edges which know no better do not all choose the same one.
+    const order = this.#byHash(keyDigest).toSorted(
+      (a, b) => this.#penalty(a) - this.#penalty(b) || this.#fill(a) - this.#fill(b),
+    )
+    this.#handOut(order[0])
+    return order
   }
 
   /** Base URLs to try in this order. */
   forPlayback(liveId: string): string[] {
-    const order = this.#ring?.order(liveId, this.#gateways.length) ?? []
-    return order
-      .flatMap((id) => this.#gateways.find(({ gateway }) => gateway.id === id)?.gateway ?? [])
-      .sort((a, b) => this.#penalty(a) - this.#penalty(b))
-      .map((gateway) => gateway.http)
+    return this.#byHash(liveId).map((gateway) => gateway.http)
+  }
+
+  /** The live id of a key, once an answer has told it. */
+  learned(keyDigest: string, liveId: string): void {
+    this.#liveIds.delete(keyDigest)
+    this.#liveIds.set(keyDigest, liveId)
+    if (this.#liveIds.size <= maxLearned) return
+    const [oldest] = this.#liveIds.keys()
+    if (oldest !== undefined) this.#liveIds.delete(oldest)
   }
 
   reportFailure(gatewayId: string): void {
@@ -61,19 +90,44 @@ export class GatewayPicker {
 
   /** For readiness: why there is nothing to turn to, or undefined. */
   get problem(): string | undefined {
-    if (this.#gateways.length > 0) return undefined
+    if (this.#seats.size > 0) return undefined
     if (this.#refusedPlain.length > 0) {
       return `gateway ${this.#refusedPlain.join(', ')} has a public address and takes only plain connections; set upstream.allowPlain to use it all the same`
     }
     return 'the coordinator knows no gateway'
   }
 
-  #penalty(gateway: Gateway): number {
-    const failedAt = this.#failedAt.get(gateway.id)
-    return failedAt !== undefined && this.#clock.monotonic() - failedAt < failureMemoryMs ? 1 : 0
+  #byHash(id: string): Gateway[] {
+    return this.#ring
+      .order(id)
+      .flatMap((gatewayId) => this.#seats.get(gatewayId)?.gateway ?? [])
+      .sort((a, b) => this.#penalty(a) - this.#penalty(b))
   }
 
-  #toGateway(node: NodeInfo): { gateway: Gateway; load: number } | undefined {
+  #penalty(gateway: Gateway): number {
+    return this.#isRecent(this.#failedAt.get(gateway.id), failureMemoryMs) ? 1 : 0
+  }
+
+  #fill(gateway: Gateway): number {
+    const { streams, weight, handedOut, handedOutAt } = this.#seats.get(gateway.id)!
+    const onTheWay = this.#isRecent(handedOutAt, handedOutMemoryMs) ? handedOut : 0
+    return (streams + onTheWay) / weight
+  }
+
+  /** Its own figures will tell soon; publishers that come meanwhile must not all choose it. */
+  #handOut(gateway: Gateway | undefined): void {
+    const seat = gateway && this.#seats.get(gateway.id)
+    if (!seat) return
+    if (!this.#isRecent(seat.handedOutAt, handedOutMemoryMs)) seat.handedOut = 0
+    seat.handedOut += 1
+    seat.handedOutAt = this.#clock.monotonic()
+  }
+
+  #isRecent(at: number | undefined, memoryMs: number): boolean {
+    return at !== undefined && this.#clock.monotonic() - at < memoryMs
+  }
+
+  #toSeat(node: NodeInfo): Seat | undefined {
     if (!node.urls.http) return undefined
     const url = new URL(node.urls.http)
     const rtmp = new URL(node.urls.rtmp ?? node.urls.http)
@@ -82,6 +136,9 @@ export class GatewayPicker {
       this.#refusedPlain.push(node.id)
       return undefined
     }
+    const before = this.#seats.get(node.id)
+    const { streams } = node.load
+    const isSame = before?.streams === streams
     return {
       gateway: {
         id: node.id,
@@ -89,7 +146,10 @@ export class GatewayPicker {
         host: hostOf(rtmp),
         rtmpPort: Number(rtmp.port || (rtmp.protocol === 'rtmp:' ? 1935 : 80)),
       },
-      load: node.load.streams,
+      weight: node.weight,
+      streams,
+      handedOut: isSame ? before.handedOut : 0,
+      handedOutAt: isSame ? before.handedOutAt : 0,
     }
   }
 }

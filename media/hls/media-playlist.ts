@@ -36,7 +36,7 @@ export interface OpenSegment extends SegmentHead {
 
 /**
  * What the server does with delivery directives (§4.4.3.8). Equal in all playlists of a broadcast. HOLD-BACK is left out:
- * its default is three target durations, and hls.js joins nearer where it is not named.
+ * its default is the least it may be, three target durations, and Shaka Player goes three segments near where it is not named.
  */
 export interface ServerControl {
   partHoldBackSeconds: number

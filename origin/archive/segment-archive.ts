@@ -11,11 +11,12 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
-import type {
-  LiveSettings,
-  PackagedRendition,
-  PackagedSegment,
-  PackagedTake,
+import {
+  isPartlyElsewhere,
+  type LiveSettings,
+  type PackagedRendition,
+  type PackagedSegment,
+  type PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import type {
   LoggedRendition,
@@ -39,6 +40,8 @@ export type DropReason =
   | 'row-incomplete'
   /** The name was taken by other bytes. */
   | 'conflict'
+  /** Another transcoder has begun it, and has its first parts. */
+  | 'begun-elsewhere'
 
 export interface SegmentArchiveOptions {
   folder: BroadcastFolder
@@ -145,7 +148,8 @@ export class SegmentArchive {
     const row = this.#row(number, known)
     if (row.isDone || row.outcomes.has(rendition.name)) return
     const sizeBytes = bytes.reduce((sum, it) => sum + it.length, 0)
-    if (isGap || sizeBytes === 0) row.outcomes.set(rendition.name, 'gap')
+    if (isPartlyElsewhere(segment)) this.#lose(row, rendition.name, 'begun-elsewhere')
+    else if (isGap || sizeBytes === 0) row.outcomes.set(rendition.name, 'gap')
     else if (!this.#hasRoom(sizeBytes)) this.#lose(row, rendition.name, 'overflow')
     else {
       row.isOnDisk = true
@@ -359,7 +363,11 @@ export class SegmentArchive {
   #lose(row: OpenRow, name: string, reason: DropReason): void {
     row.outcomes.set(name, 'lost')
     this.#options.onDropped?.(reason)
-    if (reason === 'overflow') this.#fail(undefined, { number: row.number, rendition: name })
+    const where = { number: row.number, rendition: name }
+    if (reason === 'overflow') this.#fail(undefined, where)
+    else if (reason === 'begun-elsewhere' && this.#lines.take()) {
+      this.#options.log.warn({ reason, ...where }, 'not recorded')
+    }
   }
 
   /** Remembers that the disk works, and that it has failed. */

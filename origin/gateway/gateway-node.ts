@@ -17,6 +17,7 @@ import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { HomeStore } from './home/home-store.ts'
+import { ProgressBoard } from './progress-board.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
 
@@ -82,6 +83,7 @@ export async function startGateway(
       metrics,
     }),
   )
+  const progress = new ProgressBoard({ authorize: () => coordinator.nodeToken(), clock, log })
   const relays = new RelayHost({
     limits: config.ingest,
     refusalMemoryMs,
@@ -99,11 +101,15 @@ export async function startGateway(
       clock,
       log,
       onRtmp: (socket, publisher) => ingest.handle(socket, publisher),
-      onRequest: (req, res) => shield.handle(req, res),
+      onRequest: (req, res) => {
+        if (!progress.answer(req, res)) shield.handle(req, res)
+      },
     }),
   )
   const port = await door.start(config.listen)
   url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
+  // Its answers have no end: they are to go before the door waits for what is under way.
+  stack.use(progress)
   stack.use(relays)
   const reload = async () => {
     reread()

@@ -49,8 +49,10 @@ export class MemoryCommitLog implements CommitLog {
 
 export interface CheckedPart {
   startTicks: number
+  durationTicks: number
   isGap: boolean
   bytes: Buffer
+  elsewhereBytes?: number
 }
 
 /** What is wrong with the parts of a segment, as a reader of their boxes finds it. */
@@ -64,6 +66,10 @@ export function segmentFault(
     // Over a gap nothing continues.
     if (part.isGap) {
       endTicks = undefined
+      continue
+    }
+    if (part.elsewhereBytes !== undefined) {
+      endTicks = part.startTicks + part.durationTicks
       continue
     }
     const result = parseMediaSegment(part.bytes, track)

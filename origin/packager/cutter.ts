@@ -7,40 +7,30 @@
 // - Time without media becomes gap parts; a segment without any is a gap.
 // - The same samples after the same start give the same parts and the same bytes.
 
+import type { TrackState } from '../../common/contract/resume-point.ts'
 import type {
   PackagedPart,
   PackagedRendition,
-  PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import { writeFragment } from '../../media/mp4/fragment-writer.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { TrackEnd } from './checkpoint.ts'
+import { addListed, addPart, type CutSegment, listedOf, newSegment } from './cut-segment.ts'
 import {
+  type Cut,
   middleSeconds,
   openingSeconds,
   type TakeTimeline,
   toleranceSeconds,
 } from './take-timeline.ts'
 
-export interface CutSegment extends PackagedSegment {
-  parts: PackagedPart[]
-  /** Of all that it was cut into, also where nothing of that is listed. */
-  firstPartId: number
-  /** Once it is closed. */
-  after: TrackEnd | undefined
-}
-
 export interface TrackCutterOptions {
   take: PackagedTake
   rendition: PackagedRendition
   timeline: TakeTimeline
-  /** Of the segment that comes first. */
-  firstNumber: number
-  startSeconds: number
   partTargetSeconds: number
-  /** How the segment before has left the track, where cutting goes on from a checkpoint. */
-  after: TrackEnd | undefined
+  /** Where another packager has left the track. */
+  resume: TrackState | undefined
   /** Shared by all takes of the rendition's name. */
   partIds: { next: number }
   /** The segment is whole; it may still be refused. */
@@ -74,7 +64,8 @@ export class TrackCutter {
   /** Up to here there are samples in parts, or gaps. */
   #endTicks: number
   #hasMedia = false
-  #isReordered = false
+  /** Of the first sample that is not shown when it is decoded. */
+  #reorderedDts: number | undefined
   #lastDts = Number.NEGATIVE_INFINITY
   #held: MediaSample | undefined
   #frameTicks: number
@@ -83,6 +74,8 @@ export class TrackCutter {
   #partStart = 0
   /** As declared: of a sample before a hole only its usual length. */
   #partTicks = 0
+  /** As it was before the first sample of the part. */
+  #frameTicksBefore = 0
   #isEnding = false
   #isMediaDone = false
   #isDone = false
@@ -93,17 +86,14 @@ export class TrackCutter {
     this.#isAudio = options.rendition.kind === 'audio'
     this.#needsKeyframe = !this.#isAudio
     this.#targetTicks = Math.floor(options.partTargetSeconds * this.#timescale + 1e-6)
-    this.#number = options.firstNumber
-    this.#startSeconds = options.startSeconds
-    this.#endTicks = this.#ticks(options.startSeconds)
+    const { firstNumber, startSeconds } = options.timeline
+    this.#number = firstNumber
+    this.#startSeconds = startSeconds
+    this.#endTicks = this.#ticks(startSeconds)
     this.#frameTicks = this.#isAudio
       ? aacFrameTicks
       : Math.round(this.#timescale / (options.rendition.framesPerSecond || usualRate))
-    if (options.after) {
-      this.#endTicks = options.after.endTicks
-      this.#frameTicks = options.after.frameTicks
-      this.#isReordered = options.after.isReordered
-    }
+    if (options.resume) this.#resume(options.resume)
   }
 
   /** Nothing will be added, media or gap. */
@@ -131,10 +121,37 @@ export class TrackCutter {
     return first && this.segments[number - first.number]
   }
 
-  /** How the segment has left the track, once it is closed; also of the one before the first. */
-  endOf(number: number): TrackEnd | undefined {
-    const { firstNumber, after } = this.#options
-    return number === firstNumber - 1 ? after : this.segment(number)?.after
+  /** Up to here all is listed. */
+  get listedEndTicks(): number {
+    return this.#part.length > 0 ? this.#partStart : this.#endTicks
+  }
+
+  /** Of the newest segment of which something is listed, here or by the packager before. */
+  get listedNumber(): number {
+    return this.#open ? this.#number : this.#number - 1
+  }
+
+  /** Where cutting stands behind the last listed part. */
+  state(): TrackState {
+    const open = this.#open
+    const first = this.#part[0] ?? this.#held
+    const nextDts =
+      first?.dts ?? (this.#lastDts > Number.NEGATIVE_INFINITY ? this.#lastDts + 1 : undefined)
+    return {
+      number: this.#number,
+      ...(open && { segment: listedOf(open) }),
+      endTicks: this.listedEndTicks,
+      nextDts,
+      frameTicks: this.#part.length > 0 ? this.#frameTicksBefore : this.#frameTicks,
+      isReordered: this.#reorderedDts !== undefined && this.#reorderedDts < (nextDts ?? Infinity),
+      needsKeyframe: first === undefined && this.#needsKeyframe,
+      isMediaDone: this.#isMediaDone,
+    }
+  }
+
+  /** What comes before is not taken. */
+  skipTo(seconds: number): void {
+    this.#lastDts = Math.max(this.#lastDts, this.#ticks(seconds) - 1)
   }
 
   /** Removes closed segments from memory. */
@@ -180,10 +197,28 @@ export class TrackCutter {
     if (this.#isMediaDone) this.#addGapSegments()
   }
 
+  #resume(state: TrackState): void {
+    const { nextDts, segment } = state
+    this.#number = state.number
+    this.#endTicks = state.endTicks
+    this.#frameTicks = state.frameTicks
+    this.#needsKeyframe = state.needsKeyframe
+    this.#isMediaDone = state.isMediaDone
+    if (state.isReordered) this.#reorderedDts = Number.NEGATIVE_INFINITY
+    if (nextDts !== undefined) {
+      this.#hasMedia = true
+      this.#lastDts = nextDts - 1
+    }
+    if (!segment) return
+    this.#open = this.#newSegment(segment.startTicks)
+    addListed(this.#open, segment)
+    this.segments.push(this.#open)
+  }
+
   #take(sample: MediaSample): void {
     const { timeline } = this.#options
     if (sample.dts <= this.#lastDts || this.#isBefore(sample)) return
-    if (sample.cts !== 0) this.#isReordered = true
+    if (sample.cts !== 0) this.#reorderedDts ??= sample.dts
     const isBeyond = this.#isBeyond(sample)
     let crossed = this.#number
     while (timeline.cut(crossed + 1) && this.#crosses(sample, timeline.cut(crossed + 1)!)) {
@@ -247,7 +282,10 @@ export class TrackCutter {
     if (this.#part.length > 0 && this.#partTicks + declaredTicks > this.#targetTicks) {
       this.#closePart()
     }
-    if (this.#part.length === 0) this.#partStart = sample.dts
+    if (this.#part.length === 0) {
+      this.#partStart = sample.dts
+      this.#frameTicksBefore = this.#frameTicks
+    }
     this.#part.push(sample.duration === ticks ? sample : { ...sample, duration: ticks })
     this.#partTicks += declaredTicks
     this.#endTicks = sample.dts + declaredTicks
@@ -314,9 +352,7 @@ export class TrackCutter {
   }
 
   #addPart(segment: CutSegment, part: PackagedPart): void {
-    segment.parts.push(part)
-    segment.durationTicks += part.durationTicks
-    segment.sizeBytes += part.bytes.length
+    addPart(segment, part)
     this.#options.onChange()
   }
 
@@ -329,21 +365,8 @@ export class TrackCutter {
   }
 
   #newSegment(startTicks: number): CutSegment {
-    const { take, rendition, partIds } = this.#options
-    return {
-      number: this.#number,
-      take,
-      rendition,
-      startTicks,
-      durationTicks: 0,
-      parts: [],
-      firstPartId: partIds.next,
-      isOpen: true,
-      isGap: false,
-      sizeBytes: 0,
-      keyframeBytes: 0,
-      after: undefined,
-    }
+    const { take, rendition } = this.#options
+    return newSegment({ number: this.#number, take, rendition, startTicks })
   }
 
   /** `isLast`: no media follows that could begin where this ends, so that a missing picture is made up for here. */
@@ -356,12 +379,6 @@ export class TrackCutter {
       this.#addGapParts(boundaryTicks)
     }
     segment.isOpen = false
-    segment.after = {
-      nextPartId: this.#options.partIds.next,
-      endTicks: this.#endTicks,
-      frameTicks: this.#frameTicks,
-      isReordered: this.#isReordered,
-    }
     this.#open = undefined
     this.#number++
     if (segment.parts.length > 0 && segment.sizeBytes === 0) this.#empty(segment)
@@ -440,18 +457,20 @@ export class TrackCutter {
     return Math.max(openingSeconds(sample, this.#timescale), sample.dts / this.#timescale)
   }
 
-  #crosses(sample: MediaSample, cut: { startSeconds: number; gapEndSeconds?: number }): boolean {
+  #crosses(sample: MediaSample, cut: Cut): boolean {
     if (cut.gapEndSeconds !== undefined) return false
     if (this.#isAudio) {
       return middleSeconds(sample, this.#timescale, this.#frameTicks) >= cut.startSeconds
     }
     // Before the keyframe of a cut there may be frames that are decoded after its time, if frames are reordered.
-    const early = sample.isKeyframe || !this.#isReordered ? toleranceSeconds : -reorderSeconds
+    const early =
+      sample.isKeyframe || this.#reorderedDts === undefined ? toleranceSeconds : -reorderSeconds
     return openingSeconds(sample, this.#timescale) >= cut.startSeconds - early
   }
 
   #isBefore(sample: MediaSample): boolean {
-    if (this.#hasMedia || this.#held || this.#number !== this.#options.firstNumber) return false
+    const { firstNumber } = this.#options.timeline
+    if (this.#hasMedia || this.#held || this.#number !== firstNumber) return false
     return this.#seconds(sample) < this.#startSeconds - (this.#isAudio ? 0 : toleranceSeconds)
   }
 

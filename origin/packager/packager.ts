@@ -5,6 +5,7 @@
 // read from published-takes.ts. Everything that a call causes is told at its end: faults and segments first, then
 // one change.
 
+import type { PackagingPoint } from '../../common/contract/resume-point.ts'
 import type {
   Coming,
   LiveBroadcast,
@@ -17,18 +18,19 @@ import type {
 import type { BroadcastFacts } from '../../common/live/segment-log.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import { type Checkpoint, checkpointOf } from './checkpoint.ts'
+import { checkpointOf } from './checkpoint.ts'
 import type { CommitLog } from './commit-log.ts'
 import { PublishedTakes } from './published-takes.ts'
 import type { PackagerConfig } from './settings-choice.ts'
 import { TakeSequence } from './take-sequence.ts'
-import { type TakePlan, TakeState } from './take-state.ts'
+import type { TakePlan } from './take-state.ts'
 
 export interface PackagerOptions {
   facts: BroadcastFacts
   config: PackagerConfig
   commits: CommitLog
-  resume?: Checkpoint
+  /** Takes that are open there go on once they are started again, under their names; else they end where they stand. */
+  resume?: PackagingPoint
   /** Names a take that goes on with the encoders of the one before, where that had to end; no name comes twice. */
   nextTake: () => { name: string; number: number }
   /** Closed: committed, or a gap, which has no bytes. */
@@ -52,15 +54,17 @@ export class Packager implements LiveBroadcast {
     this.facts = options.facts
     const { resume } = options
     this.#published.takeCount = resume?.takes ?? options.facts.earlierTakes
+    for (const [name, next] of Object.entries(resume?.partIds ?? {})) {
+      this.#published.partIds.set(name, { next })
+    }
     this.#sequence = new TakeSequence(options, this.#published, {
       tell: (event) => this.#events.push(event),
       changed: () => {
         this.#isChanged = true
       },
     })
-    for (const [name, next] of Object.entries(resume?.partIds ?? {})) {
-      this.#published.partIds.set(name, { next })
-    }
+    // What another has left open is listed at once.
+    this.#do(() => {})
   }
 
   get settings(): LiveSettings | undefined {
@@ -94,7 +98,7 @@ export class Packager implements LiveBroadcast {
 
   startTake(plan: TakePlan, fromSeconds: number): void {
     if (this.#published.isEnded) return
-    this.#do(() => this.#sequence.add(new TakeState(plan, fromSeconds)))
+    this.#do(() => this.#sequence.start(plan, fromSeconds))
   }
 
   setInit(takeName: string, rendition: string, init: Buffer, track: InitTrack): void {
@@ -150,7 +154,8 @@ export class Packager implements LiveBroadcast {
     })
   }
 
-  checkpoint(): Checkpoint {
+  /** Where it stands between two calls. */
+  checkpoint(): PackagingPoint {
     return checkpointOf(this.#published, this.#sequence)
   }
 

@@ -2,6 +2,7 @@
 
 import {
   type Coming,
+  isPartlyElsewhere,
   type LiveSettings,
   numbersAhead,
   type PackagedPart,
@@ -11,7 +12,8 @@ import {
 } from '../../common/live/live-broadcast.ts'
 import { windowSecondsOf } from '../../common/live/live-window.ts'
 import { renditionFor } from '../../common/live/presentation.ts'
-import type { CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import type { TrackCutter } from './cutter.ts'
 import type { TakeState } from './take-state.ts'
 
 export class PublishedTakes {
@@ -26,6 +28,8 @@ export class PublishedTakes {
   /** Takes that have begun, those of earlier packagers included. */
   takeCount = 0
   isEnded = false
+  /** Of the segment that comes first, and the earliest that it may begin. */
+  first = { number: 1, seconds: 0 }
   readonly #playlists = new Map<string, { version: number; playlist: PackagedPlaylist }>()
 
   /** Written once per version. */
@@ -58,7 +62,7 @@ export class PublishedTakes {
 
   expects(takeName: string, rendition: string, number: number): Coming {
     const there = this.segment(takeName, rendition, number)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) return { kind: there.isGap || isPartlyElsewhere(there) ? 'absent' : 'here' }
     const take = this.byName.get(takeName)
     const track = take?.tracks.get(rendition)
     if (!take?.timeline || !track || this.isEnded) return { kind: 'absent' }
@@ -74,7 +78,9 @@ export class PublishedTakes {
 
   expectsPart(takeName: string, rendition: string, id: number): Coming {
     const there = this.part(takeName, rendition, id)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) {
+      return { kind: there.isGap || there.elsewhereBytes !== undefined ? 'absent' : 'here' }
+    }
     const track = this.byName.get(takeName)?.tracks.get(rendition)
     if (!track?.cutter || this.isEnded || track.cutter.isMediaDone) return { kind: 'absent' }
     const next = this.partIds.get(rendition)?.next ?? 1
@@ -98,7 +104,9 @@ export class PublishedTakes {
         break
       }
     }
-    if (number === undefined) return
+    // Of the leader there is nothing to forget; of others there may be what it had before this packager.
+    const oldest = this.begun.find((it) => it.leader.cutter?.segments[0])
+    if (number === undefined || number === oldest?.leader.cutter?.segments[0]?.number) return
     // However long the publisher is away: MPDs name what was there last until what came next has filled the window, and
     // bitrates are measured on it.
     number = Math.min(number, this.#newestMediaNumber(listedFrom) ?? number)

@@ -8,20 +8,19 @@
 import type { LiveSettings } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { Checkpoint } from './checkpoint.ts'
 import { segmentFault } from './commit-log.ts'
-import { type CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import { TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
+import { endListed, LeftTakes } from './left-takes.ts'
 import type { PackagerOptions } from './packager.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import { chooseSettings } from './settings-choice.ts'
-import { TakeState, type Track } from './take-state.ts'
+import { type TakePlan, TakeState, type Track } from './take-state.ts'
 import {
-  type Cut,
   middleSeconds,
   openingSeconds,
   roundingSeconds,
-  TakeTimeline,
   toleranceSeconds,
 } from './take-timeline.ts'
 
@@ -48,8 +47,7 @@ export class TakeSequence {
   /** Who gets what is pushed under a name: the take, or the last of its successors. */
   readonly #targets = new Map<string, TakeState>()
   readonly #beyond: [TakeState, string, MediaSample][] = []
-  /** The take that was open at the checkpoint, once it has begun again; a later one of that name is another. */
-  #resumed: TakeState | undefined
+  readonly #left: LeftTakes
   #settings: LiveSettings | undefined
   #isIrregular: boolean
   #framesPerSecond: number
@@ -59,9 +57,22 @@ export class TakeSequence {
     this.#options = options
     this.#published = published
     this.#outbox = outbox
+    published.first = {
+      number: resume?.nextNumber ?? options.facts.firstNumber,
+      seconds: resume?.endSeconds ?? 0,
+    }
     this.#settings = resume?.settings
     this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
+    this.#left = new LeftTakes(published)
+    for (const take of this.#left.restore(resume?.openTakes ?? [], this.#settings)) {
+      this.#addTake(take, this.#order.length)
+    }
+  }
+
+  /** Not yet through, in the order of their beginning. */
+  get open(): readonly TakeState[] {
+    return this.#order
   }
 
   get settings(): LiveSettings | undefined {
@@ -79,22 +90,18 @@ export class TakeSequence {
 
   /** Where the last published take, and the gaps behind it, end: the next take must not begin before. */
   get endSeconds(): number {
-    return (
-      this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#options.resume?.endSeconds ?? 0
-    )
+    return this.#published.begun.at(-1)?.timeline?.endSeconds ?? this.#published.first.seconds
   }
 
   get nextNumber(): number {
-    const { resume } = this.#options
-    return (
-      this.#published.begun.at(-1)?.timeline?.nextNumber ??
-      resume?.nextNumber ??
-      this.#options.facts.firstNumber
-    )
+    return this.#published.begun.at(-1)?.timeline?.nextNumber ?? this.#published.first.number
   }
 
-  add(take: TakeState): void {
-    const before = take.plan.continues ? this.#order.at(-1) : undefined
+  start(plan: TakePlan, fromSeconds: number): void {
+    if (this.#left.goOn(plan)) return
+    this.#left.abandon(plan.epoch)
+    const take = new TakeState(plan, fromSeconds)
+    const before = plan.continues ? this.#order.at(-1) : undefined
     if (before) before.continuedBy = take
     take.continuationOf = before
     this.#addTake(take, this.#order.length)
@@ -110,6 +117,13 @@ export class TakeSequence {
   }
 
   setInit(take: TakeState, name: string, init: Buffer, track: InitTrack): void {
+    const known = take.tracks.get(name)
+    if (known?.isUnproven) {
+      const isSame = known.rendition?.init.equals(init)
+      if (!isSame) this.#endListed(take, known)
+      known.isUnproven = false
+      return
+    }
     const rate = take.plan.framesPerSecond ?? this.#framesPerSecond
     if (!take.setInit(name, init, track, roundedRate(rate))) return
     if (!this.#published.kinds.has(name)) this.#published.kinds.set(name, track.kind)
@@ -117,6 +131,7 @@ export class TakeSequence {
   }
 
   endAll(): void {
+    this.#left.abandon()
     for (const take of this.#order) take.isClosing = true
     this.progress()
   }
@@ -140,6 +155,14 @@ export class TakeSequence {
       }
       if (!hasMoved && this.#beyond.length === 0) return
     }
+  }
+
+  /** The encoders that go on make other media: the take ends with what is listed, and they go on in another. */
+  #endListed(take: TakeState, other: Track): void {
+    const endSeconds = endListed(take)
+    if (endSeconds === undefined) return
+    other.cutter?.skipTo(endSeconds)
+    if (!take.successor && !take.continuedBy) this.#succeed(take)
   }
 
   #addTake(take: TakeState, index: number): void {
@@ -250,7 +273,7 @@ export class TakeSequence {
       this.#framesPerSecond = choice.framesPerSecond
       if (take.plan.framesPerSecond === undefined) take.setRate(roundedRate(choice.framesPerSecond))
     }
-    this.#begin(take, timescale, opening)
+    this.#begin(take, opening)
     return true
   }
 
@@ -287,7 +310,7 @@ export class TakeSequence {
     return true
   }
 
-  #begin(take: TakeState, timescale: number, atSeconds: number): void {
+  #begin(take: TakeState, atSeconds: number): void {
     const settings = this.#settings!
     const before = this.#published.begun.at(-1)
     if (before) {
@@ -295,34 +318,17 @@ export class TakeSequence {
       before.timeline!.finish()
       this.drain(before)
     }
-    const { resume } = this.#options
-    const open = !before && resume?.open?.name === take.plan.name ? resume.open : undefined
-    if (open) this.#resumed = take
-    const skipped =
-      !before && !open && resume && resume.endSeconds > 0
-        ? holeEnds(resume.endSeconds, atSeconds, settings).length
-        : 0
-    const number = this.nextNumber + skipped
-    const options = {
-      cutting: take.plan.cutting,
-      timescale,
-      segmentSeconds: settings.segmentSeconds,
-      partTargetSeconds: settings.partTargetSeconds,
-      targetDurationSeconds: settings.targetDurationSeconds,
-      isRegular: open?.isRegular ?? !this.#isIrregular,
-      startSeconds: open?.startSeconds ?? atSeconds,
-      firstNumber: open?.firstNumber ?? number,
+    // Nobody is left to list the gaps.
+    const isLeap =
+      !before && this.#published.first.seconds > 0 && !this.#options.resume?.openTakes?.length
+    const skipped = isLeap ? holeEnds(this.#published.first.seconds, atSeconds, settings).length : 0
+    const begin = {
+      startSeconds: atSeconds,
+      firstNumber: this.nextNumber + skipped,
+      isRegular: !this.#isIrregular,
     }
-    take.timeline = new TakeTimeline(
-      options,
-      open ? openCut(resume!, atSeconds, settings) : { number, startSeconds: atSeconds },
-    )
-    // The one that goes on has been counted.
-    if (!open) this.#published.takeCount++
-    take.ordinal = this.#published.takeCount - 1
-    take.public.firstNumber = options.firstNumber
-    take.public.startSeconds = options.startSeconds
-    take.public.isRegular = options.isRegular
+    take.begin(settings, begin)
+    take.ordinal = this.#published.takeCount++
     this.#published.begun.push(take)
     this.#outbox.changed()
     const samples = take.undecided
@@ -359,8 +365,9 @@ export class TakeSequence {
     const plan = { ...take.plan, ...this.#options.nextTake() }
     const successor = new TakeState(plan, take.timeline!.endSeconds)
     take.successor = successor
-    for (const { rendition } of take.tracks.values()) {
-      if (rendition) this.setInit(successor, rendition.name, rendition.init, rendition.track)
+    for (const { rendition, isUnproven } of take.tracks.values()) {
+      if (rendition && !isUnproven)
+        this.setInit(successor, rendition.name, rendition.init, rendition.track)
     }
     this.#addTake(successor, this.#order.indexOf(take) + 1)
   }
@@ -374,15 +381,12 @@ export class TakeSequence {
         partIds = { next: 1 }
         this.#published.partIds.set(name, partIds)
       }
-      const resume = take === this.#resumed ? this.#options.resume : undefined
       const cutter: TrackCutter = new TrackCutter({
         take: take.public,
         rendition: track.rendition,
         timeline: take.timeline!,
-        firstNumber: resume?.nextNumber ?? take.timeline!.firstNumber,
-        startSeconds: resume?.endSeconds ?? take.timeline!.startSeconds,
         partTargetSeconds: this.#settings!.partTargetSeconds,
-        after: resume?.open?.tracks[name],
+        resume: track.resume,
         partIds,
         onClosed: (segment) => this.#onClosed(take, cutter, segment),
         onBeyond: (sample) => {
@@ -443,14 +447,6 @@ export class TakeSequence {
     }
     if (take.leader.cutter === cutter) this.#published.trim(segment, this.#settings!)
   }
-}
-
-/** Sound is cut on its grid, which no sample need meet: the cut stands where it stood, unless media is missing. */
-function openCut(resume: Checkpoint, atSeconds: number, settings: LiveSettings): Cut {
-  const { nextNumber: number, endSeconds, open } = resume
-  const isNext = atSeconds - endSeconds <= settings.partTargetSeconds
-  const startSeconds = isNext ? endSeconds : atSeconds
-  return { number, startSeconds, frameTicks: open?.frameTicks ?? 0 }
 }
 
 /** Ends of the gap segments that fill a hole. */

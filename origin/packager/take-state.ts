@@ -1,15 +1,18 @@
 // One take inside the packager: its plan, its timeline once it has begun, and its renditions.
 
+import type { OpenTake, TimelineState, TrackState } from '../../common/contract/resume-point.ts'
 import type {
+  LiveSettings,
   PackagedRendition,
   PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { CutSegment, TrackCutter } from './cutter.ts'
+import type { CutSegment } from './cut-segment.ts'
+import type { TrackCutter } from './cutter.ts'
 import { roundedRate } from './grid.ts'
-import type { Cutting, TakeTimeline } from './take-timeline.ts'
+import { type Cutting, type KeyframeGrid, TakeTimeline } from './take-timeline.ts'
 
 export interface PlannedRendition {
   name: string
@@ -27,9 +30,11 @@ export interface TakePlan {
   leader: string
   cutting: Cutting
   /** Of the picture, as far as it is known. */
-  framesPerSecond?: number
+  framesPerSecond?: number | undefined
   /** The same encoders go on: what they deliver to the take before and lies behind its end belongs to this one. */
-  continues?: boolean
+  continues?: boolean | undefined
+  /** Where the keyframes are our own: only those of the grid cut. */
+  grid?: KeyframeGrid | undefined
 }
 
 export interface Track {
@@ -41,13 +46,24 @@ export interface Track {
   early: MediaSample[]
   /** No more samples come. */
   isOver: boolean
+  /** Where another packager has left it. */
+  resume: TrackState | undefined
+  /** Its init section is that of another packager: the encoders that go on have yet to bring theirs. */
+  isUnproven: boolean
+}
+
+/** Where a take begins. */
+export interface Beginning {
+  startSeconds: number
+  firstNumber: number
+  isRegular: boolean
 }
 
 /** A leader's first frames measure its rate. */
 const measuredFrames = 48
 
 export class TakeState {
-  readonly plan: TakePlan
+  plan: TakePlan
   readonly fromSeconds: number
   readonly public: PackagedTake
   readonly tracks = new Map<string, Track>()
@@ -93,11 +109,62 @@ export class TakeState {
         cutter: undefined,
         early: [],
         isOver: false,
+        resume: undefined,
+        isUnproven: false,
       })
     }
     const leader = this.tracks.get(plan.leader)
     if (!leader) throw new Error(`the leader ${plan.leader} is no rendition of take ${plan.name}`)
     this.leader = leader
+  }
+
+  /** As another packager has left it; its timeline, and what it has to do with other takes, is the caller's. */
+  static restore({
+    plan,
+    fromSeconds,
+    ordinal,
+    isClosing,
+    endAtSeconds,
+    tracks,
+  }: OpenTake): TakeState {
+    const take = new TakeState(plan, fromSeconds)
+    take.ordinal = ordinal
+    take.isClosing = isClosing
+    take.endAtSeconds = endAtSeconds
+    for (const [name, { rendition, isOver, state }] of Object.entries(tracks)) {
+      const it = take.tracks.get(name)
+      if (!it) continue
+      it.isOver = isOver
+      it.resume = state
+      if (!rendition) continue
+      const init = Buffer.from(rendition.init, 'base64')
+      take.setInit(name, init, rendition.track, rendition.framesPerSecond)
+      it.isUnproven = true
+    }
+    take.refresh()
+    return take
+  }
+
+  /** The same take, made by another transcoder. */
+  setEpoch(epoch: number): void {
+    this.plan = { ...this.plan, epoch }
+    this.public.epoch = epoch
+  }
+
+  /** Once the leader's init section is known; or goes on, from a state. */
+  begin(settings: LiveSettings, beginning: Beginning, state?: TimelineState): void {
+    const { cutting, grid } = this.plan
+    const { segmentSeconds, partTargetSeconds, targetDurationSeconds } = settings
+    const { startSeconds, firstNumber, isRegular } = beginning
+    const options = {
+      ...{ cutting, grid, timescale: this.leaderTimescale!, startSeconds, firstNumber, isRegular },
+      ...{ segmentSeconds, partTargetSeconds, targetDurationSeconds },
+    }
+    this.timeline = new TakeTimeline(options, state)
+    this.public.firstNumber = firstNumber
+    this.public.startSeconds = startSeconds
+    this.public.endSeconds = this.timeline.mediaEndSeconds
+    this.public.isRegular = isRegular
   }
 
   get leaderTimescale(): number | undefined {

@@ -5,18 +5,25 @@
 //   depends on the samples alone, not on the order in which renditions deliver them.
 // - Cuts number the segments, without holes. Behind the end of the media there may be gap cuts, until the next
 //   take begins.
+import type { TimelineState } from '../../common/contract/resume-point.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
 
 export interface Cut {
   number: number
   startSeconds: number
   /** Of a gap, which is whole from the start; a segment ends where the next cut, or the media, is. */
-  gapEndSeconds?: number
-  /** Of the leader, as its samples before have told; unknown where a take begins. */
-  frameTicks?: number
+  gapEndSeconds?: number | undefined
 }
 
 export type Cutting = 'source-keyframes' | 'own-keyframes' | 'audio'
+
+/** Where our own keyframes lie that are made to cut at; in the leader's ticks. */
+export interface KeyframeGrid {
+  firstTicks: number
+  everyTicks: number
+  /** A picture so much before a line is behind it. */
+  toleranceTicks: number
+}
 
 export interface TimelineOptions {
   cutting: Cutting
@@ -29,6 +36,8 @@ export interface TimelineOptions {
   /** Of segment `firstNumber`: where the grid begins. */
   startSeconds: number
   firstNumber: number
+  /** No other keyframe cuts: an encoder that was begun anew makes one where it begins. */
+  grid?: KeyframeGrid | undefined
 }
 
 export type LeaderVerdict =
@@ -59,14 +68,39 @@ export class TakeTimeline {
   #horizon = Number.NEGATIVE_INFINITY
   #mediaEndSeconds: number | undefined
   #isFinal = false
-  #last: MediaSample | undefined
-  #frameTicks: number
+  #last: { dts: number; duration: number } | undefined
+  #frameTicks = 0
 
-  /** Goes on with the segment that the cut opens, which begins with the leader's next sample. */
-  constructor(options: TimelineOptions, cut: Cut) {
+  /** Begins with the leader's next sample, or goes on from a state. */
+  constructor(options: TimelineOptions, state?: TimelineState) {
     this.#options = options
-    this.#frameTicks = cut.frameTicks ?? 0
-    this.#cuts.push(cut)
+    if (!state) {
+      this.#cuts.push({ number: options.firstNumber, startSeconds: options.startSeconds })
+      return
+    }
+    this.#cuts.push(...state.cuts)
+    this.#last = state.last
+    this.#frameTicks = state.frameTicks
+    this.#mediaEndSeconds = state.mediaEndSeconds
+    this.#isFinal = state.isFinal
+    if (state.mediaEndSeconds !== undefined) this.#horizon = Number.POSITIVE_INFINITY
+    else if (state.horizonSeconds !== undefined) this.#horizon = state.horizonSeconds
+  }
+
+  /** What its successor in another process needs, for segments from that number on. */
+  state(fromNumber: number): TimelineState {
+    const cuts = this.#cuts.filter((it) => it.number >= fromNumber)
+    return {
+      firstNumber: this.firstNumber,
+      startSeconds: this.startSeconds,
+      isRegular: this.isRegular,
+      cuts: cuts.length > 0 ? cuts : this.#cuts.slice(-1),
+      ...(this.#last && { last: { dts: this.#last.dts, duration: this.#last.duration } }),
+      ...(Number.isFinite(this.#horizon) && { horizonSeconds: this.#horizon }),
+      frameTicks: this.#frameTicks,
+      mediaEndSeconds: this.#mediaEndSeconds,
+      isFinal: this.#isFinal,
+    }
   }
 
   get startSeconds(): number {
@@ -135,7 +169,6 @@ export class TakeTimeline {
     if (stepTicks <= 0) return 'goes-on'
     const frameSeconds = this.#frameTicks / timescale
     const isHole = stepTicks > partTargetSeconds * timescale
-    const frameTicks = isHole ? this.#frameTicks : stepTicks
     // What the segment lasts if this sample does not belong to it.
     const elapsed = dtsSeconds - cut.startSeconds
     const limit = this.#options.targetDurationSeconds + roundingSeconds
@@ -149,6 +182,7 @@ export class TakeTimeline {
       ? middleSeconds(sample, timescale, stepTicks) >= gridSeconds
       : sample.isKeyframe &&
         seconds - cut.startSeconds >= segmentSeconds - earlySeconds &&
+        this.#isOnGrid(sample.dts, last.dts) &&
         stepTicks > toleranceSeconds * timescale
     if (mayCut && elapsed <= limit) {
       const cutSeconds = isAudio && !isHole ? gridSeconds : seconds
@@ -156,12 +190,12 @@ export class TakeTimeline {
         this.endMedia(cutSeconds)
         return 'splits'
       }
-      this.#cuts.push({ number: cut.number + 1, startSeconds: cutSeconds, frameTicks })
+      this.#cuts.push({ number: cut.number + 1, startSeconds: cutSeconds })
     } else if (elapsed + frameSeconds > limit) {
       this.endMedia(dtsSeconds)
       return 'overdue'
     }
-    this.#frameTicks = frameTicks
+    if (!isHole) this.#frameTicks = stepTicks
     this.#advance(sample, seconds)
     return 'goes-on'
   }
@@ -175,6 +209,12 @@ export class TakeTimeline {
     this.#horizon = Number.POSITIVE_INFINITY
   }
 
+  /** Ends the media there, and takes back the cuts of segments above that number, of which nothing is listed. */
+  endListed(atSeconds: number, lastNumber: number): void {
+    while (this.#cuts.length > 1 && this.#cuts.at(-1)!.number > lastNumber) this.#cuts.pop()
+    this.endMedia(atSeconds)
+  }
+
   /** Behind the media; the next one starts where this ends. */
   addGap(endSeconds: number): void {
     const startSeconds = this.endSeconds
@@ -183,6 +223,15 @@ export class TakeTimeline {
 
   finish(): void {
     this.#isFinal = true
+  }
+
+  /** The first picture behind a line of the grid. */
+  #isOnGrid(dts: number, lastDts: number): boolean {
+    const { grid } = this.#options
+    if (!grid) return true
+    const { firstTicks, everyTicks, toleranceTicks } = grid
+    const cellOf = (ticks: number) => Math.floor((ticks - firstTicks + toleranceTicks) / everyTicks)
+    return cellOf(dts) > cellOf(lastDts)
   }
 
   #advance(sample: MediaSample, seconds: number): void {

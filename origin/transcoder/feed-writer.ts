@@ -243,7 +243,7 @@ function segmentView(segment: PackagedSegment, toldParts: number, bodies: Buffer
     keyframeBytes,
     parts: segment.parts.slice(toldParts).map(({ bytes, isGap: isGapPart, ...it }) => ({
       ...it,
-      ...(!isGapPart && { body: bodies.push(bytes) - 1 }),
+      ...(!isGapPart && it.elsewhereBytes === undefined && { body: bodies.push(bytes) - 1 }),
     })),
   }
 }

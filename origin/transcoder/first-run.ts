@@ -3,7 +3,7 @@
 // be dated that much into the future, and DASH players, who go by the clock, would be so much later than they could be.
 //
 // So the first run of a connection is held back for a moment. The sample that was the least time on its way, by its
-// timestamp, counts as one of now.
+// timestamp, counts as one of now. Of a replay it is known when its samples arrived: nothing is held back.
 import type { InputSample, InputStep } from './input-reader.ts'
 
 /** A step of the input, and how old the first sample of a run is. */
@@ -26,20 +26,22 @@ export class FirstRun {
   #samples: InputSample[] = []
   #heldBytes = 0
 
-  push(step: InputStep, nowMs: number): DatedStep[] {
+  /** `arrivedMs` is earlier than now in a replay of what a relay has kept. */
+  push(step: InputStep, nowMs: number, arrivedMs = nowMs): DatedStep[] {
     if (step.kind === 'sample' && this.#run) {
-      this.#measure(step.sample.timestampMs, nowMs)
+      this.#measure(step.sample.timestampMs, arrivedMs)
       this.#samples.push(step.sample)
       this.#heldBytes += step.sample.payload.length
       return this.#heldBytes > maxHeldBytes ? this.flush(nowMs) : this.tick(nowMs)
     }
     if (step.kind === 'run' && step.reason === 'first') {
       this.#run = step
-      this.#startedMs = nowMs
-      this.#firstMs = nowMs
+      this.#startedMs = arrivedMs
+      this.#firstMs = arrivedMs
       return []
     }
-    const dated: DatedStep = step.kind === 'run' ? { ...step, ageMs: 0 } : step
+    const ageMs = nowMs - arrivedMs
+    const dated: DatedStep = step.kind === 'run' ? { ...step, ageMs } : step
     return [...this.flush(nowMs), dated]
   }
 

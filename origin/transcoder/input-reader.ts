@@ -29,6 +29,8 @@ export interface InputSample {
   kind: 'audio' | 'video'
   /** From `runLeadMs` on. */
   timestampMs: number
+  /** As the publisher has it. */
+  publisherMs: number
   isKeyframe: boolean
   payload: Buffer
 }
@@ -91,6 +93,8 @@ type SampleKind = 'audio' | 'video'
 interface Arrival {
   tag: MediaMessage
   nowMs: number
+  /** At the relay that owns the publisher: what times of the publisher are compared with. */
+  arrivedMs: number
 }
 
 export class InputReader {
@@ -109,6 +113,8 @@ export class InputReader {
   #lastMs: { audio?: number; video?: number } = {}
   /** When they came. */
   #arrivedMs: { audio?: number; video?: number } = {}
+  /** When the newest of them came here. */
+  #heardMs = 0
   /** Of the newest picture, in a run or not. */
   #pictureMs: number | undefined
   #reason: RunReason = 'first'
@@ -129,10 +135,10 @@ export class InputReader {
     return this.#state === 'running'
   }
 
-  /** `nowMs` is monotonic: it is what timestamps are compared with. */
-  push(tag: MediaMessage, nowMs: number): InputStep[] {
+  /** Both times are monotonic; `arrivedMs` is earlier than now in a replay of what a relay has kept. */
+  push(tag: MediaMessage, nowMs: number, arrivedMs = nowMs): InputStep[] {
     const steps: InputStep[] = []
-    this.#push(tag, nowMs, steps)
+    this.#push({ tag, nowMs, arrivedMs }, steps)
     return steps
   }
 
@@ -145,10 +151,7 @@ export class InputReader {
 
   #checkDeadlines(nowMs: number, steps: InputStep[]): void {
     if (this.#state === 'keyframe' && !this.#hasRun) this.#checkFirstKeyframe(nowMs, steps)
-    if (this.#state === 'running') {
-      const { audio, video } = this.#arrivedMs
-      if (nowMs - Math.max(audio ?? 0, video ?? 0) >= mostSilentMs) this.#endRun('silent')
-    }
+    if (this.#state === 'running' && nowMs - this.#heardMs >= mostSilentMs) this.#endRun('silent')
     if (this.#state !== 'waiting') return
     if (this.#firstHeaderMs !== undefined) {
       if (nowMs - this.#firstHeaderMs >= this.#limits.trackWaitMs) this.#settle(steps)
@@ -171,7 +174,8 @@ export class InputReader {
     this.#refuse(refused, steps)
   }
 
-  #push(tag: MediaMessage, nowMs: number, steps: InputStep[]): void {
+  #push(arrival: Arrival, steps: InputStep[]): void {
+    const { tag, nowMs } = arrival
     if (this.#state === 'refused') return
     const content = readTag(tag)
     switch (content.kind) {
@@ -194,7 +198,7 @@ export class InputReader {
         return
       default:
         if (this.#state === 'waiting') {
-          this.#pending.push({ tag, nowMs })
+          this.#pending.push(arrival)
           this.#pendingBytes += tag.payload.length
           const isFull =
             this.#pending.length >= maxPendingTags || this.#pendingBytes >= maxPendingBytes
@@ -205,7 +209,7 @@ export class InputReader {
           } else this.#checkDeadlines(nowMs, steps)
           return
         }
-        this.#onSample({ tag, nowMs }, content.kind === 'video' && content.isKeyframe, steps)
+        this.#onSample(arrival, content.kind === 'video' && content.isKeyframe, steps)
     }
   }
 
@@ -245,12 +249,12 @@ export class InputReader {
     }
   }
 
-  #onSample({ tag, nowMs }: Arrival, isKeyframe: boolean, steps: InputStep[]): void {
+  #onSample({ tag, nowMs, arrivedMs }: Arrival, isKeyframe: boolean, steps: InputStep[]): void {
     const kind = tag.kind as SampleKind
     if (!this.#tracks[kind]) return
     if (kind === 'video') this.#pictureMs = tag.timestampMs
     else if (this.#isSoundMissing && !this.#isSoundBack(tag.timestampMs)) return
-    const broken = this.#whyBroken(kind, tag.timestampMs, nowMs)
+    const broken = this.#whyBroken(kind, tag.timestampMs, arrivedMs)
     if (broken) this.#endRun(broken)
     if (this.#state === 'keyframe') {
       const mayBegin = this.#tracks.video ? kind === 'video' && isKeyframe : true
@@ -270,12 +274,14 @@ export class InputReader {
     // Encoders step back by a few milliseconds at times; the muxer must not see it.
     const timestampMs = Math.max(tag.timestampMs, this.#lastMs[kind] ?? tag.timestampMs)
     this.#lastMs[kind] = timestampMs
-    this.#arrivedMs[kind] = nowMs
+    this.#arrivedMs[kind] = arrivedMs
+    this.#heardMs = nowMs
     steps.push({
       kind: 'sample',
       sample: {
         kind,
         timestampMs: timestampMs - this.#baseMs + runLeadMs,
+        publisherMs: tag.timestampMs,
         isKeyframe,
         payload: tag.payload,
       },
@@ -302,7 +308,7 @@ export class InputReader {
   }
 
   /** Why this sample cannot be in the run. */
-  #whyBroken(kind: SampleKind, timestampMs: number, nowMs: number): RunReason | undefined {
+  #whyBroken(kind: SampleKind, timestampMs: number, arrivedMs: number): RunReason | undefined {
     if (this.#state !== 'running') return undefined
     const other = kind === 'video' ? 'audio' : 'video'
     const last = this.#lastMs[kind]
@@ -311,7 +317,7 @@ export class InputReader {
       const stepMs = timestampMs - last
       if (stepMs < -maxJumpBackMs) return 'jump'
       // A hole: the clock went on, or the other track did, as when an encoder drops pictures it cannot send.
-      const elapsedMs = nowMs - (this.#arrivedMs[kind] ?? nowMs)
+      const elapsedMs = arrivedMs - (this.#arrivedMs[kind] ?? arrivedMs)
       const otherStepMs = otherLast === undefined ? 0 : otherLast - last
       if (stepMs - Math.max(elapsedMs, otherStepMs) > maxJumpForwardMs) return 'jump'
       if (stepMs > maxHoleMs) return 'silent'

@@ -41,8 +41,8 @@ export interface LadderLegOptions {
   settings: EncoderSettings
   /** From the tallest down. */
   rungs: readonly PlannedVideo[]
-  /** Presentation time of its first frame; undefined where there are no pictures. */
-  fromTicks: number | undefined
+  /** Presentation time of its first frame, of all rungs or by name; undefined where there are no pictures. */
+  fromTicks: number | ReadonlyMap<string, number> | undefined
   audioFromTicks: number | undefined
   history: SampleHistory
   onEvent: (event: LadderEvent) => void
@@ -91,7 +91,10 @@ export class LadderLeg {
   constructor(options: LadderLegOptions) {
     this.#options = options
     this.#rungs = options.rungs
-    for (const { name } of options.rungs) this.#addState(name, 'video', options.fromTicks)
+    const { fromTicks } = options
+    for (const { name } of options.rungs) {
+      this.#addState(name, 'video', typeof fromTicks === 'object' ? fromTicks.get(name) : fromTicks)
+    }
     if (options.settings.audio) this.#addState(this.#audioName, 'audio', options.audioFromTicks)
   }
 

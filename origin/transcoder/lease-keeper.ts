@@ -1,4 +1,7 @@
 // Keeps the lease of one stream: renews it on a beat, stops the stream when it is lost, keeps it on an error.
+//
+// A process that stood still for longer than the lease lives, as one that was frozen, may have lost it without having
+// heard: until a renewal that was sent after that is answered, or fails, it is not sure.
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { LeaseAnswer, LeaseRelease, LeaseRenewal } from '../../common/contract/placement.ts'
 import type { Logger } from '../../common/log.ts'
@@ -22,9 +25,14 @@ export interface LeaseKeeperOptions {
   onLost: (epoch: number) => void
   /** The operator asked for the end of the broadcast. */
   onStop: () => void
+  /** The doubt after a standstill is over: the stream is ours. */
+  onSure: () => void
 }
 
 const renewEveryMs = 2_000
+const leaseMs = 6_000
+/** Timers are never so late in a process that runs. */
+const standstillMs = 3_000
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions
@@ -32,13 +40,37 @@ export class LeaseKeeper {
   #isRenewing = false
   #isStopped = false
   #isFailing = false
+  /** When the newest renewal that succeeded was sent. */
+  #renewedMs: number
+  /** When the process was last seen running. */
+  #runningMs: number
+  /** Since when it is not sure whose the stream is. */
+  #doubtedMs: number | undefined
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options
+    this.#renewedMs = options.clock.monotonic()
+    this.#runningMs = this.#renewedMs
   }
 
   start(): void {
-    this.#timer = this.#options.clock.setInterval(() => void this.renew(), renewEveryMs)
+    this.#timer = this.#options.clock.setInterval(() => {
+      if (this.isSure()) void this.renew()
+    }, renewEveryMs)
+  }
+
+  /** False: nothing may be listed now. Call it before anything is, and a few times per second. */
+  isSure(): boolean {
+    if (this.#isStopped) return true
+    const nowMs = this.#options.clock.monotonic()
+    const stoodMs = nowMs - this.#runningMs
+    this.#runningMs = nowMs
+    if (stoodMs > standstillMs && nowMs - this.#renewedMs > leaseMs) {
+      this.#options.log.warn({ stoodMs: Math.round(stoodMs) }, 'stood still; asking for the lease')
+      this.#doubtedMs = nowMs
+      void this.renew()
+    }
+    return this.#doubtedMs === undefined
   }
 
   /** Renews out of turn, when something changed that others wait for. */
@@ -47,9 +79,12 @@ export class LeaseKeeper {
     this.#isRenewing = true
     const { client, liveId, log, renewal } = this.#options
     const sent = renewal()
+    const sentMs = this.#options.clock.monotonic()
     const answer = await client.renewLease(liveId, sent)
     this.#isRenewing = false
     if (this.#isStopped) return
+    if (answer.outcome === 'held') this.#renewedMs = sentMs
+    if (answer.outcome !== 'lost') this.#settle(sentMs)
     if (answer.outcome === 'error') {
       if (!this.#isFailing) log.warn({ liveId, error: answer.error }, 'lease not renewed')
       this.#isFailing = true
@@ -64,6 +99,17 @@ export class LeaseKeeper {
       this.stop()
       this.#options.onStop()
     }
+  }
+
+  /** An answer to what was asked before the standstill is as old as that. */
+  #settle(sentMs: number): void {
+    if (this.#doubtedMs === undefined) return
+    if (sentMs < this.#doubtedMs) {
+      void this.renew()
+      return
+    }
+    this.#doubtedMs = undefined
+    this.#options.onSure()
   }
 
   stop(): void {

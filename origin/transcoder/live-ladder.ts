@@ -27,8 +27,12 @@ import { type HistoryLimits, type ResumePoint, SampleHistory } from './sample-hi
 export interface LiveLadderOptions extends EncoderSettings {
   /** Those to encode. */
   planned: readonly PlannedVideo[]
-  /** The first picture is the first that is not before this; undefined: the first that comes. */
-  fromTicks?: number | undefined
+  /**
+   * The first picture is the first that is not before this; undefined: the first that comes. By rendition name where
+   * another transcoder has made what is before: each goes on exactly there, sound too, in its own ticks, and what is
+   * pushed begins with the source's last keyframe before.
+   */
+  fromTicks?: number | ReadonlyMap<string, number> | undefined
   historyLimits?: HistoryLimits | undefined
   /** An ffmpeg that has been fed so many samples is replaced, without loss. */
   renewAfterSamples?: number | undefined
@@ -50,6 +54,8 @@ interface Switch {
   /** The first picture that is not before this; at the source's keyframes only, unless keyframes are our own. */
   ticks: number
   planned: readonly PlannedVideo[]
+  /** Another transcoder has made what is before. */
+  resumed?: ReadonlyMap<string, number>
 }
 
 interface HeldLeg {
@@ -112,8 +118,7 @@ export class LiveLadder {
       },
     )
     this.#budget = new LogBudget({ clock: options.clock, log: options.log, lines: 2 })
-    const ticks = options.fromTicks ?? Number.NEGATIVE_INFINITY
-    this.#switch = { ticks, planned: tallestFirst(options.planned) }
+    this.#switch = firstSwitch(options)
     this.#timer = options.clock.setInterval(() => this.#watch(), watchMs)
   }
 
@@ -191,21 +196,26 @@ export class LiveLadder {
     if (!this.#switch) return false
     const from = this.#boundary(this.#switch)
     if (from === undefined) return false
-    const { planned } = this.#switch
+    const { planned, resumed } = this.#switch
     this.#switch = undefined
     this.#dropped = this.#dropped.filter((it) => !planned.some(({ name }) => name === it.name))
     this.#behindSinceMs = undefined
     this.#calmSinceMs = undefined
-    const audioFromTicks = this.#newest?.leg.endAt(from)
-    const fromTicks = planned.length > 0 ? from : undefined
+    const { encodedAudioName = 'audio' } = this.#options
+    const audioFromTicks = resumed ? resumed.get(encodedAudioName) : this.#newest?.leg.endAt(from)
+    const fromTicks = planned.length > 0 ? (resumed ?? from) : undefined
     this.#begin(planned, fromTicks, audioFromTicks)
     return true
   }
 
   /** The picture at which a leg begins, once it is certain. */
-  #boundary({ ticks, planned }: Switch): number | undefined {
+  #boundary({ ticks, planned, resumed }: Switch): number | undefined {
     const { samples, leastCts } = this.#history
     const { keyframes, video } = this.#options
+    if (resumed) {
+      const hasPicture = samples.some((it) => it.kind === 'video' && it.sample.isKeyframe)
+      return hasPicture || planned.length === 0 ? ticks : undefined
+    }
     if (!video || (planned.length === 0 && this.rungs.length === 0)) {
       const now = (samples.at(-1)?.seconds ?? Number.NaN) * ticksPerSecond
       return now >= ticks ? Math.round(now) : undefined
@@ -231,7 +241,7 @@ export class LiveLadder {
 
   #begin(
     planned: readonly PlannedVideo[],
-    fromTicks: number | undefined,
+    fromTicks: number | ReadonlyMap<string, number> | undefined,
     audioFromTicks: number | undefined,
   ): void {
     const held: LadderEvent[] = []
@@ -384,6 +394,13 @@ export class LiveLadder {
       if (wanted) this.#options.onWanted(wanted.name)
     }
   }
+}
+
+function firstSwitch({ planned, fromTicks = Number.NEGATIVE_INFINITY }: LiveLadderOptions): Switch {
+  const rungs = tallestFirst(planned)
+  if (typeof fromTicks === 'number') return { ticks: fromTicks, planned: rungs }
+  const ticks = rungs.map(({ name }) => fromTicks.get(name) ?? Number.NEGATIVE_INFINITY)
+  return { ticks: Math.min(...ticks), planned: rungs, resumed: fromTicks }
 }
 
 function tallestFirst(planned: readonly PlannedVideo[]): PlannedVideo[] {

@@ -24,7 +24,7 @@ import type { InputTracks } from './input-check.ts'
 import type { InputSample } from './input-reader.ts'
 import { type PlannedVideo, planVideo } from './ladder.ts'
 import { LiveLadder } from './live-ladder.ts'
-import { audioConfigOf, SampleClock, videoConfigOf } from './sample-clock.ts'
+import { audioConfigOf, SampleClock, type TimedSample, videoConfigOf } from './sample-clock.ts'
 
 export interface MediaRunOptions {
   packager: Packager
@@ -44,6 +44,10 @@ export interface MediaRunOptions {
   clock: Clock
   log: Logger
   nextTake: () => { name: string; number: number; epoch: number }
+  /** False for a moment after a standstill: what comes then waits for `release`. */
+  mayPublish: () => boolean
+  /** Where the source can be entered: at its keyframes, without a picture anywhere. */
+  onEntry: (seconds: number, publisherMs: number) => void
   onRestart: (reason: 'crashed' | 'stalled' | 'broken' | 'keyframes' | 'pressure') => void
   /** The source is encoded from now on: its keyframes lie too far apart. */
   onLongGop: () => void
@@ -81,6 +85,8 @@ export class MediaRun {
   /** Where the ladder makes keyframes, unless it follows the source's. */
   #grid = { firstTicks: 0, everyTicks: 0 }
   #headTicks = 0
+  /** Came while nothing might be published. */
+  #waiting: { rendition: string; sample: MediaSample }[] = []
   #isOver = false
 
   constructor(options: MediaRunOptions) {
@@ -114,8 +120,16 @@ export class MediaRun {
 
   push(input: InputSample): void {
     const timed = this.#isOver ? undefined : this.#samples.toSample(input)
+    if (timed) this.#tellEntry(input, timed)
     if (timed?.kind === 'video') this.#pushVideo(timed.sample)
     else if (timed) this.#pushAudio(timed.sample)
+  }
+
+  /** Nobody else has the stream: what has waited is published. */
+  release(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { rendition, sample } of waiting) this.#package(rendition, sample)
   }
 
   /** The packager found no keyframe in time: nothing of the take is listed, or it has ended there. */
@@ -149,12 +163,23 @@ export class MediaRun {
   async finish(): Promise<void> {
     this.#isOver = true
     await Promise.all([this.#leaveLadder(), ...this.#leaving])
+    this.release()
     this.#endTakes(this.#takes.map((it) => it.name))
   }
 
   /** What is still on its way through ffmpeg is lost. */
   abort(): void {
+    this.#waiting = []
     this.#ladder?.kill()
+  }
+
+  #tellEntry(input: InputSample, { kind, sample }: TimedSample): void {
+    const { tracks, onEntry } = this.#options
+    if (kind === 'video' && sample.isKeyframe) {
+      onEntry((sample.dts + sample.cts) / videoTimescale, input.publisherMs)
+    } else if (!tracks.video) {
+      onEntry(sample.dts / tracks.audio!.sampleRate, input.publisherMs)
+    }
   }
 
   #pushVideo(sample: MediaSample): void {
@@ -198,6 +223,10 @@ export class MediaRun {
   }
 
   #package(rendition: string, sample: MediaSample): void {
+    if (this.#waiting.length > 0 || !this.#options.mayPublish()) {
+      this.#waiting.push({ rendition, sample })
+      return
+    }
     const ticks = this.#ticksOf(rendition, sample)
     const isVideo = rendition !== audioName
     const take =

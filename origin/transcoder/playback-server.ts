@@ -29,6 +29,7 @@ import type { Logger } from '../../common/log.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import { listen } from '../../common/net/listen.ts'
 import { requestFault } from '../../common/net/request-guard.ts'
+import { progressPath } from '../../common/relay/progress-lines.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import { replayMpd } from '../packager/dash-replay.ts'
 import {
@@ -37,6 +38,7 @@ import {
   replayMultivariant,
 } from '../packager/hls-replay.ts'
 import { type FeedServer, parseFeedTarget } from './feed-server.ts'
+import type { ProgressFeed } from './progress-feed.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {
@@ -49,9 +51,11 @@ export interface PlaybackServerOptions {
   clock: Clock
   log: Logger
   metrics: Pick<TranscoderMetrics, 'served'>
-  live: (liveId: string) => LiveStream | undefined
+  progress: Pick<ProgressFeed, 'serve'>
   /** For the homes of what is live here. */
   feeds: Pick<FeedServer, 'serve' | 'letGo'>
+  /** `elsewhere`: for all we know another node has it. */
+  live: (liveId: string) => LiveStream | 'elsewhere' | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
 }
 
@@ -132,6 +136,11 @@ export class PlaybackServer implements AsyncDisposable {
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false
       if (await this.#serveFeed(request, response, leaving.signal)) return
+      const isProgress = request.method === 'GET' && request.url === progressPath
+      if (isProgress && (await this.#isAllowed(request))) {
+        this.#options.progress.serve(response, leaving.signal)
+        return
+      }
       const asked = await this.#answer(request, leaving.signal)
       if (response.destroyed) return
       if (leaving.signal.aborted) response.shouldKeepAlive = false
@@ -195,6 +204,7 @@ export class PlaybackServer implements AsyncDisposable {
     }
     const live = this.#options.live(path.from.liveId)
     if (!live) return { kind, answer: refused(404, 'offline', 'This stream is not live here.') }
+    if (live === 'elsewhere') return { kind, answer: stopping }
     const directives = parseDirectives(kind === 'playlist' || kind === 'iframes' ? target : '')
     if ('problem' in directives) {
       return { kind, answer: refused(400, 'directive-malformed', directives.problem) }

@@ -24,8 +24,8 @@ import { PublishRelay } from '../../common/relay/publish-relay.ts'
 import { ReceiverProcess } from './receiver-process.ts'
 
 export interface PublishAttempt {
-  /** Names this one connection; media comes under it. */
-  connection: string
+  /** Names this one way in; media comes under it. */
+  pipe: string
   name: string
   ticket: string
   address: string
@@ -33,9 +33,13 @@ export interface PublishAttempt {
 
 /** A publish that was let in. */
 export interface ReceivedStream {
-  connection: string
+  pipe: string
   /** FLV bytes; ends when the publisher's connection ends. Not reading it slows the publisher down. */
   media: Socket
+  /** Monotonic: when the first message reached the relay that owns the publisher, if that was earlier than here. */
+  firstReachedMs: number | undefined
+  /** The publisher has said that it is over; else its relay may come again by another way. */
+  hasUnpublished: () => boolean
   /** A status for the publisher, then the end of its connection. */
   refuse(refusal: Refusal): void
   drop(): void
@@ -64,6 +68,8 @@ const drainLimitMs = 1_000
 const firstLineTimeoutMs = 5_000
 const maxFirstLineBytes = 128
 const maxSocketPathBytes = 100
+/** Longer than any relay keeps media. */
+const oldestMs = 60_000
 
 export class RtmpReceiver implements AsyncDisposable {
   readonly #options: RtmpReceiverOptions
@@ -148,6 +154,7 @@ export class RtmpReceiver implements AsyncDisposable {
 
   async #accept(socket: Socket): Promise<void> {
     const { clock, log } = this.#options
+    const acceptedMs = clock.monotonic()
     const address = plainAddress(socket.remoteAddress ?? '')
     if (!this.#trusted.includes(address)) {
       socket.destroy()
@@ -162,17 +169,19 @@ export class RtmpReceiver implements AsyncDisposable {
       deadlineMs: firstByteTimeoutMs,
       proxy: 'none',
     })
-    if (accepted.protocol === 'rtmp') this.#relay(socket, address)
+    if (accepted.protocol === 'rtmp') this.#relay(socket, address, acceptedMs)
     else {
       socket.destroy()
       log.debug({ address }, 'connection closed: not RTMP')
     }
   }
 
-  #relay(socket: Socket, address: string): void {
+  #relay(socket: Socket, address: string, acceptedMs: number): void {
     const { clock, decide } = this.#options
     const log = this.#options.log.child({ address })
-    const connection = randomBytes(12).toString('base64url')
+    // Never one that was there before: the child would take up again what it knows of that.
+    const pipe = randomBytes(12).toString('base64url')
+    let hasUnpublished = false
     /** Whoever refused has logged it. */
     let verdict: Refusal | undefined
     const relay: PublishRelay = new PublishRelay({
@@ -181,14 +190,17 @@ export class RtmpReceiver implements AsyncDisposable {
       log,
       limits,
       openUpstream: async (intent, signal) => {
-        const ticket = new URLSearchParams(intent.query).get('ticket') ?? ''
-        verdict = await decide({ connection, name: intent.name, ticket, address })
+        const query = new URLSearchParams(intent.query)
+        const ticket = query.get('ticket') ?? ''
+        verdict = await decide({ pipe, name: intent.name, ticket, address })
         if (verdict) return { refused: verdict }
         if (signal.aborted) return { failed: 'the publisher has left' }
-        this.#expected.set(connection, (media) =>
+        this.#expected.set(pipe, (media) =>
           this.#options.onStream({
-            connection,
+            pipe,
             media,
+            firstReachedMs: firstReachedMs(query.get('age'), acceptedMs),
+            hasUnpublished: () => hasUnpublished,
             refuse(refused) {
               verdict = refused
               relay.close(refused)
@@ -196,7 +208,7 @@ export class RtmpReceiver implements AsyncDisposable {
             drop: () => socket.destroy(),
           }),
         )
-        const outcome = await this.#process!.publish(connection)
+        const outcome = await this.#process!.publish(pipe)
         if ('started' in outcome) return outcome
         log.error({ detail: outcome }, 'the RTMP receiver takes no publish')
         return { refused: refusal('transcoder-failed') }
@@ -209,7 +221,8 @@ export class RtmpReceiver implements AsyncDisposable {
     })
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
-      this.#expected.delete(connection)
+      this.#expected.delete(pipe)
+      hasUnpublished = end.reason === 'unpublished'
       log.debug({ reason: end.reason, bytesIn: end.bytesIn }, 'publisher left')
     })
     this.#relays.set(relay, ended)
@@ -230,10 +243,10 @@ export class RtmpReceiver implements AsyncDisposable {
         if (end < 0 && head.length <= maxFirstLineBytes) continue
         timer.cancel()
         socket.off('readable', onReadable)
-        const connection = head.toString('latin1', 0, Math.max(0, end))
-        const deliver = this.#expected.get(connection)
+        const pipe = head.toString('latin1', 0, Math.max(0, end))
+        const deliver = this.#expected.get(pipe)
         if (end < 0 || deliver === undefined) return socket.destroy()
-        this.#expected.delete(connection)
+        this.#expected.delete(pipe)
         if (end + 1 < head.length) socket.unshift(head.subarray(end + 1))
         return deliver(socket)
       }
@@ -241,4 +254,10 @@ export class RtmpReceiver implements AsyncDisposable {
     socket.on('readable', onReadable)
     socket.once('close', () => timer.cancel())
   }
+}
+
+/** The age was told when the connection was made, so it counts from there. */
+function firstReachedMs(age: string | null, acceptedMs: number): number | undefined {
+  if (age === null || !/^\d{1,9}$/.test(age)) return undefined
+  return acceptedMs - Math.min(Number(age), oldestMs)
 }

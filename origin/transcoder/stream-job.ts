@@ -1,24 +1,25 @@
 // One broadcast on this transcoder, from the first publish to the end, reconnects inside.
 //
-//   receiving ──connection ends──► held ──holdMs──► ended
-//       ▲──────publish again────────┘
+//   receiving ──pipe ends──► held ──holdMs──► ended
+//       ▲─────publish again────┘
 //
 // A job has at most one connection (the newest wins) and at most one run of media; a run that is over may still
 // deliver its tail while the next one is open, and comes before it. While no run is open the time that passes
 // becomes gap segments, so that every player keeps its place.
+//
+// A connection is the publisher's own; it comes here by one pipe, and by another when a node on the way was lost. Then
+// the relay before that node sends anew from a keyframe on: what was taken before is left out, and the run goes on.
 import { join } from 'node:path'
 import type { Clock, Timer } from '../../common/clock.ts'
 import {
   goesOnElsewhere,
-  type LeaseRelease,
   type LeaseRenewal,
   type PublishTicket,
-  type Rendition,
 } from '../../common/contract/placement.ts'
+import type { ProgressLine } from '../../common/contract/progress.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { LiveStream } from '../../common/live/live-answers.ts'
 import type { LiveBroadcast, PackagedSegment } from '../../common/live/live-broadcast.ts'
-import { rateOf } from '../../common/live/live-presentation.ts'
 import { timelineZeroMs } from '../../common/live/segment-log.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard } from '../../common/process-guard.ts'
@@ -29,13 +30,14 @@ import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import { SegmentArchive } from '../archive/segment-archive.ts'
 import { MemoryCommitLog } from '../packager/commit-log.ts'
 import { Packager } from '../packager/packager.ts'
-import { type DatedStep, FirstRun } from './first-run.ts'
+import { type EndReason, refusalOfEnd } from './end-reason.ts'
+import type { DatedStep } from './first-run.ts'
 import { InputMeter, type InputTracks } from './input-check.ts'
-import { InputReader, type InputStep } from './input-reader.ts'
 import { type LeaseClient, LeaseKeeper } from './lease-keeper.ts'
+import { measuredRenditions } from './measured-renditions.ts'
 import { MediaRun } from './media-run.ts'
+import { type Pipe, PublisherConnection } from './publisher-connection.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
-import { trackParsers } from './track-parsers.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface StreamJobOptions {
@@ -56,8 +58,6 @@ export interface StreamJobOptions {
   onEnded: (job: StreamJob) => void
 }
 
-export type EndReason = LeaseRelease['reason'] | 'lease-lost' | 'superseded'
-
 const tickMs = 250
 /**
  * How long nothing new is listed before a gap is. As long as may be, since an absence that is over by then gets its
@@ -65,19 +65,6 @@ const tickMs = 250
  * §6.2.1 allows 1.5, and media is a little younger than its arrival.
  */
 const targetDurationsOfSilence = 1.25
-/** A run whose first sample lies farther from now, by the publisher's clock, is on another one. */
-const mostEarlySeconds = 1
-const mostLateSeconds = 10
-
-interface Connection {
-  nonce: string
-  stream: ReceivedStream
-  reader: InputReader
-  first: FirstRun
-  meter: InputMeter
-  /** Where the first sample of the newest run lies on the timeline. */
-  originSeconds: number
-}
 
 export class StreamJob implements LiveStream {
   readonly liveId: string
@@ -92,11 +79,15 @@ export class StreamJob implements LiveStream {
   #state: 'receiving' | 'held' | 'ending' | 'ended' = 'held'
   #epoch: number
   #takeNumber: number
-  #connection: Connection | undefined
+  #connection: PublisherConnection | undefined
   #tracks: InputTracks | undefined
   #run: MediaRun | undefined
-  /** Runs that are open or still deliver their tail. */
-  readonly #openRuns = new Set<Promise<void>>()
+  /** Runs that still deliver their tail. */
+  readonly #leavingRuns = new Map<MediaRun, Promise<void>>()
+  /** Somebody else has the stream: nothing of ours counts any more. */
+  #isFenced = false
+  /** What waits for the doubt after a standstill to be over. */
+  #sure = Promise.withResolvers<void>()
   /** Keyframes came too far apart: the source is encoded for the rest of the broadcast, as its encoder comes back the same. */
   #hasLongGop = false
   #hasSettings = false
@@ -143,6 +134,7 @@ export class StreamJob implements LiveStream {
         void this.end('lease-lost')
       },
       onStop: () => void this.end('stopped'),
+      onSure: () => this.#onSure(),
     })
   }
 
@@ -153,6 +145,20 @@ export class StreamJob implements LiveStream {
   file(take: string, rendition: string, name: string): string | undefined {
     const logged = this.folder.log.takeNamed(take)
     return logged && join(this.folder.renditionPath(logged, rendition), name)
+  }
+
+  /** False where somebody else has the stream, or may have it since this process stood still. */
+  get mayPublish(): boolean {
+    return !this.#isFenced && this.#keeper.isSure()
+  }
+
+  /** While a publisher is connected. */
+  get progress(): ProgressLine | undefined {
+    const connection = this.#connection
+    if (!connection?.pipe || !this.#keeper.isSure()) return undefined
+    const progress = connection.progress(this.#packager.checkpoint().endSeconds)
+    const { liveId } = this
+    return progress && { connection: connection.name, epoch: this.#epoch, liveId, ...progress }
   }
 
   get epoch(): number {
@@ -190,38 +196,49 @@ export class StreamJob implements LiveStream {
     this.#hold()
   }
 
-  /** A publisher of this broadcast; it replaces the one before it. */
+  /** A publisher of this broadcast; it replaces the one before it, or goes on where that is the same. */
   attach(stream: ReceivedStream, ticket: PublishTicket): void {
-    if (this.#state === 'ending' || this.#state === 'ended') {
+    const isOver = this.#state === 'ending' || this.#state === 'ended'
+    if (isOver || ticket.epoch < this.#epoch) {
       stream.refuse(refusal('lease-lost'))
       return
     }
     this.#holdTimer?.cancel()
+    const { clock, metrics } = this.#options
+    const pipe = { nonce: ticket.nonce, stream }
+    const current = this.#connection
+    const isSame = current?.name === ticket.connection && this.#epoch === ticket.epoch
+    const connection = isSame ? current : this.#connect(pipe, ticket)
+    if (isSame) {
+      this.#log.info('the publisher comes by another way')
+      current.resume(pipe, clock.monotonic())
+    }
+    this.#state = 'receiving'
+    metrics.connectionOpened()
+    this.#log.info({ nonce: ticket.nonce, epoch: this.#epoch }, 'publisher connected')
+    void this.#pump(connection, pipe)
+  }
+
+  #connect(pipe: Pipe, ticket: PublishTicket): PublisherConnection {
+    const { config, clock } = this.#options
     const previous = this.#connection
-    if (previous) {
+    this.#connection = undefined
+    if (previous?.pipe) {
       this.#log.info('a newer connection replaces the publisher')
-      this.#connection = undefined
       // The same publisher by another way needs no word; another encoder deserves one.
-      if (previous.nonce === ticket.nonce) previous.stream.drop()
-      else previous.stream.refuse(refusal('already-publishing'))
+      if (previous.name === ticket.connection) previous.pipe.stream.drop()
+      else previous.pipe.stream.refuse(refusal('already-publishing'))
     }
     this.#endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
     this.#takeNumber = Math.max(this.#takeNumber, ticket.takes)
-    this.#state = 'receiving'
-    const { config, clock, metrics } = this.#options
-    const connection: Connection = {
-      nonce: ticket.nonce,
-      stream,
-      reader: new InputReader(config.input, trackParsers, clock.monotonic()),
-      first: new FirstRun(),
-      meter: new InputMeter(config.input),
-      originSeconds: 0,
-    }
-    this.#connection = connection
-    metrics.connectionOpened()
-    this.#log.info({ nonce: ticket.nonce, epoch: this.#epoch }, 'publisher connected')
-    void this.#pump(connection)
+    this.#connection = new PublisherConnection(
+      ticket.connection,
+      pipe,
+      config.input,
+      clock.monotonic(),
+    )
+    return this.#connection
   }
 
   /** Ends the broadcast; resolves when all is written. */
@@ -234,14 +251,16 @@ export class StreamJob implements LiveStream {
     this.#tickTimer?.cancel()
     const connection = this.#connection
     this.#connection = undefined
-    if (connection) {
+    if (connection?.pipe) {
+      const { stream } = connection.pipe
       const sentence = refused ?? refusalOfEnd(reason)
-      if (sentence) connection.stream.refuse(sentence)
-      else connection.stream.drop()
+      if (sentence) stream.refuse(sentence)
+      else stream.drop()
     }
-    if (reason === 'lease-lost') this.#run?.abort()
+    if (reason === 'lease-lost') this.#fence()
+    this.#sure.resolve()
     this.#endRun()
-    await Promise.all(this.#openRuns)
+    await Promise.all(this.#leavingRuns.values())
     const isOurs = reason !== 'lease-lost' && reason !== 'superseded'
     // Where the broadcast goes on elsewhere, nobody must hear from us that it is over.
     if (!isOurs || goesOnElsewhere(reason)) this.#options.letGo(this.#packager)
@@ -259,60 +278,48 @@ export class StreamJob implements LiveStream {
     this.#options.onEnded(this)
   }
 
+  #fence(): void {
+    this.#isFenced = true
+    this.#options.letGo(this.#packager)
+    this.#run?.abort()
+    for (const run of this.#leavingRuns.keys()) run.abort()
+  }
+
   renewal(): LeaseRenewal {
     const { ticket } = this.#options
-    const connection = this.#connection
+    const connection = this.#connection?.pipe && this.#connection
     const tracks = this.#tracks
     return {
       epoch: this.#epoch,
       instance: ticket.instance,
-      nonce: connection?.nonce ?? null,
+      nonce: connection?.pipe?.nonce ?? null,
       state: connection ? 'live' : 'held',
       takes: this.#takeNumber,
       cost: this.cost,
       video: (connection && tracks?.video && connection.meter.videoFacts(tracks.video)) ?? null,
       audio: (connection && tracks?.audio && connection.meter.audioFacts(tracks.audio)) ?? null,
-      renditions: this.#renditions(),
+      renditions: measuredRenditions(this.#packager),
     }
   }
 
-  /** Of the newest take, as measured. */
-  #renditions(): Rendition[] {
-    const take = this.#packager.takes.findLast((it) => it.isComplete)
-    return (take?.renditions ?? []).map((it) => ({
-      name: it.name,
-      width: it.width,
-      height: it.height,
-      framesPerSecond: it.framesPerSecond,
-      bitsPerSecond: Math.round(this.#bitsPerSecond(it.name)),
-      codecs: it.codec,
-      isSource: it.isSource,
-    }))
-  }
-
-  #bitsPerSecond(rendition: string): number {
-    const segments = this.#packager.playlist(rendition)?.segments ?? []
-    return rateOf(
-      segments.filter((it) => !it.isGap && !it.isOpen && it.rendition.name === rendition),
-    )
-  }
-
-  async #pump(connection: Connection): Promise<void> {
+  async #pump(connection: PublisherConnection, pipe: Pipe): Promise<void> {
     const { clock, metrics } = this.#options
     const input = new FlvReader()
+    const isOurs = () => connection === this.#connection && pipe === connection.pipe
     try {
-      for await (const bytes of connection.stream.media) {
+      for await (const bytes of pipe.stream.media) {
+        if (isOurs() && !this.#keeper.isSure()) await this.#sure.promise
         // Refused or replaced: what still comes is thrown away until the receiver closes the pipe.
-        if (connection !== this.#connection) continue
+        if (!isOurs()) continue
         metrics.ingested(bytes.length)
         const read = input.read(bytes)
         if ('fault' in read) {
           this.#refuse(refusal('input-broken', `The stream is broken: ${read.fault}.`))
           continue
         }
-        for (const tag of read.value) {
-          for (const step of connection.reader.push(tag, clock.monotonic())) this.#onInput(step)
-          if (connection !== this.#connection) break
+        for (const message of read.value) {
+          for (const step of connection.push(message, clock.monotonic())) this.#onStep(step)
+          if (!isOurs()) break
         }
         this.#endStoppedRun()
       }
@@ -320,18 +327,33 @@ export class StreamJob implements LiveStream {
       this.#log.debug({ err }, 'media pipe broke')
     }
     metrics.connectionClosed()
-    if (connection !== this.#connection) return
-    for (const step of connection.first.flush(clock.monotonic())) this.#onStep(step)
-    if (connection === this.#connection) this.#onConnectionEnd()
+    if (isOurs() && !this.#keeper.isSure()) await this.#sure.promise
+    if (isOurs()) this.#onPipeEnd(connection, pipe)
   }
 
-  #onConnectionEnd(): void {
-    this.#log.info('publisher gone; waiting for it to come back')
-    this.#connection = undefined
+  #onPipeEnd(connection: PublisherConnection, pipe: Pipe): void {
+    const { clock } = this.#options
+    for (const step of connection.flush(clock.monotonic())) this.#onStep(step)
+    if (connection !== this.#connection) return
+    connection.lose()
     this.#state = 'held'
-    this.#endRun()
+    if (pipe.stream.hasUnpublished() || !connection.isRunning) {
+      this.#log.info('publisher gone; waiting for it to come back')
+      this.#connection = undefined
+      this.#endRun()
+    } else {
+      // Until then its run is open: by another way it may go on before anybody has missed it.
+      this.#log.info('the way to the publisher is lost; waiting for it to come by another')
+    }
     this.#hold()
     void this.#keeper.renew()
+  }
+
+  #onSure(): void {
+    this.#sure.resolve()
+    this.#sure = Promise.withResolvers()
+    for (const run of this.#leavingRuns.keys()) run.release()
+    this.#run?.release()
   }
 
   #hold(): void {
@@ -342,10 +364,10 @@ export class StreamJob implements LiveStream {
 
   #tick(): void {
     const { clock } = this.#options
-    for (const step of this.#connection?.reader.tick(clock.monotonic()) ?? []) this.#onInput(step)
-    for (const step of this.#connection?.first.tick(clock.monotonic()) ?? []) this.#onStep(step)
+    if (!this.#keeper.isSure()) return
+    for (const step of this.#connection?.tick(clock.monotonic()) ?? []) this.#onStep(step)
     this.#endStoppedRun()
-    if (this.#openRuns.size === 0) this.#fillGaps()
+    if (this.#leavingRuns.size === 0) this.#fillGaps()
   }
 
   #fillGaps(): void {
@@ -358,11 +380,6 @@ export class StreamJob implements LiveStream {
   /** On the timeline of the broadcast. */
   #nowSeconds(): number {
     return (this.#options.clock.now() - timelineZeroMs(this.#packager.facts)) / 1000
-  }
-
-  #onInput(step: InputStep): void {
-    const steps = this.#connection?.first.push(step, this.#options.clock.monotonic()) ?? []
-    for (const it of steps) this.#onStep(it)
   }
 
   #onStep(step: DatedStep): void {
@@ -386,7 +403,7 @@ export class StreamJob implements LiveStream {
     const { config, ladder, guard, clock, metrics } = this.#options
     const connection = this.#connection!
     connection.meter = new InputMeter(config.input)
-    connection.originSeconds = this.#originOf(step, connection)
+    connection.placeRun(step, this.#nowSeconds(), this.#packager.endSeconds)
     this.#log.info({ reason }, 'media begins')
     this.#runStartedMs = clock.monotonic()
     const run = new MediaRun({
@@ -397,6 +414,8 @@ export class StreamJob implements LiveStream {
       framesPerSecond: tracks.video?.framesPerSecond ?? undefined,
       originSeconds: connection.originSeconds,
       nextTake: () => ({ ...this.#nextTake(), epoch: this.#epoch }),
+      mayPublish: () => this.mayPublish,
+      onEntry: (seconds, publisherMs) => connection.marks.add(seconds, publisherMs),
       onRestart: (cause) => metrics.restarted(cause),
       onLongGop: () => {
         this.#hasLongGop = true
@@ -412,21 +431,13 @@ export class StreamJob implements LiveStream {
     void this.#keeper.renew()
   }
 
-  /** By the publisher's clock as long as it goes on: what follows at once must not be a hole for having come late. */
-  #originOf({ sinceLastMs, ageMs }: DatedStep & { kind: 'run' }, connection: Connection): number {
-    const byOurs = this.#nowSeconds() - ageMs / 1000
-    const byTheirs = connection.originSeconds + (sinceLastMs ?? Number.NaN) / 1000
-    const late = byOurs - byTheirs
-    const goesOn = late >= -mostEarlySeconds && late <= mostLateSeconds
-    return Math.max(goesOn ? byTheirs : byOurs, this.#packager.endSeconds)
-  }
-
   #nextTake(): { name: string; number: number } {
     const number = ++this.#takeNumber
     return { name: `${this.#options.ticket.broadcastTag}-${number}`, number }
   }
 
   #onSegment(segment: PackagedSegment, bytes: readonly Buffer[]): void {
+    if (this.#isFenced) return
     const { metrics, clock } = this.#options
     const { settings } = this.#packager
     if (settings && !this.#hasSettings) {
@@ -444,7 +455,7 @@ export class StreamJob implements LiveStream {
 
   /** Where the input has ended a run and none has begun, the time that passes is a gap. */
   #endStoppedRun(): void {
-    if (this.#connection?.reader.isRunning === false) this.#endRun()
+    if (this.#connection?.isRunning === false) this.#endRun()
   }
 
   #endRun(): void {
@@ -452,8 +463,10 @@ export class StreamJob implements LiveStream {
     if (!run) return
     this.#run = undefined
     this.#runStartedMs = undefined
-    const over: Promise<void> = run.finish().finally(() => this.#openRuns.delete(over))
-    this.#openRuns.add(over)
+    this.#leavingRuns.set(
+      run,
+      run.finish().finally(() => this.#leavingRuns.delete(run)),
+    )
   }
 
   /** The input is not acceptable, or we failed it: the broadcast ends with a word to the publisher. */
@@ -467,19 +480,5 @@ export class StreamJob implements LiveStream {
     const video = this.#tracks?.video
     if (!video || !this.#connection) return 0
     return this.#connection.meter.videoFacts(video).framesPerSecond ?? 30
-  }
-}
-
-function refusalOfEnd(reason: EndReason): Refusal | undefined {
-  switch (reason) {
-    case 'lease-lost':
-    case 'superseded':
-      return refusal('lease-lost')
-    case 'transcoder-stopping':
-      return refusal('maintenance')
-    case 'stopped':
-      return refusal('broadcast-stopped')
-    default:
-      return undefined
   }
 }

@@ -135,9 +135,9 @@ export class StreamJobs implements AsyncDisposable {
       renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
-    const { connection } = attempt
-    const timer = clock.setTimeout(() => this.#admitted.delete(connection), admissionMs)
-    this.#admitted.set(connection, { ticket, timer })
+    const { pipe } = attempt
+    const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
+    this.#admitted.set(pipe, { ticket, timer })
     return undefined
   }
 
@@ -154,13 +154,13 @@ export class StreamJobs implements AsyncDisposable {
 
   /** The media of a publish that was let in. */
   onStream(stream: ReceivedStream): void {
-    const admission = this.#admitted.get(stream.connection)
+    const admission = this.#admitted.get(stream.pipe)
     if (!admission) {
       stream.drop()
       return
     }
     admission.timer.cancel()
-    this.#admitted.delete(stream.connection)
+    this.#admitted.delete(stream.pipe)
     const { ticket } = admission
     this.#jobFor(ticket).then(
       (job) => job.attach(stream, ticket),

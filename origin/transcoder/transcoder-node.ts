@@ -18,6 +18,7 @@ import { RecordingStore } from '../archive/recording-store.ts'
 import { FeedServer } from './feed-server.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
+import { ProgressFeed } from './progress-feed.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
 import { StreamJobs } from './stream-jobs.ts'
 import { createTranscoderMetrics } from './transcoder-metrics.ts'
@@ -86,10 +87,14 @@ export async function startTranscoder(
     isDraining: () => draining,
     letGo: (broadcast) => playback.letGo(broadcast),
   })
+  const progress = stack.use(new ProgressFeed({ clock, jobs: () => streams.jobs }))
   const feeds = stack.use(
     new FeedServer({
       instance: self.instance,
-      live: (liveId) => streams.live(liveId),
+      live: (liveId) => {
+        const job = streams.live(liveId)
+        return job?.mayPublish ? job : undefined
+      },
       clock,
       sent: (bytes) => {
         bytesOut += bytes
@@ -110,8 +115,12 @@ export async function startTranscoder(
           counters.served(kind, status, bytes)
         },
       },
-      live: (liveId) => streams.live(liveId),
+      progress,
       feeds,
+      live: (liveId) => {
+        const job = streams.live(liveId)
+        return !job || job.mayPublish ? job : 'elsewhere'
+      },
       replayFolder: (recordingId) => recordings.folder(recordingId),
     }),
   )

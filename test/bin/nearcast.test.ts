@@ -29,7 +29,17 @@ describe('usage', () => {
     for (const name of ['up', 'edge', 'gateway', 'transcoder', 'coordinator', 'check', 'doctor']) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'))
     }
-    for (const name of ['channel', 'key', 'publish', 'config', 'version', 'ca']) {
+    for (const name of [
+      'channel',
+      'key',
+      'ring',
+      'drain',
+      'undrain',
+      'publish',
+      'config',
+      'version',
+      'ca',
+    ]) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'))
     }
     expect(stdout).toContain('Exit codes: 0 ok, 1 failure, 2 usage, 78 bad configuration.')
@@ -45,6 +55,7 @@ describe('usage', () => {
     [['config', 'init', 'router']],
     [['config']],
     [['key', 'rotate']],
+    [['ring']],
     [['version', 'too', 'much', '--nope']],
   ])('%j is a usage error: 2, nothing on standard output', async (args) => {
     const { code, stdout, stderr } = await nearcast(args)

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { chooseBounded, type LoadedNode, loadCaps, Ring, type RingNode } from '../../common/ring.ts'
+import { nodeIdSchema } from '../../common/contract/membership.ts'
+import {
+  chooseBounded,
+  type LoadedNode,
+  loadCaps,
+  parseRingNode,
+  Ring,
+  type RingNode,
+} from '../../common/ring.ts'
 
 const liveIds = Array.from({ length: 400 }, (_, i) => `channel-${i}`)
 
@@ -118,6 +126,36 @@ function ketama(nodes: RingNode[]): (liveId: string) => string {
     return (points.find(({ value }) => value >= hash) ?? points[0]!).id
   }
 }
+
+describe('a node as people write it', () => {
+  test.each<[string, RingNode | undefined]>([
+    ['tc-1', { id: 'tc-1', weight: 1 }],
+    ['tc-1:2', { id: 'tc-1', weight: 2 }],
+    ['tc-1:0.25', { id: 'tc-1', weight: 0.25 }],
+    ['tc-1:0', undefined],
+    ['tc-1:-1', undefined],
+    ['tc-1:1e3', undefined],
+    ['tc-1:heavy', undefined],
+    ['tc-1:', undefined],
+    [':2', undefined],
+    ['', undefined],
+    ['Tc 1', undefined],
+  ])('%j', (text, expected) => {
+    expect(parseRingNode(text)).toEqual(expected)
+  })
+
+  test('whatever the text: an id of a node and a weight that the ring takes, or nothing', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a-z0-9_.-]+:[\d.]+$/)), (text) => {
+        const node = parseRingNode(text)
+        if (!node) return
+        expect(nodeIdSchema.safeParse(node.id).success).toBe(true)
+        expect(node.weight).toBeGreaterThan(0)
+        expect(Number.isFinite(node.weight)).toBe(true)
+      }),
+    )
+  })
+})
 
 describe('chooseBounded', () => {
   const node = (id: string, load: number, weight = 1): LoadedNode => ({ id, load, weight })

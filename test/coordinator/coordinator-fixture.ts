@@ -10,6 +10,7 @@ import type {
   LeaseRelease,
   LeaseRenewal,
   PublishGrant,
+  PublishRequest,
 } from '../../common/contract/placement.ts'
 import type { Refusal } from '../../common/contract/refusal.ts'
 import { silentLogger } from '../../common/log.ts'
@@ -130,6 +131,11 @@ export class CoordinatorFixture implements AsyncDisposable {
     return (await this.call<Body>(method, `/api/v1${path}`, body)).body
   }
 
+  /** JSON of what every node is pushed. */
+  snapshot(): Promise<string> {
+    return this.coordinator.parts(adminToken, this.dir).snapshot.render()
+  }
+
   /** Makes a channel; answers its stream key. */
   async channel(liveId: string, settings: object = {}): Promise<string> {
     const made = await this.api<{ streamKey: string }>('POST', '/channels', { liveId, ...settings })
@@ -204,19 +210,38 @@ export class FakeNode {
   }
 
   /** As a gateway. */
-  async publish(streamKey: string, pop: string | null = null): Promise<PublishGrant | Refusal> {
+  async publish(
+    streamKey: string,
+    pop: string | null = null,
+    more: Partial<PublishRequest> = {},
+  ): Promise<PublishGrant | Refusal> {
     const { body } = await this.call<PublishGrant | Refusal>('POST', '/publishes', {
-      keyDigest: digestOf(streamKey),
-      gateway: this.id,
+      ...this.publishRequest(streamKey),
       pop,
-      clientAddress: '192.0.2.7',
-      nonce: randomBytes(16).toString('base64url'),
+      ...more,
     })
     return body
   }
 
-  async granted(streamKey: string, pop: string | null = null): Promise<PublishGrant> {
-    const answer = await this.publish(streamKey, pop)
+  /** Of a new connection. */
+  publishRequest(streamKey: string): PublishRequest {
+    return {
+      keyDigest: digestOf(streamKey),
+      gateway: this.id,
+      pop: null,
+      clientAddress: '192.0.2.7',
+      connection: randomName(),
+      attempt: 1,
+      nonce: randomName(),
+    }
+  }
+
+  async granted(
+    streamKey: string,
+    pop: string | null = null,
+    more: Partial<PublishRequest> = {},
+  ): Promise<PublishGrant> {
+    const answer = await this.publish(streamKey, pop, more)
     if ('code' in answer) throw new Error(`refused: ${answer.code}`)
     return answer
   }
@@ -244,4 +269,8 @@ export class FakeNode {
       reason,
     } satisfies LeaseRelease)
   }
+}
+
+function randomName(): string {
+  return randomBytes(16).toString('base64url')
 }

@@ -207,6 +207,7 @@ describe('a live cluster under attack', () => {
       broadcastStartedAt: Date.now(),
       epoch: 1_000,
       nonce,
+      connection: nonce,
       transcoder: id,
       instance: '5a3ee1a8-6d5f-4c30-9a5e-2f2a34a4ad11',
       record: false,

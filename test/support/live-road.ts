@@ -51,8 +51,9 @@ export class LiveStage implements AsyncDisposable {
       clock,
       log: silentLogger,
       metrics: { served: (kind, status, size) => this.served.push(`${kind} ${status} ${size}`) },
-      live,
+      progress: { serve: (answer) => answer.end() },
       feeds: this.feeds,
+      live,
       replayFolder: async () => undefined,
     })
   }

@@ -1,10 +1,10 @@
 // A packager with made-up media: pictures and sound as an encoder times them, in milliseconds or exactly.
 
+import type { PackagingPoint } from '../../common/contract/resume-point.ts'
 import type { PackagedSegment } from '../../common/live/live-broadcast.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
-import type { Checkpoint } from '../../origin/packager/checkpoint.ts'
-import { MemoryCommitLog } from '../../origin/packager/commit-log.ts'
+import { type CommitLog, MemoryCommitLog } from '../../origin/packager/commit-log.ts'
 import { Packager, type PackagerOptions } from '../../origin/packager/packager.ts'
 import type { TakePlan } from '../../origin/packager/take-state.ts'
 import { broadcast } from './segment-logs.ts'
@@ -22,22 +22,28 @@ export interface PackagerRig {
   faults: string[]
   /** Version after each change. */
   changes: number[]
+  /** Of the last take that it made itself. */
+  takeNumber: () => number
 }
 
 export interface RigOptions {
   config?: Partial<PackagerOptions['config']>
-  resume?: Checkpoint
+  resume?: PackagingPoint
+  commits?: CommitLog
+  /** Takes that it makes itself are numbered from here. */
+  takeNumber?: number
   /** Do not keep what is committed. */
   isForgetful?: boolean
 }
 
-export function packagerRig({ config, resume, isForgetful }: RigOptions = {}): PackagerRig {
+export function packagerRig(options: RigOptions = {}): PackagerRig {
+  const { config, resume, isForgetful, commits = new MemoryCommitLog() } = options
   const committed: PackagerRig['committed'] = []
   const longGops: PackagerRig['longGops'] = []
   const faults: string[] = []
   const changes: number[] = []
   // No take of a checkpoint has such a name.
-  let takes = resume ? 200 : 100
+  let takes = options.takeNumber ?? (resume ? 200 : 100)
   const packager = new Packager({
     facts: broadcast,
     config: {
@@ -47,7 +53,7 @@ export function packagerRig({ config, resume, isForgetful }: RigOptions = {}): P
       windowSegments: 6,
       ...config,
     },
-    commits: new MemoryCommitLog(),
+    commits,
     ...(resume && { resume }),
     nextTake: () => {
       takes++
@@ -60,7 +66,7 @@ export function packagerRig({ config, resume, isForgetful }: RigOptions = {}): P
     onFault: (rendition, reason) => faults.push(`${rendition}: ${reason}`),
   })
   if (!isForgetful) packager.onChange(() => changes.push(packager.version))
-  return { packager, committed, longGops, faults, changes }
+  return { packager, committed, longGops, faults, changes, takeNumber: () => takes }
 }
 
 export interface PictureOptions {

@@ -76,7 +76,8 @@ function partBreaches(
     if (!isFree && !isKey && seconds(part) < 0.85 * partTargetSeconds - 1e-9) {
       say(segment, `part ${part.id} lasts ${seconds(part)} s of ${partTargetSeconds} s`)
     }
-    if (part.isGap !== (part.bytes.length === 0)) say(segment, 'gap part with bytes')
+    const hasNone = part.isGap || part.elsewhereBytes !== undefined
+    if (hasNone !== (part.bytes.length === 0)) say(segment, 'gap part with bytes')
   }
   const media = segment.parts.find((it) => !it.isGap)
   if (media && !media.isIndependent) say(segment, 'does not begin with a keyframe')
@@ -132,7 +133,8 @@ function skews(
 function byteBreaches({ committed }: PackagerRig): string[] {
   return committed.flatMap(({ segment, bytes }) => {
     const parts = Buffer.concat(segment.parts.map((it) => it.bytes))
-    const isSame = parts.equals(bytes) && segment.sizeBytes === bytes.length
+    const elsewhere = segment.parts.reduce((sum, it) => sum + (it.elsewhereBytes ?? 0), 0)
+    const isSame = parts.equals(bytes) && segment.sizeBytes === bytes.length + elsewhere
     return isSame && !segment.isOpen ? [] : [`${segment.number} is not what its parts are`]
   })
 }

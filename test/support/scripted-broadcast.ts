@@ -37,6 +37,8 @@ export interface ScriptedPart {
   isGap?: boolean
   /** Bytes that name the part and its rendition, unless told. */
   bytes?: Buffer
+  /** It has that many, and they are not here. */
+  elsewhereBytes?: number
 }
 
 interface TakeState {
@@ -173,7 +175,7 @@ export class ScriptedBroadcast implements LiveBroadcast {
   /** Adds a part to one rendition of the newest take; opens a segment for it where none is open. */
   addPart(name: string, options: ScriptedPart = {}): PackagedPart {
     const rendition = this.#rendition(name)
-    const { seconds = this.#settings.partTargetSeconds, isGap = false } = options
+    const { seconds = this.#settings.partTargetSeconds, isGap = false, elsewhereBytes } = options
     let part!: PackagedPart
     this.change(() => {
       const segment = this.#openSegment(rendition)
@@ -187,11 +189,12 @@ export class ScriptedBroadcast implements LiveBroadcast {
         durationTicks: Math.round(seconds * rendition.timescale),
         isIndependent: options.isIndependent ?? (!isGap && (isFirst || rendition.kind === 'audio')),
         isGap,
-        bytes: isGap ? Buffer.alloc(0) : bytes,
+        bytes: isGap || elsewhereBytes !== undefined ? Buffer.alloc(0) : bytes,
+        ...(elsewhereBytes !== undefined && { elsewhereBytes }),
       }
       segment.parts = [...segment.parts, part]
       segment.durationTicks += part.durationTicks
-      segment.sizeBytes += part.bytes.length
+      segment.sizeBytes += elsewhereBytes ?? part.bytes.length
       if (isFirst && rendition.kind === 'video') {
         segment.keyframeBytes = Math.ceil(part.bytes.length / 2)
       }

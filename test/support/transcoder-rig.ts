@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { systemClock } from '../../common/clock.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
-import type { PublishGrant } from '../../common/contract/placement.ts'
+import type { PublishGrant, PublishRequest } from '../../common/contract/placement.ts'
 import { type Logger, silentLogger } from '../../common/log.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { readLadder } from '../../config/ladder.ts'
@@ -107,14 +107,23 @@ export class TranscoderRig implements AsyncDisposable {
     return text === '' ? undefined : JSON.parse(text)
   }
 
-  /** Asks for a lease as a gateway does; `streamKey` for ffmpeg is the nonce with the ticket. */
-  async grant(streamKey: string): Promise<PublishGrant & { nonce: string; streamName: string }> {
+  /**
+   * Asks for a lease as a gateway does, for a new connection unless one is named; `streamName` for ffmpeg is the nonce
+   * with the ticket.
+   */
+  async grant(
+    streamKey: string,
+    more: Partial<PublishRequest> = {},
+  ): Promise<PublishGrant & { nonce: string; streamName: string }> {
     const nonce = randomBytes(16).toString('base64url')
     const answer = await this.#gateway.publish({
       keyDigest: createHash('sha256').update(streamKey).digest('hex'),
       gateway: 'gw-1',
       pop: null,
       clientAddress: '127.0.0.1',
+      connection: randomBytes(16).toString('base64url'),
+      attempt: 1,
+      ...more,
       nonce,
     })
     if ('refused' in answer) throw new Error(`refused: ${answer.refused.code}`)

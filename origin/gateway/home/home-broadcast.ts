@@ -23,7 +23,7 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from '../../../common/live/live-broadcast.ts'
-import { numbersAhead } from '../../../common/live/live-broadcast.ts'
+import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
 import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
 import { HomePlaylists } from './home-playlists.ts'
 import { HomeTakes } from './home-takes.ts'
@@ -150,14 +150,16 @@ export class HomeBroadcast implements LiveBroadcast {
 
   expects(take: string, rendition: string, number: number): Coming {
     const there = this.segment(take, rendition, number)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) return { kind: there.isGap || isPartlyElsewhere(there) ? 'absent' : 'here' }
     const isComing = this.#takes.track(take, rendition)?.coming.includes(number)
     return { kind: isComing && !this.#isEnded ? 'coming' : 'absent' }
   }
 
   expectsPart(take: string, rendition: string, id: number): Coming {
     const there = this.part(take, rendition, id)
-    if (there) return { kind: there.isGap ? 'absent' : 'here' }
+    if (there) {
+      return { kind: there.isGap || there.elsewhereBytes !== undefined ? 'absent' : 'here' }
+    }
     const next = this.#playlists.get(rendition)?.next
     const isNext = next?.take.name === take && next.rendition.name === rendition && !this.#isEnded
     const isComing = isNext && id >= next.partId && id < next.partId + numbersAhead

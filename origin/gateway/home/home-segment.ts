@@ -20,6 +20,8 @@ export interface SegmentPlace {
   startTicks: number
 }
 
+const none = Buffer.alloc(0)
+
 export function openSegment(place: SegmentPlace, feed: number): HomeSegment {
   return {
     ...place,
@@ -44,13 +46,11 @@ export function extendSegment(
   bodies: readonly Buffer[],
   feed: number,
 ): string | undefined {
-  for (const { body, ...part } of told.parts) {
-    const bytes = body === undefined ? Buffer.alloc(0) : bodies[body]!
-    const known = segment.parts.find((it) => it.id === part.id)
+  for (const it of told.parts) {
+    const part = partOf(it, bodies)
+    const known = segment.parts.find(({ id }) => id === part.id)
     if (known) {
-      const { startTicks, durationTicks } = known
-      const isSame = startTicks === part.startTicks && durationTicks === part.durationTicks
-      if (isSame && known.bytes.equals(bytes)) continue
+      if (isSamePart(known, part)) continue
       sealSegment(segment)
       return `part ${part.id} is there with other bytes`
     }
@@ -58,9 +58,9 @@ export function extendSegment(
       sealSegment(segment)
       return `part ${part.id} comes too late`
     }
-    segment.parts.push({ ...part, isGap: body === undefined, bytes })
+    segment.parts.push(part)
     segment.durationTicks += part.durationTicks
-    segment.sizeBytes += bytes.length
+    segment.sizeBytes += sizeOf(part)
   }
   if (!segment.isOpen) return undefined
   if (told.isGap) {
@@ -77,6 +77,27 @@ export function extendSegment(
   if (segment.keyframeBytes === 0 || told.isGap) segment.keyframeBytes = told.keyframeBytes
   segment.isOpen = told.isOpen
   return undefined
+}
+
+function partOf(
+  { body, elsewhereBytes, ...part }: FeedSegment['parts'][number],
+  bodies: readonly Buffer[],
+): PackagedPart {
+  const bytes = body === undefined ? none : bodies[body]!
+  if (elsewhereBytes !== undefined) return { ...part, isGap: false, bytes, elsewhereBytes }
+  return { ...part, isGap: body === undefined, bytes }
+}
+
+/** Of bytes that whoever tells does not have, the size must do. */
+function isSamePart(known: PackagedPart, told: PackagedPart): boolean {
+  if (known.startTicks !== told.startTicks || known.durationTicks !== told.durationTicks)
+    return false
+  if (told.elsewhereBytes !== undefined) return sizeOf(known) === told.elsewhereBytes
+  return known.bytes.equals(told.bytes)
+}
+
+function sizeOf({ bytes, elsewhereBytes }: PackagedPart): number {
+  return elsewhereBytes ?? bytes.length
 }
 
 /** It ends where it stands. */

@@ -14,6 +14,7 @@ const ticket: PublishTicket = {
   broadcastStartedAt: 1,
   epoch: 3,
   nonce: 'n'.repeat(16),
+  connection: 'c'.repeat(16),
   transcoder: 'tc-1',
   instance: randomUUID(),
   record: true,

@@ -137,7 +137,27 @@ test('a node starts from its file while the coordinator is away', async () => {
   expect(has('pop-1')(clusterSnapshotSchema.parse(JSON.parse(stored)))).toBe(true)
 })
 
-test.each(['{"generation":', '[]', ''])('a damaged file %j is as good as none', async (text) => {
+// Its route names neither the process nor the connection.
+const ofAnOlderVersion = JSON.stringify({
+  generation: 1,
+  nodes: [],
+  routes: [
+    {
+      liveId: 'demo',
+      broadcastId: randomUUID(),
+      epoch: 1,
+      home: null,
+      transcoder: { id: 'tc-1', url: 'http://tc-1.test' },
+    },
+  ],
+})
+
+test.each([
+  ['damaged', '{"generation":'],
+  ['foreign', '[]'],
+  ['empty', ''],
+  ['older', ofAnOlderVersion],
+])('a %s snapshot file is as good as none', async (_name, text) => {
   const { agent: one } = agent('http://127.0.0.1:9', 'pop-1')
   await mkdir(join(dir, 'pop-1'))
   await writeFile(join(dir, 'pop-1', snapshotFileName), text)
@@ -163,6 +183,8 @@ test('a client whose coordinator is away answers values', async () => {
       gateway: 'gw-1',
       pop: null,
       clientAddress: '::1',
+      connection: 'c'.repeat(16),
+      attempt: 1,
       nonce: 'n'.repeat(16),
     }),
   ).toMatchObject({ refused: { code: 'coordinator-away' } })

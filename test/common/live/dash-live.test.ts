@@ -119,6 +119,16 @@ describe('an MPD addressed by number', () => {
     expect(depthAt(endMs + 18_000)).toBe('PT22S')
   })
 
+  test('is asked for twice as often while nobody publishes, so that the next Period is known early', () => {
+    const broadcast = live(3)
+    expect(number(broadcast)).toContain('minimumUpdatePeriod="PT2S"')
+    broadcast.endTake()
+    expect(number(broadcast)).toContain('minimumUpdatePeriod="PT1S"')
+    broadcast.beginTake()
+    broadcast.addSegments(1)
+    expect(number(broadcast)).toContain('minimumUpdatePeriod="PT2S"')
+  })
+
   test('leaves out a take until all its renditions are known, and the end of the one before', () => {
     const broadcast = live(3)
     broadcast.beginTake({ isComplete: false })

@@ -9,6 +9,7 @@ import { Shield } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import type { ViewOptions } from '../../support/http-viewer.ts'
+import { routeTo } from '../../support/routes.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 
 const segment = '/live/demo/abcdef12-1/720p/1.m4s'
@@ -30,13 +31,7 @@ class Road implements AsyncDisposable {
     const transcoder = stack.use(await ScriptedOrigin.start())
     const plumbing = { clock: new FakeClock(), log: silentLogger }
     const cache = { memoryBytes: 10_000_000, maxObjectBytes: 1_000_000 }
-    const route = {
-      liveId: 'demo',
-      broadcastId: '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11',
-      epoch: 1,
-      home: null,
-      transcoder: { id: 'tc-1', url: transcoder.url },
-    }
+    const route = routeTo('demo', { id: 'tc-1', url: transcoder.url })
     const snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [route] }
     const shield = new Shield({
       ...plumbing,

@@ -229,6 +229,21 @@ test('a row of which a rendition never came is taken off the disk at the end', a
   ])
 })
 
+test('a segment that another transcoder has begun is not recorded, nor is its row', async () => {
+  const rig = await start()
+  const take = begin(rig)
+  const part = { startTicks: 0, isIndependent: true, isGap: false, bytes: Buffer.alloc(0) }
+  const parts = [{ ...part, id: 1, durationTicks: 1, elsewhereBytes: 700 }]
+  for (const name of names) {
+    const segment = segmentOf(take, name, 1)
+    rig.archive.segment(name === '720p' ? { ...segment, parts } : segment, bytesOf(name, 1))
+  }
+  push(rig, take, 2)
+  await rig.archive.close()
+  expect(numbers((await reload()).log)).toEqual([2])
+  expect(dropped).toEqual(['begun-elsewhere', ...Array(names.length - 1).fill('row-incomplete')])
+})
+
 test('rows that wait for a rendition are bounded', async () => {
   const rig = await start()
   const take = begin(rig)

@@ -116,6 +116,7 @@ test('a ticket is no credential', async () => {
     broadcastStartedAt: 0,
     epoch: 1,
     nonce: 'abcdefghijklmnop',
+    connection: 'abcdefghijklmnop',
     transcoder: 'tc-1',
     instance: '5a3ee1a8-6d5f-4c30-9a5e-2f2a34a4ad10',
     record: false,

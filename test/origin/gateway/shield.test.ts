@@ -7,6 +7,7 @@ import { HomeStore } from '../../../origin/gateway/home/home-store.ts'
 import { Shield, type ShieldCoordinator } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { routeTo } from '../../support/routes.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 
 const recording = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d10'
@@ -86,8 +87,7 @@ class Gateway implements AsyncDisposable {
 
   route(liveId: string): void {
     const transcoder = { id: 'tc-1', url: this.transcoder.url }
-    const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
-    const routes = [{ liveId, broadcastId, epoch: 1, home: null, transcoder }]
+    const routes = [routeTo(liveId, transcoder)]
     this.snapshot = { ...this.snapshot, routes, nodes: [transcoderNode(transcoder)] }
   }
 

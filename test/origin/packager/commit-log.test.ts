@@ -43,7 +43,7 @@ describe('a segment', () => {
       data: Buffer.from('picture'),
     }))
     const { bytes } = writeFragment({ sequenceNumber: 1, trackId: 1, samples })
-    return { startTicks, isGap: false, bytes }
+    return { startTicks, durationTicks: samples.length * 3000, isGap: false, bytes }
   }
 
   test('is whole when its parts follow each other within a frame', () => {
@@ -52,14 +52,19 @@ describe('a segment', () => {
   })
 
   test('may jump over a gap, and nowhere else', () => {
-    const gap = { startTicks: 135_000, isGap: true, bytes: Buffer.alloc(0) }
+    const gap = { startTicks: 135_000, durationTicks: 45_000, isGap: true, bytes: Buffer.alloc(0) }
     expect(segmentFault([part(90_000, 15), gap, part(180_000, 15)], track, 3000)).toBeUndefined()
     expect(segmentFault([part(90_000, 15), part(180_000, 15)], track, 3000)).toMatch(/jumps/)
   })
 
   test('is refused when its boxes are cut off or tell another time', () => {
     const { bytes } = part(90_000, 15)
-    const cut = { startTicks: 90_000, isGap: false, bytes: bytes.subarray(0, -3) }
+    const cut = {
+      startTicks: 90_000,
+      durationTicks: 45_000,
+      isGap: false,
+      bytes: bytes.subarray(0, -3),
+    }
     expect(segmentFault([cut], track, 3000)).toBeDefined()
     expect(segmentFault([{ ...part(90_000, 15), startTicks: 93_000 }], track, 3000)).toMatch(
       /another time/,

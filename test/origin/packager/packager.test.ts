@@ -245,65 +245,6 @@ describe('the next take', () => {
   })
 })
 
-describe('a packager that goes on from a checkpoint', () => {
-  const media = (fromSeconds: number, seconds: number) =>
-    interleave({
-      '720p': picture(fromSeconds, seconds),
-      audio: sounds(48_000, fromSeconds, seconds),
-    })
-  const checkpoint = () => {
-    const rig = packagerRig()
-    startTake(rig.packager, takePlan(), 10)
-    deliver(rig, 'take-1', media(10, 5))
-    return rig.packager.checkpoint()
-  }
-
-  test('opens the open take again, within its numbers', () => {
-    const resume = checkpoint()
-    expect(resume).toMatchObject({ nextNumber: 3, endSeconds: 14, open: { firstNumber: 1 } })
-    const rig = packagerRig({ resume })
-    startTake(rig.packager, takePlan(), resume.endSeconds)
-    deliver(rig, 'take-1', media(14, 4))
-    for (const name of ['720p', 'audio']) {
-      const { segments } = rig.packager.playlist(name)!
-      expect(segments.map((it) => it.number)).toEqual([3, 4])
-    }
-    expect(rig.packager.takes).toMatchObject([{ firstNumber: 1, startSeconds: 10 }])
-    expect(rig.packager.checkpoint().takes).toBe(1)
-  })
-
-  test('stands where it stood until it has cut something', () => {
-    const resume = checkpoint()
-    const rig = packagerRig({ resume })
-    startTake(rig.packager, takePlan(), resume.endSeconds)
-    deliver(rig, 'take-1', media(14, 1))
-    expect(rig.packager.checkpoint()).toEqual(resume)
-  })
-
-  test('gives no number twice where a later take has the name of the open one', () => {
-    const resume = checkpoint()
-    const rig = packagerRig({ resume })
-    const { packager } = rig
-    startTake(packager, takePlan({ name: 'take-2', number: 2 }), resume.endSeconds)
-    deliver(rig, 'take-2', media(14, 4))
-    packager.endTake('take-2')
-    startTake(packager, takePlan({ number: 3 }), 18)
-    deliver(rig, 'take-1', media(18, 4))
-    packager.endTake('take-1')
-    for (const name of ['720p', 'audio']) {
-      const { segments } = packager.playlist(name)!
-      expect(segments.map((it) => [it.number, it.take.number, it.isGap])).toEqual([
-        [3, 2, false],
-        [4, 2, false],
-        [5, 3, false],
-        [6, 3, false],
-      ])
-    }
-    expect(packager.takes.map((it) => it.firstNumber)).toEqual([3, 5])
-    expect(packager.checkpoint().takes).toBe(3)
-  })
-})
-
 describe('long gops', () => {
   test('are told before anything is listed', () => {
     const rig = packagerRig()

@@ -11,7 +11,13 @@ const run = (reason: RunReason): InputStep => ({
 })
 const sample = (timestampMs: number): InputStep => ({
   kind: 'sample',
-  sample: { kind: 'video', timestampMs, isKeyframe: true, payload: Buffer.alloc(0) },
+  sample: {
+    kind: 'video',
+    timestampMs,
+    publisherMs: 0,
+    isKeyframe: true,
+    payload: Buffer.alloc(0),
+  },
 })
 
 /** `R` and the age of a run, `s` and the time of a sample. */
@@ -69,4 +75,11 @@ test('later runs of a connection are not held back', () => {
   const first = new FirstRun()
   expect(told(first.push(run('jump'), 100))).toBe('R0')
   expect(told(first.push(sample(5), 100))).toBe('s5')
+})
+
+test('a replay is as old as its relay says, and nothing of it is held back', () => {
+  const first = new FirstRun()
+  expect(first.push(run('first'), 10_000, 4_000)).toEqual([])
+  expect(told(first.push(sample(0), 10_000, 4_000))).toBe('R6000 s0')
+  expect(told(first.push(run('headers'), 10_010, 5_000))).toBe('R5010')
 })

@@ -459,3 +459,25 @@ test('whatever comes, samples follow a run, in order, and a run of pictures open
     }),
   )
 })
+
+describe('a replay that comes faster than real time', () => {
+  test('is compared with when its media reached the relay', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const start = [videoHeader(), audioHeader(), key(0), sound(0)]
+    const steps = start.flatMap((it) => reader.push(it, 9_000, 1_000))
+    // A pause of the publisher, which comes in an instant.
+    steps.push(...reader.push(inter(1_900), 9_001, 2_900))
+    steps.push(...reader.push(sound(1_900), 9_001, 2_900))
+    expect(told(steps)).toBe('Rva V0 a0 v1900 a1900')
+  })
+
+  test('is not silent while it lasts, however long ago that was', () => {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const start = [videoHeader(), audioHeader(), key(0), sound(0)]
+    for (const it of start) reader.push(it, 9_000, 1_000)
+    reader.tick(9_010)
+    expect(reader.isRunning).toBe(true)
+    reader.tick(13_000)
+    expect(reader.isRunning).toBe(false)
+  })
+})

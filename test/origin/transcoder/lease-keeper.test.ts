@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import type { Clock } from '../../../common/clock.ts'
 import type { LeaseAnswer, LeaseRenewal } from '../../../common/contract/placement.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { LeaseKeeper } from '../../../origin/transcoder/lease-keeper.ts'
@@ -7,28 +8,40 @@ import { FakeClock } from '../../support/fake-clock.ts'
 type Answer = LeaseAnswer | { outcome: 'error'; error: string }
 const held: Answer = { outcome: 'held', epoch: 3, stop: false }
 
-function keep(answers: Answer[]) {
+function keep(answers: (Answer | Promise<Answer>)[]) {
   const clock = new FakeClock()
+  let frozenMs = 0
+  /** As a process has it that may be frozen: time goes on, its timers do not. */
+  const own: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic() + frozenMs,
+    setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
+    setInterval: (callback, ms) => clock.setInterval(callback, ms),
+  }
+  const freeze = (ms: number) => {
+    frozenMs += ms
+  }
   const events: string[] = []
   const sent: LeaseRenewal[] = []
   const renewal = { epoch: 3 } as LeaseRenewal
   const keeper = new LeaseKeeper({
     liveId: 'demo',
-    clock,
+    clock: own,
     log: silentLogger,
     client: {
       async renewLease(_liveId, it) {
         sent.push(it)
-        return answers.shift() ?? held
+        return (await answers.shift()) ?? held
       },
       async releaseLease() {},
     },
     renewal: () => renewal,
     onLost: (epoch) => events.push(`lost to ${epoch}`),
     onStop: () => events.push('stop'),
+    onSure: () => events.push('sure'),
   })
   keeper.start()
-  return { clock, events, sent, keeper, renewal }
+  return { clock, events, sent, keeper, renewal, freeze }
 }
 
 test('renews every two seconds', async () => {
@@ -66,4 +79,57 @@ test('does not take an answer to an older epoch for its own', async () => {
   await answered
   await clock.advance(4_000)
   expect(events).toEqual(['lost to 4'])
+})
+
+describe('after a standstill longer than the lease', () => {
+  const lost: Answer = { outcome: 'lost', epoch: 4, stop: false }
+
+  test('is not sure whose the stream is until it has been renewed', async () => {
+    const { clock, events, sent, keeper, freeze } = keep([])
+    await clock.advance(2_000)
+    expect(keeper.isSure()).toBe(true)
+    freeze(7_000)
+    expect(keeper.isSure()).toBe(false)
+    expect(sent).toHaveLength(2)
+    await clock.advance(1)
+    expect([keeper.isSure(), ...events]).toEqual([true, 'sure'])
+  })
+
+  test('never is where the lease was lost meanwhile', async () => {
+    const { clock, events, keeper, freeze } = keep([held, lost])
+    await clock.advance(2_000)
+    freeze(7_000)
+    expect(keeper.isSure()).toBe(false)
+    await clock.advance(10_000)
+    expect(events).toEqual(['lost to 4'])
+  })
+
+  test('does not believe an answer to what it asked before', async () => {
+    const before = Promise.withResolvers<Answer>()
+    const { clock, events, sent, keeper, freeze } = keep([held, before.promise, lost])
+    await clock.advance(4_000)
+    freeze(13_000)
+    expect(keeper.isSure()).toBe(false)
+    before.resolve(held)
+    await clock.advance(1)
+    expect(sent).toHaveLength(3)
+    expect(events).toEqual(['lost to 4'])
+  })
+
+  test('goes on where the coordinator is away', async () => {
+    const { clock, events, keeper, freeze } = keep([held, { outcome: 'error', error: 'away' }])
+    await clock.advance(2_000)
+    freeze(7_000)
+    expect(keeper.isSure()).toBe(false)
+    await clock.advance(1)
+    expect([keeper.isSure(), ...events]).toEqual([true, 'sure'])
+  })
+
+  test('a shorter one changes nothing', async () => {
+    const { clock, sent, keeper, freeze } = keep([])
+    await clock.advance(2_000)
+    freeze(5_000)
+    expect(keeper.isSure()).toBe(true)
+    expect(sent).toHaveLength(1)
+  })
 })

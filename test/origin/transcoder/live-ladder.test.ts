@@ -173,6 +173,41 @@ for (const [kind, bFrames] of [
   })
 }
 
+for (const kind of ['source', 'grid'] as const) {
+  test(`goes on where another stood, each rung at its own picture: keyframes of the ${kind}`, async () => {
+    const source = await sourceVideo({ seconds: 5, gopFrames: 60 })
+    const { samples } = source
+    const firstTicks = samples[0]!.dts
+    const keyframes: LiveLadderOptions['keyframes'] =
+      kind === 'source' ? { kind } : { kind, firstTicks, everyTicks: 2 * second }
+    const before = new Rig({ video: source.track, keyframes })
+    before.push(samples.slice(0, 110))
+    await before.caughtUp(samples[100]!.dts)
+    before.ladder.kill()
+    await before.ladder.done
+    const ends = new Map([
+      ['72p', samples[97]!.dts],
+      ['48p', samples[72]!.dts],
+    ])
+    const after = new Rig({ video: source.track, keyframes, fromTicks: ends })
+    after.push(samples.slice(60))
+    await after.finish()
+    for (const [name, ticks] of ends) {
+      const made = after.all(name)
+      const kept = before.all(name).filter((it) => it.dts < ticks)
+      expect(made[0]).toMatchObject({ dts: ticks, isKeyframe: true })
+      expect([...kept, ...made].map((it) => it.dts)).toEqual(times(samples))
+      expectUnbroken([...kept, ...made])
+      expect(after.newest(name).init).toEqual(before.newest(name).init)
+      expect(await decodeErrors(after.newest(name).init, made)).toBe('')
+      // One keyframe more, where it goes on.
+      const keys = keyTimes([...kept, ...made]).filter((it) => it !== ticks)
+      expect(keys).toEqual(keyTimes(samples))
+    }
+    expect(after.events).toEqual([])
+  })
+}
+
 test('killed before anything came out, or while its end is awaited: still all is there', async () => {
   const source = await sourceVideo({ seconds: 2, gopFrames: 30 })
   const rig = new Rig({ video: source.track })
@@ -460,6 +495,24 @@ test('sound alone goes on over a crash', async () => {
   await rig.finish()
   expectUnbroken(rig.all('audio'))
   expect(Math.abs(rig.endOf('audio') / 48_000 - 14)).toBeLessThan(0.05)
+})
+
+test('sound alone goes on where another stood', async () => {
+  const audio = await sourceAudio({ seconds: 4, sampleRate: 48_000 })
+  const before = new Rig({ video: undefined, planned: [], audio: audio.track })
+  before.push(audio.samples.slice(0, 80), 'audio')
+  await until('sound', () => before.all('audio').length > 40)
+  before.ladder.kill()
+  const kept = before.all('audio').slice(0, 31)
+  const ticks = kept.at(-1)!.dts + kept.at(-1)!.duration
+  const after = new Rig({
+    ...{ video: undefined, planned: [], audio: audio.track },
+    fromTicks: new Map([['audio', ticks]]),
+  })
+  after.push(audio.samples.slice(15), 'audio')
+  await after.finish()
+  expectUnbroken([...kept, ...after.all('audio')])
+  expect(Math.abs(after.endOf('audio') / 48_000 - 14)).toBeLessThan(0.05)
 })
 
 test('another init section after a crash is told before what follows it', async () => {

@@ -60,6 +60,8 @@ test('each picture is fed once to the encoder that takes over from a source with
     ladder: { name: 'source', rungs: [], audioBitsPerSecond: 96_000, preset: 'ultrafast' },
     ...{ hasLongGop: false, sourceBitsPerSecond: 0, framesPerSecond: 25 },
     ...{ originSeconds: 10, segmentSeconds: 2 },
+    mayPublish: () => true,
+    onEntry: () => {},
     onRestart: (reason) => told.push(reason),
     onLongGop: () => told.push('long gop'),
     onFailed: (detail) => told.push(detail),
@@ -71,7 +73,13 @@ test('each picture is fed once to the encoder that takes over from a source with
   video.samples.forEach(({ data, isKeyframe }, index) => {
     const header = Buffer.from([isKeyframe ? 0x17 : 0x27, 1, 0, 0, 0])
     const payload = Buffer.concat([header, data])
-    run.push({ kind: 'video', timestampMs: runLeadMs + index * 40, isKeyframe, payload })
+    run.push({
+      kind: 'video',
+      timestampMs: runLeadMs + index * 40,
+      publisherMs: index * 40,
+      isKeyframe,
+      payload,
+    })
   })
   // The last picture may wait for the next one, which tells how long it is.
   const pushed = video.samples.slice(1, -1)
@@ -81,4 +89,52 @@ test('each picture is fed once to the encoder that takes over from a source with
   })
   expect(steps.slice(0, pushed.length)).toEqual(pushed.map(() => 3_600))
   expect(told).toEqual(['keyframes', 'long gop'])
+})
+
+test('nothing is listed while it is not sure whose the stream is, and all of it afterwards', async () => {
+  const video = await sourceVideo({ seconds: 3, gopFrames: 30 })
+  const nextTake = () => ({ name: 'take-1', number: 1, epoch: 1 })
+  const packager = new Packager({
+    facts: broadcast,
+    config: { targetDurationSeconds: 4, partSeconds: 0.5, segmentSeconds: 2, windowSegments: 6 },
+    commits: new MemoryCommitLog(),
+    ...{ nextTake, onSegment: () => {}, onLongGop: () => {}, onFault: () => {} },
+  })
+  const { codec, width, height, config } = video.track
+  let mayPublish = true
+  const entries: number[][] = []
+  const run = new MediaRun({
+    packager,
+    ...{ guard, nextTake, clock: systemClock, log: silentLogger, ffmpeg: 'none', stallMs: 1e9 },
+    tracks: {
+      video: { config, codec, width, height, framesPerSecond: 30, isWidelyPlayable: true },
+      audio: undefined,
+    },
+    ladder: { name: 'source', rungs: [], audioBitsPerSecond: 96_000, preset: 'ultrafast' },
+    ...{ hasLongGop: false, sourceBitsPerSecond: 0, framesPerSecond: 30 },
+    ...{ originSeconds: 10, segmentSeconds: 2 },
+    mayPublish: () => mayPublish,
+    onEntry: (...entry) => entries.push(entry),
+    ...{ onRestart: () => {}, onLongGop: () => {}, onFailed: () => {} },
+  })
+  const listed = () => packager.playlist('90p')?.segments.flatMap((it) => it.parts).length ?? 0
+  video.samples.forEach(({ data, isKeyframe }, index) => {
+    const payload = Buffer.concat([Buffer.from([isKeyframe ? 0x17 : 0x27, 1, 0, 0, 0]), data])
+    const publisherMs = Math.round((index * 1000) / 30)
+    const timestampMs = runLeadMs + publisherMs
+    if (index === 75) mayPublish = false
+    run.push({ kind: 'video', timestampMs, publisherMs, isKeyframe, payload })
+  })
+  const before = listed()
+  const { version } = packager
+  mayPublish = true
+  expect(packager.version).toBe(version)
+  run.release()
+  expect(listed()).toBeGreaterThan(before)
+  await run.finish()
+  expect(entries).toEqual([
+    [10, 0],
+    [11, 1_000],
+    [12, 2_000],
+  ])
 })

@@ -203,6 +203,20 @@ describe('a part', () => {
   })
 })
 
+it('does not give what another transcoder has made', async () => {
+  const { stage, take } = await onAir()
+  await using _ = stage
+  stage.broadcast.closeSegments()
+  const made = stage.broadcast.addPart('720p', { elsewhereBytes: 700 })
+  const next = stage.broadcast.addPart('720p')
+  const { number } = stage.broadcast.playlist('720p')!.segments.at(-1)!
+  expect((await stage.view(`${take.name}/720p/p${made.id}.m4s`)).status).toBe(404)
+  expect((await stage.view(`${take.name}/720p/${number}.m4s`)).status).toBe(404)
+  expect((await (await stage.view(`${take.name}/720p/p${next.id}.m4s`)).rest()).body).toEqual(
+    next.bytes,
+  )
+})
+
 describe('a segment', () => {
   it('that is closed has its length, and as bytes those of its parts', async () => {
     const { stage, take } = await onAir()

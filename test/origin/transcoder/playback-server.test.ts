@@ -43,7 +43,8 @@ async function start(trustedNetworks: string[]): Promise<void> {
     clock,
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
-    live,
+    progress: { serve: (answer) => answer.end() },
+    live: (liveId) => (liveId === 'moved' ? 'elsewhere' : live(liveId)),
     feeds: new FeedServer({ instance: broadcast.broadcastId, live, clock, sent: () => {} }),
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),
   })
@@ -105,6 +106,11 @@ describe('to a trusted network', () => {
     expect(answer.status).toBe(status)
     expect(answer.headers.get('cache-control')).toBe('max-age=0')
     expect(await answer.json()).toMatchObject({ message: expect.stringMatching(/\.$/) })
+  })
+
+  test('what is made elsewhere now is refused until that is known better', async () => {
+    const answer = await get('/live/moved/index.m3u8')
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([503, 'no-store'])
   })
 
   test('HEAD tells the size and sends nothing', async () => {

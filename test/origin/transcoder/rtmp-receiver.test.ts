@@ -175,7 +175,7 @@ describe('a publish', { timeout: limitMs }, () => {
     expect(again.isStarted).toBe(true)
     again.send(frame(0, 10))
     await until('both streams', () => streams.length === 2)
-    expect(streams[1]!.connection).not.toBe(streams[0]!.connection)
+    expect(streams[1]!.pipe).not.toBe(streams[0]!.pipe)
   })
 
   test('reaches its end however costly its metadata would be to read', async () => {

@@ -37,12 +37,13 @@ const clockOf = (originSeconds = 10, audio = aac48) =>
 const picture = (ms: number, cts = 0, isKeyframe = false): InputSample => {
   const payload = Buffer.from([isKeyframe ? 0x17 : 0x27, 1, 0, 0, 0, 0xde, 0xad])
   payload.writeIntBE(cts, 2, 3)
-  return { kind: 'video', timestampMs: runLeadMs + ms, isKeyframe, payload }
+  return { kind: 'video', timestampMs: runLeadMs + ms, publisherMs: ms, isKeyframe, payload }
 }
 const soundBody = Buffer.from([0xaf, 1, 9, 9])
 const sound = (ms: number): InputSample => ({
   kind: 'audio',
   timestampMs: runLeadMs + ms,
+  publisherMs: ms,
   isKeyframe: true,
   payload: soundBody,
 })

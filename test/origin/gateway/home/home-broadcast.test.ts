@@ -6,6 +6,7 @@ import { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts
 import { FeedWriter } from '../../../../origin/transcoder/feed-writer.ts'
 import { BroadcastTexts } from '../../../support/broadcast-texts.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
+import { packagerRig, pictures, startTake, takePlan } from '../../../support/packager-rig.ts'
 import { ScriptedBroadcast } from '../../../support/scripted-broadcast.ts'
 import { broadcast } from '../../../support/segment-logs.ts'
 
@@ -80,6 +81,25 @@ it('hears the same again without a change to what is listed', () => {
   for (const body of bodies) home.accept({ head: { kind: 'body' }, body }, holder)
   expect(home.accept({ head: change, body: none }, holder)).toBe('accepted')
   expect([texts.at(names), texts.media(names)]).toEqual(before)
+})
+
+it('shows the same as a packager that has not got all that it lists', () => {
+  const first = packagerRig({ isForgetful: true })
+  const isKeyframe = (index: number) => index % 60 === 0
+  const samples = [...pictures({ framesPerSecond: 30, fromSeconds: 10, seconds: 9, isKeyframe })]
+  startTake(first.packager, takePlan({ names: ['720p'] }), 10)
+  for (const it of samples.slice(0, 160)) first.packager.push('take-1', '720p', it)
+  const { packager } = packagerRig({ isForgetful: true, resume: first.packager.checkpoint() })
+  startTake(packager, takePlan({ names: ['720p'], epoch: 2 }), 10)
+  for (const it of samples.slice(120)) packager.push('take-1', '720p', it)
+  const { change, bodies } = new FeedWriter(packager).next()
+  const home = freshHome()
+  for (const body of bodies) home.accept({ head: { kind: 'body' }, body }, holder)
+  expect(home.accept({ head: change, body: none }, holder)).toBe('accepted')
+  const [made, held] = [packager, home].map((it) => new BroadcastTexts(it, new FakeClock()))
+  expect(home.part('take-1', '720p', 9)?.elsewhereBytes).toBeGreaterThan(0)
+  expect(held!.at(['720p'])).toEqual(made!.at(['720p']))
+  expect(held!.media(['720p'])).toEqual(made!.media(['720p']))
 })
 
 const small = fc.integer({ min: 0, max: 8 })

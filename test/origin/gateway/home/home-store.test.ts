@@ -1,13 +1,13 @@
 // A home and its transcoders, with real connections between them and a clock that stands still.
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
+import { neededSeconds, type PackagingPoint } from '../../../../common/contract/resume-point.ts'
 import { frameBytes } from '../../../../common/live/feed-frames.ts'
 import { silentLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import type { FollowedGrant } from '../../../../origin/gateway/home/home.ts'
 import type { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts'
 import { HomeStore } from '../../../../origin/gateway/home/home-store.ts'
-import type { Checkpoint } from '../../../../origin/packager/checkpoint.ts'
 import { FeedWriter } from '../../../../origin/transcoder/feed-writer.ts'
 import { BroadcastTexts } from '../../../support/broadcast-texts.ts'
 import { FakeClock, settle } from '../../../support/fake-clock.ts'
@@ -85,7 +85,7 @@ function media(fromSeconds: number, seconds: number) {
 }
 
 /** One that has packaged so much already. */
-function rigWith(seconds: number, resume?: Checkpoint): PackagerRig {
+function rigWith(seconds: number, resume?: PackagingPoint): PackagerRig {
   const rig = packagerRig({ isForgetful: true, ...(resume && { resume }) })
   startTake(rig.packager, takePlan({ name: 'take-1' }), 10)
   deliver(rig, 'take-1', media(10, seconds))
@@ -146,13 +146,13 @@ it('goes on with a higher epoch from the checkpoint, and keeps what only it has'
   expect(house.follow(next, { epoch: 2, instance })).toBe('following')
   const all = media(10, 70).filter(({ sample, rendition }) => {
     const seconds = sample.dts / (rendition === 'audio' ? 48_000 : 90_000)
-    return seconds >= resume.endSeconds - 0.03
+    return seconds >= neededSeconds(resume)! - 0.03
   })
   deliver(second, 'take-1', all.slice(0, 300))
   await house.hears(second)
   expect(home.holder).toEqual({ epoch: 2, instance })
   const numbers = numbersOf(home, '720p')
-  expect(numbers).toEqual(upTo(2, 17))
+  expect(numbers).toEqual(upTo(3, 18))
   expect(second.packager.playlist('720p')!.segments[0]!.number).toBe(16)
   const one = rigWith(70)
   deliver(second, 'take-1', all.slice(300))
@@ -189,10 +189,10 @@ it('refuses other bytes for what is listed, and goes on with what comes after', 
   await house.hears(first)
   const { home } = house
   const listed = home.segment('take-1', '720p', 5)!.parts.map((it) => it.bytes)
-  const resume = first.packager.checkpoint()
-  const second = packagerRig({ isForgetful: true, resume })
-  startTake(second.packager, takePlan({ name: 'take-1' }), resume.endSeconds)
-  const others = media(resume.endSeconds, 6).map(({ rendition, sample }) => ({
+  // One that begins anew, where it should have gone on.
+  const second = packagerRig({ isForgetful: true })
+  startTake(second.packager, takePlan({ name: 'take-1' }), 10)
+  const others = media(10, 15).map(({ rendition, sample }) => ({
     rendition,
     sample: { ...sample, data: Buffer.from([0, 0, 0, 2, 0x65, 1]) },
   }))
@@ -202,7 +202,7 @@ it('refuses other bytes for what is listed, and goes on with what comes after', 
   await until('the next numbers', () => home.playlist('720p')!.segments.at(-1)!.number > 6)
   expect(home.segment('take-1', '720p', 5)!.parts.map((it) => it.bytes)).toEqual(listed)
   expect(home.segment('take-1', '720p', 5)!.isOpen).toBe(false)
-  expect(numbersOf(home, '720p')).toEqual(upTo(1, 7))
+  expect(numbersOf(home, '720p')).toEqual(upTo(1, 8))
   expect(await house.refusals()).toBeGreaterThan(0)
 })
 
@@ -228,8 +228,8 @@ it('keeps all while the feed is gone, and lists gaps when a playlist may stand s
   await house.clock.advance(2_000)
   expect(numbersOf(home, 'audio').at(-1)).toBe(-7)
   const instance = randomUUID()
-  const resume = { ...rig.packager.checkpoint(), nextNumber: 8, endSeconds: 23.2 }
-  delete resume.open
+  const { openTakes: _, ...rest } = rig.packager.checkpoint()
+  const resume = { ...rest, nextNumber: 8, endSeconds: 23.2 }
   const second = packagerRig({ isForgetful: true, resume })
   startTake(second.packager, takePlan({ name: 'take-2', number: 2, epoch: 2 }), 23.2)
   deliver(second, 'take-2', media(23.2, 4.2))
@@ -330,7 +330,10 @@ it.each([
   await house.clock.advance(afterMs)
   const { broadcastId } = broadcast
   const transcoder = { id: 'tc-1', url: stage.url }
-  house.homes.update({ routes: [{ liveId: 'demo', broadcastId, ...told, transcoder }] })
+  const { broadcastTag, startedAtMs: startedAt } = broadcast
+  const facts = { liveId: 'demo', broadcastId, broadcastTag, startedAt, takes: 1 }
+  const route = { ...facts, instance: firstInstance, connection: null, ...told, transcoder }
+  house.homes.update({ routes: [route] })
   expect(house.homes.home('demo') !== undefined).toBe(stays)
   expect(house.left).toHaveLength(stays ? 0 : 1)
 })

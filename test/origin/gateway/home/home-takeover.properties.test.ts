@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Holder } from '../../../../common/contract/placement.ts'
+import { neededSeconds } from '../../../../common/contract/resume-point.ts'
 import { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts'
 import type { Packager } from '../../../../origin/packager/packager.ts'
 import { FeedWriter } from '../../../../origin/transcoder/feed-writer.ts'
@@ -95,7 +96,7 @@ test('what was listed stays, numbers go on, and in the end all is as if one had 
       }
       for (const it of deliveries) {
         const end = (it.sample.dts + it.sample.duration) / timescaleOf(it.rendition)
-        if (end > resume.endSeconds - 0.05) push(second.packager, it)
+        if (end > (neededSeconds(resume) ?? 0) - 0.05) push(second.packager, it)
       }
       startTake(one.packager, takePlan({ names }), 10)
       for (const it of deliveries) push(one.packager, it)

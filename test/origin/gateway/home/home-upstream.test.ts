@@ -77,8 +77,10 @@ class Gateway implements AsyncDisposable {
   }
 
   route(url: string, { epoch = 1, home = null as string | null } = {}): void {
-    const { broadcastId } = broadcast
-    const route = { liveId: 'demo', broadcastId, epoch, home, transcoder: { id: 'tc-1', url } }
+    const { broadcastId, broadcastTag, startedAtMs: startedAt } = broadcast
+    const facts = { liveId: 'demo', broadcastId, broadcastTag, startedAt, takes: 1 }
+    const transcoder = { id: 'tc-1', url }
+    const route = { ...facts, epoch, instance: firstInstance, connection: null, home, transcoder }
     this.snapshot = { ...this.snapshot, routes: [route] }
   }
 

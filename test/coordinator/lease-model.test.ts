@@ -1,0 +1,345 @@
+// Leases, transcoders and a commit log through everything that can happen to them, in whatever order: at most one
+// committed writer per segment, epochs that only grow, and a stream that can always go on.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Holder } from '../../common/contract/placement.ts'
+import { type Database, openDatabase } from '../../coordinator/database/database.ts'
+import type { ActiveLease } from '../../coordinator/lease-store.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { addChannel, LeaseWorld, type Transcoder } from './lease-world.ts'
+
+// Enough for every commit; raise it for a night. A comparison of epoch or instance that is dropped is found within 200.
+const schedules = 300
+
+type Step =
+  | { do: 'publish'; who: number; as: 'new' | 'next' | 'same' | 'late' | 'former'; away: boolean }
+  | { do: 'renew' | 'commit' | 'giveBack' | 'unbind' | 'freeze' | 'deafen'; node: number }
+  | { do: 'recover' | 'cutOff' | 'drain' | 'restart'; node: number }
+  | { do: 'wait'; seconds: number; renews: boolean }
+  | { do: 'copy' | 'rollBack' | 'restartCoordinator' | 'stop' }
+
+const node = fc.nat({ max: 2 })
+const publishStep = fc.record({
+  do: fc.constant('publish' as const),
+  who: fc.nat({ max: 1 }),
+  as: fc.constantFrom('new', 'next', 'next', 'next', 'same', 'late', 'former'),
+  away: fc.boolean(),
+})
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 10, arbitrary: publishStep },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('renew' as const), node }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('commit' as const), node }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constantFrom('freeze', 'deafen', 'cutOff', 'recover', 'recover', 'restart', 'drain'),
+      node,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('giveBack', 'unbind'), node }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('wait' as const),
+      seconds: fc.constantFrom(2, 2, 8, 70),
+      renews: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom('copy', 'copy', 'rollBack', 'rollBack', 'restartCoordinator', 'stop'),
+    }),
+  },
+)
+
+/** A publisher's relay. */
+interface Encoder {
+  connection: string
+  attempt: number
+  former: string | undefined
+  /** Who it was last given. */
+  holder: Holder | undefined
+}
+
+/** What a database knows: goes back with it. */
+interface Known {
+  granted: Holder[]
+  /** Connections of each broadcast that another has replaced. */
+  replaced: Map<string, Set<string>>
+  takeovers: { broadcast: string; atMs: number }[]
+}
+
+class Model {
+  readonly world: LeaseWorld
+  readonly encoders: Encoder[]
+  #known: Known = { granted: [], replaced: new Map(), takeovers: [] }
+  #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
+  #connections = 0
+
+  constructor(world: LeaseWorld) {
+    this.world = world
+    this.encoders = [this.#encoder(undefined), this.#encoder(undefined)]
+  }
+
+  async take(now: Step): Promise<void> {
+    const { world } = this
+    const node = 'node' in now ? world.transcoders[now.node]! : undefined
+    switch (now.do) {
+      case 'publish':
+        await this.#publishAs(now)
+        break
+      case 'renew':
+        if (node?.job) await this.renew(node, node.job)
+        break
+      case 'commit':
+        this.commit(node!)
+        break
+      case 'giveBack':
+      case 'unbind':
+        await this.giveBack(node!, now.do === 'unbind' ? 'unbind' : 'publisher-left')
+        break
+      case 'freeze':
+        node!.isFrozen = true
+        break
+      case 'deafen':
+        node!.isDeaf = true
+        break
+      case 'cutOff':
+        node!.isCutOff = true
+        break
+      case 'recover':
+        await this.recover(node!)
+        break
+      case 'drain':
+        node!.isDraining = !node!.isDraining
+        await world.beat()
+        break
+      case 'restart':
+        await world.restart(node!)
+        break
+      case 'wait':
+        await world.wait(now.seconds, now.renews)
+        break
+      case 'stop':
+        await world.stop()
+        break
+      case 'copy':
+        this.#copy = { rows: await world.copy(), known: structuredClone(this.#known) }
+        break
+      case 'rollBack':
+        if (!this.#copy) break
+        await world.rollBack(this.#copy.rows)
+        this.#known = structuredClone(this.#copy.known)
+        break
+      case 'restartCoordinator':
+        await world.bootCoordinator()
+        break
+    }
+  }
+
+  /** What it had in hand goes out first, before it hears that it has lost. */
+  async recover(node: Transcoder): Promise<void> {
+    node.isFrozen = false
+    node.isDeaf = false
+    this.commit(node)
+    node.isCutOff = false
+    await this.world.beat()
+    if (node.job) await this.renew(node, node.job)
+  }
+
+  async giveBack(node: Transcoder, reason: 'unbind' | 'publisher-left'): Promise<void> {
+    const before = await this.world.find()
+    const { job } = node
+    await this.world.giveBack(node, reason)
+    const isHolder = job?.epoch === before?.epoch && job?.instance === before?.instance
+    if (!isHolder) expect(await this.world.find()).toEqual(before)
+  }
+
+  commit(node: Transcoder): void {
+    const { home } = this.world
+    const followed = home.holder
+    const commit = this.world.commit(node)
+    if (commit?.outcome !== 'committed') return
+    expect(commit.by).toEqual(followed)
+  }
+
+  async renew(node: Transcoder, holder: Holder): Promise<void> {
+    const { epoch, instance } = holder
+    const lease = await this.world.find()
+    const outcome = await this.world.renew(node, { epoch, instance })
+    if (outcome === 'error') return
+    const isHolder = lease?.epoch === epoch && lease.instance === instance
+    expect(outcome).toBe(isHolder ? 'held' : 'lost')
+    if (isHolder) expect({ epoch, instance }).toEqual(this.#known.granted.at(-1))
+  }
+
+  async #publishAs({ who, as, away }: Step & { do: 'publish' }): Promise<void> {
+    let encoder = this.encoders[who]!
+    if (as === 'new') {
+      encoder = this.#encoder(encoder)
+      this.encoders[who] = encoder
+    }
+    if (as === 'former' && encoder.former !== undefined) {
+      await this.publish({ ...encoder, connection: encoder.former, attempt: 99 }, undefined)
+      return
+    }
+    if (as === 'late') {
+      await this.publish({ ...encoder, attempt: Math.max(1, encoder.attempt - 1) }, undefined)
+      return
+    }
+    if (as === 'next') encoder.attempt += 1
+    await this.publish(encoder, away ? encoder.holder : undefined)
+  }
+
+  /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
+  async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
+    const { world } = this
+    const granted = await this.#place(encoder, away)
+    if (!granted) return false
+    let holder: Holder = granted
+    if (!world.home.follow(holder)) {
+      const again = await this.#place(encoder, world.home.holder)
+      if (!again) return false
+      holder = again
+      expect(world.home.follow(holder)).toBe(true)
+    }
+    encoder.holder = holder
+    const node = world.transcoders.find(({ instance }) => instance === holder.instance)
+    return node !== undefined && world.letIn(node, holder)
+  }
+
+  async #place(encoder: Encoder, away: Holder | undefined): Promise<Holder | undefined> {
+    const { world } = this
+    const { connection, attempt } = encoder
+    const before = await world.find()
+    const expected = this.#refusalOf(before, connection, attempt)
+    const answer = await world.publish({ connection, attempt, ...(away && { away }) })
+    if ('refused' in answer) {
+      const { code } = answer.refused
+      if (expected !== undefined) expect(code).toBe(expected)
+      else expect(['no-transcoder', 'broadcast-stopped']).toContain(code)
+      if (code === 'no-transcoder') expect(this.#open(undefined)).toEqual([])
+      return undefined
+    }
+    expect(expected).toBeUndefined()
+    const { epoch, instance, broadcastId } = answer.granted
+    this.#judgeHolder({ epoch, instance }, before, away)
+    if (before?.connection && before.connection !== connection) {
+      this.#replacedIn(broadcastId).add(before.connection)
+      if (before.state === 'live') {
+        this.#known.takeovers.push({ broadcast: broadcastId, atMs: world.clock.now() })
+      }
+    }
+    return { epoch, instance }
+  }
+
+  #judgeHolder(holder: Holder, before: ActiveLease | undefined, away: Holder | undefined): void {
+    const { granted } = this.#known
+    const last = granted.at(-1) ?? { epoch: 0, instance: '' }
+    const isSame = holder.epoch === last.epoch && holder.instance === last.instance
+    if (!isSame) {
+      expect(holder.epoch).toBe(Math.max(last.epoch, away?.epoch ?? 0) + 1)
+      granted.push(holder)
+    }
+    const held = before && this.#holderOf(before)
+    if (held && (!away || away.epoch < before.epoch)) expect(holder.instance).toBe(held)
+    if (away && before?.epoch === away.epoch && before.instance === away.instance) {
+      const others = this.#open(away.instance)
+      if (others.length > 0) expect(others).toContain(holder.instance)
+      else expect(holder).toEqual(away)
+    }
+    if (away && away.instance !== holder.instance) expect(holder.epoch).not.toBe(away.epoch)
+  }
+
+  /** What an independent reading of the rules says of a publish; `undefined` where it may have the channel. */
+  #refusalOf(
+    lease: ActiveLease | undefined,
+    connection: string,
+    attempt: number,
+  ): string | undefined {
+    if (!lease) return undefined
+    if (lease.connection === connection) {
+      return attempt < lease.attempt! ? 'already-publishing' : undefined
+    }
+    if (this.#replacedIn(lease.broadcastId).has(connection)) return 'already-publishing'
+    if (lease.state !== 'live') return undefined
+    const nowMs = this.world.clock.now()
+    const agesMs = this.#known.takeovers
+      .filter(({ broadcast }) => broadcast === lease.broadcastId)
+      .map(({ atMs }) => nowMs - atMs)
+      .filter((ageMs) => ageMs < 60_000)
+    return agesMs.length >= 3 && Math.min(...agesMs) < 5_000 ? 'takeover-too-often' : undefined
+  }
+
+  #replacedIn(broadcast: string): Set<string> {
+    const known = this.#known.replaced
+    if (!known.has(broadcast)) known.set(broadcast, new Set())
+    return known.get(broadcast)!
+  }
+
+  /** Instances that may be given a stream, but for this one. */
+  #open(except: string | undefined): string[] {
+    return this.world.membership
+      .members('transcoder')
+      .filter(({ info }) => !info.draining && info.instance !== except)
+      .map(({ info }) => info.instance)
+  }
+
+  #holderOf(lease: ActiveLease): string | undefined {
+    return this.#open(undefined).find((instance) => instance === lease.instance)
+  }
+
+  #encoder(former: Encoder | undefined): Encoder {
+    const connection = `connection-${String(this.#connections++).padStart(6, '0')}`
+    return { connection, attempt: 1, former: former?.connection, holder: undefined }
+  }
+}
+
+let dir: string
+let database: Database
+const clock = new FakeClock()
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'nearcast-lease-model-'))
+  const opened = await openDatabase(join(dir, 'coordinator.db'), clock)
+  // What this proves does not depend on the disk, and 300 schedules are thousands of epochs.
+  database = { ...opened, durably: (work) => opened.db.transaction().execute(work) }
+  await addChannel(database)
+})
+
+afterAll(async () => {
+  await database[Symbol.asyncDispose]()
+  await rm(dir, { recursive: true, force: true })
+})
+
+test('one writer per segment, growing epochs, and a stream that can go on whatever happened', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
+      const model = new Model(await LeaseWorld.start(database, clock))
+      const { world } = model
+      for (const now of steps) await model.take(now)
+      const writers = [...world.home.committed.values()]
+      for (const [i, { epoch, instance }] of writers.entries()) {
+        const before = writers[i - 1]
+        if (!before) continue
+        expect(epoch).toBeGreaterThanOrEqual(before.epoch)
+        if (epoch === before.epoch) expect(instance).toBe(before.instance)
+      }
+
+      for (const node of world.transcoders) {
+        node.isDraining = false
+        await model.recover(node)
+      }
+      await world.wait(8, true)
+      await model.take({ do: 'publish', who: 0, as: 'new', away: false })
+      const { nextNumber } = world.home
+      for (const node of world.transcoders) model.commit(node)
+      expect(world.home.nextNumber).toBe(nextNumber + 1)
+    }),
+    { numRuns: schedules },
+  )
+}, 60_000)
