@@ -5,6 +5,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { edge } from './edge.ts'
+import { ingest } from './ingest.ts'
 import { latency } from './latency.ts'
 import { packager } from './packager.ts'
 import { recovery } from './recovery.ts'
@@ -12,7 +13,7 @@ import { road } from './road.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 
-const scenarios = [road, latency, recovery, packager, edge]
+const scenarios = [road, latency, recovery, packager, edge, ingest]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

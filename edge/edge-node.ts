@@ -10,7 +10,7 @@ import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
-import { IngestMetrics } from '../common/relay/ingest-metrics.ts'
+import { ProgressClients } from '../common/relay/progress-clients.ts'
 import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
@@ -52,9 +52,18 @@ export async function startEdge(
     isDraining: () => draining,
     clock,
     log,
-    metrics: new IngestMetrics(metrics),
+    metrics,
   })
-  const ingest = new PublishIngest({ popId: id, config, relays, gateways, nodeToken, clock })
+  const progress = stack.use(new ProgressClients({ authorize: nodeToken, clock, log }))
+  const ingest = new PublishIngest({
+    popId: id,
+    config,
+    relays,
+    gateways,
+    progressOf: (gatewayUrl) => progress.at(gatewayUrl),
+    nodeToken,
+    clock,
+  })
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,

@@ -2,6 +2,8 @@
 // The same class serves in the edge (next hop: a gateway) and in the gateway (next hop: a transcoder).
 //
 // Life: greeting → opening (the publish is known, the next hop is being asked) → live → ended.
+// With a memory the publisher's socket is read without a pause, however its way up fares; without one it waits
+// for its next hop, and goes when that goes.
 // Two gates: a refusal before the start is an answer that encoders show; one after it is a status that OBS
 // does not read, so the socket is destroyed half a second later and the verdict remembered by the owner.
 import type { Duplex } from 'node:stream'
@@ -16,7 +18,15 @@ import type { Clock, Timer } from '../clock.ts'
 import { type Refusal, refusal, statusCodeOf, statusDescription } from '../contract/refusal.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { refusalOf, type UpstreamOutcome, type UpstreamPublisher } from './upstream-publisher.ts'
+import type { Road } from './road.ts'
+import { SingleRoad } from './single-road.ts'
+import type { UpstreamOutcome } from './upstream-publisher.ts'
+import {
+  type Attempt,
+  type RoadOutcome,
+  UpstreamRoad,
+  type UpstreamRoadOptions,
+} from './upstream-road.ts'
 
 export interface PublishIntent {
   /** Stream name without its query: at an edge the stream key. */
@@ -27,17 +37,32 @@ export interface PublishIntent {
 export interface RelayLimits {
   /** From the first byte to a publish. */
   publishTimeoutMs: number
-  /** A live publisher that is silent for so long is gone. */
+  /** A live publisher that sends neither media nor a command for so long is gone: pings keep no place. */
   idleTimeoutMs: number
 }
 
-export interface RelayOptions {
+export type RelayOptions = RelayBasics & (OneHop | ManyHops)
+
+interface OneHop {
+  memory?: undefined
+  /** Gate one: decides and opens the next hop. Must not reject. */
+  openUpstream(intent: PublishIntent, signal: AbortSignal): Promise<UpstreamOutcome>
+}
+
+interface ManyHops {
+  /** What lets the publisher outlive its next hop. */
+  memory: RelayMemory
+  /** Asked for the first next hop, gate one, and for every further one. Must not reject. */
+  openUpstream(intent: PublishIntent, signal: AbortSignal, attempt: Attempt): Promise<RoadOutcome>
+}
+
+export type RelayMemory = Omit<UpstreamRoadOptions, 'open' | 'onRefused' | 'clock'>
+
+interface RelayBasics {
   socket: Duplex
   clock: Clock
   log: Logger
   limits: RelayLimits
-  /** Gate one: decides and opens the next hop. Must not reject. */
-  openUpstream(intent: PublishIntent, signal: AbortSignal): Promise<UpstreamOutcome>
   /** Called once for every refusal, before and after the start. */
   onRefused(refused: Refusal, stage: 'before-start' | 'after-start'): void
   onLive(): void
@@ -65,13 +90,14 @@ export class PublishRelay {
   readonly #timers = new Set<Timer>()
   #state: 'greeting' | 'opening' | 'live' | 'refused' | 'ended' = 'greeting'
   #streamId = 0
-  #upstream: UpstreamPublisher | undefined
+  #road: Road | undefined
   /** Media of an encoder that does not wait for the start; bounded. */
   #pending: MediaMessage[] = []
   #pendingBytes = 0
   #bytesIn = 0
+  #wasLive = false
   #liveSince = 0
-  #lastBytesAt = 0
+  #lastHeardAt = 0
   /** Why we are letting the publisher go; holds whoever closes first. */
   #leaving: string | undefined
 
@@ -86,7 +112,7 @@ export class PublishRelay {
     this.#after(limits.publishTimeoutMs, () => {
       if (this.#state === 'greeting') this.#refuse(refusal('too-slow'))
     })
-    this.#lastBytesAt = clock.monotonic()
+    this.#lastHeardAt = clock.monotonic()
     this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes))
     this.#socket.on('error', (err: Error) => this.#end(messageOf(err)))
     this.#socket.on('end', () => this.#end('publisher closed the connection'))
@@ -97,13 +123,16 @@ export class PublishRelay {
   /** Tells the publisher why and lets it go. */
   close(reason: Refusal): void {
     this.#refuse(reason)
+    // Of one that has left, something may still be on its way up.
+    this.#road?.destroy()
   }
 
   #receive(bytes: Buffer): void {
     this.#bytesIn += bytes.length
-    this.#lastBytesAt = this.#options.clock.monotonic()
     let writable = true
-    for (const event of this.#session.receive(bytes)) writable = this.#handle(event) && writable
+    const events = this.#session.receive(bytes)
+    if (events.length > 0) this.#lastHeardAt = this.#options.clock.monotonic()
+    for (const event of events) writable = this.#handle(event) && writable
     this.#flush()
     if (!writable) this.#socket.pause()
   }
@@ -117,7 +146,6 @@ export class PublishRelay {
       case 'media':
         return this.#normalize(event.message)
       case 'unpublish':
-        this.#upstream?.unpublish()
         this.#end('unpublished')
         return true
       case 'error':
@@ -144,42 +172,48 @@ export class PublishRelay {
   async #open(event: Extract<ServerEvent, { type: 'publish' }>): Promise<void> {
     this.#state = 'opening'
     this.#streamId = event.streamId
-    const outcome = await this.#options.openUpstream(
-      { name: event.name, query: event.query },
-      this.#aborted.signal,
-    )
-    if (this.#state !== 'opening') {
-      if ('started' in outcome) outcome.started.unpublish()
-      return
-    }
-    if ('refused' in outcome) return this.#refuse(outcome.refused)
-    if ('failed' in outcome) {
-      this.#options.log.warn({ detail: outcome.failed }, 'no next hop for this publisher')
-      return this.#refuse(refusal('no-gateway'))
-    }
-    this.#goLive(outcome.started)
+    this.#road = this.#roadFor({ name: event.name, query: event.query })
+    const refused = await this.#road.open()
+    if (this.#state !== 'opening') return
+    if (refused) this.#refuse(refused)
+    else this.#goLive(this.#road)
   }
 
-  #goLive(upstream: UpstreamPublisher): void {
-    const { clock, limits, log } = this.#options
-    this.#upstream = upstream
-    this.#state = 'live'
-    this.#liveSince = clock.monotonic()
-    upstream.onDrain = () => this.#socket.resume()
-    upstream.onStatus = (status) => {
-      if (status.level === 'error') this.#refuse(refusalOf(status))
+  #roadFor(intent: PublishIntent): Road {
+    const options = this.#options
+    const { clock, log } = options
+    const { signal } = this.#aborted
+    const onRefused = (refused: Refusal) => this.#refuse(refused)
+    if (options.memory) {
+      const open = (attempt: Attempt) => options.openUpstream(intent, signal, attempt)
+      return new UpstreamRoad({ ...options.memory, clock, open, onRefused })
     }
-    void upstream.closed.then((reason) => {
-      if (this.#state !== 'live') return
-      log.warn({ reason }, 'the next hop closed the publish')
-      this.#refuse(refusal('path-lost'))
+    const onDrain = () => {
+      this.#lastHeardAt = clock.monotonic()
+      this.#socket.resume()
+    }
+    return new SingleRoad({
+      open: () => options.openUpstream(intent, signal),
+      log,
+      onRefused,
+      onDrain,
     })
+  }
+
+  #goLive(road: Road): void {
+    const { clock, limits } = this.#options
+    this.#state = 'live'
+    this.#wasLive = true
+    this.#liveSince = clock.monotonic()
     this.#session.acceptPublish(this.#streamId)
     this.#flush()
     this.#options.onLive()
     const pending = this.#pending
     this.#pending = []
-    for (const message of pending) this.#relay(message)
+    for (const message of pending) {
+      this.#options.onMedia?.(message)
+      road.push(message)
+    }
     this.#watchSilence(limits.idleTimeoutMs)
   }
 
@@ -197,7 +231,7 @@ export class PublishRelay {
   #relay(message: MediaMessage): boolean {
     if (this.#state === 'live') {
       this.#options.onMedia?.(message)
-      return this.#upstream?.send(message) ?? true
+      return this.#road?.push(message) ?? true
     }
     if (this.#state !== 'opening') return true
     this.#pendingBytes += message.payload.length
@@ -207,10 +241,9 @@ export class PublishRelay {
   }
 
   #watchSilence(idleTimeoutMs: number): void {
-    const silentMs = this.#options.clock.monotonic() - this.#lastBytesAt
+    const silentMs = this.#options.clock.monotonic() - this.#lastHeardAt
     // A paused socket is our own doing: the next hop is slow, not the publisher silent.
     if (silentMs >= idleTimeoutMs && !this.#socket.isPaused()) {
-      this.#upstream?.unpublish()
       this.#end(`publisher was silent for ${Math.round(silentMs)} ms`)
       return
     }
@@ -238,7 +271,7 @@ export class PublishRelay {
   #leaveSoon(reason: string): void {
     this.#state = 'refused'
     this.#leaving = reason
-    this.#upstream?.destroy()
+    this.#road?.destroy()
     this.#flush()
     this.#socket.resume()
     this.#after(statusLeadMs, () => this.#end(reason))
@@ -246,20 +279,22 @@ export class PublishRelay {
 
   #end(reason: string): void {
     if (this.#state === 'ended') return
-    const wasLive = this.#upstream !== undefined
     this.#state = 'ended'
-    this.#aborted.abort()
+    const liveMs = this.#wasLive ? this.#options.clock.monotonic() - this.#liveSince : 0
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
     this.#pending = []
-    this.#upstream?.unpublish()
+    const finished = this.#road?.finish() ?? Promise.resolve()
     this.#flush()
     this.#socket.destroy()
-    this.#done.resolve({
-      reason: this.#leaving ?? reason,
-      wasLive,
-      bytesIn: this.#bytesIn,
-      liveMs: wasLive ? this.#options.clock.monotonic() - this.#liveSince : 0,
+    void finished.then(() => {
+      this.#aborted.abort()
+      this.#done.resolve({
+        reason: this.#leaving ?? reason,
+        wasLive: this.#wasLive,
+        bytesIn: this.#bytesIn,
+        liveMs,
+      })
     })
   }
 

@@ -1,14 +1,21 @@
-// The publishers of one node: a relay for each, their counts, log lines and verdicts, and their end with the node.
+// The publishers of one node: a relay with a memory for each, their counts, log lines and verdicts, what bounds
+// them together, and their end with the node.
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
 import type { Logger } from '../log.ts'
 import { LogBudget } from '../log-budget.ts'
-import type { IngestMetrics } from './ingest-metrics.ts'
+import type { Metrics } from '../metrics.ts'
+import { ArrivalTimes } from './arrival-times.ts'
+import { CatchUpTurns } from './catch-up-turns.ts'
+import { IngestMetrics } from './ingest-metrics.ts'
+import { MediaMemory, relayMemoryLimits } from './media-memory.ts'
+import { MemoryBudget, memoryBudgetBytes } from './memory-budget.ts'
 import { type PublishIntent, PublishRelay, type RelayLimits } from './publish-relay.ts'
 import { RefusalMemory } from './refusal-memory.ts'
+import { RelayMetrics } from './relay-metrics.ts'
 import { digestOfKey, fingerprintOf } from './stream-key.ts'
-import type { UpstreamOutcome } from './upstream-publisher.ts'
+import type { Attempt, RoadOutcome } from './upstream-road.ts'
 
 export interface RelayHostOptions {
   limits: RelayLimits
@@ -18,27 +25,49 @@ export interface RelayHostOptions {
   isDraining: () => boolean
   clock: Clock
   log: Logger
-  metrics: IngestMetrics
+  metrics: Metrics
+  /** For the jitter of retries. */
+  random?: () => number
 }
 
-/** A publish that has passed the node's own checks and needs a next hop. */
-export interface PublishRequest {
+/** A publish that has passed the node's own checks and needs a next hop, the first or a further one. */
+export interface HopRequest {
   intent: PublishIntent
   keyDigest: string
+  attempt: Attempt
   signal: AbortSignal
+  /** What this node holds of the publisher's media; undefined before there is any. */
+  held(): HeldMedia | undefined
+  /** The publisher is a relay that replays: its first message reached it so long ago. */
+  startedAgo(ageMs: number): void
   /** Adds to every later line about this publisher; answers the log with it. */
   annotate(facts: object): Logger
 }
+
+/** Timestamps of the publisher, modulo 2^32. */
+export interface HeldMedia {
+  newestMs: number
+  /** Of the keyframe that a replay would begin with. */
+  oldestMs: number
+}
+
+const catchUpsAtATime = 2
 
 export class RelayHost implements AsyncDisposable {
   readonly #options: RelayHostOptions
   readonly #verdicts: RefusalMemory
   readonly #refusalLines: LogBudget
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
+  readonly #metrics: IngestMetrics
+  readonly #relayMetrics: RelayMetrics
+  readonly #turns = new CatchUpTurns(catchUpsAtATime)
+  readonly #budget = new MemoryBudget(memoryBudgetBytes())
   #bytesIn = 0
 
   constructor(options: RelayHostOptions) {
     this.#options = options
+    this.#metrics = new IngestMetrics(options.metrics)
+    this.#relayMetrics = new RelayMetrics(options.metrics, () => this.#budget.bytes)
     this.#verdicts = new RefusalMemory(options.clock, options.refusalMemoryMs)
     this.#refusalLines = new LogBudget(options)
   }
@@ -54,12 +83,9 @@ export class RelayHost implements AsyncDisposable {
   }
 
   /** Takes a connection over; `open` finds its next hop and must not reject. */
-  handle(
-    socket: Duplex,
-    facts: object,
-    open: (request: PublishRequest) => Promise<UpstreamOutcome>,
-  ): void {
-    const { clock, limits, metrics } = this.#options
+  handle(socket: Duplex, facts: object, open: (request: HopRequest) => Promise<RoadOutcome>): void {
+    const { clock, limits, random = Math.random } = this.#options
+    const metrics = this.#metrics
     const acceptedAt = clock.monotonic()
     let log = this.#options.log.child(facts)
     let keyDigest = ''
@@ -67,15 +93,34 @@ export class RelayHost implements AsyncDisposable {
       log = log.child(more)
       return log
     }
+    const arrivals = new ArrivalTimes()
+    const memory = new MediaMemory({
+      limits: relayMemoryLimits,
+      onLost: (messages) => this.#relayMetrics.lost(messages),
+      onBytes: (delta) => this.#budget.count(delta),
+    })
+    const budgeted = this.#budget.add(memory)
+    const held = () => heldIn(memory)
+    const startedAgo = (ageMs: number) => arrivals.startedAgo(ageMs)
     const relay = new PublishRelay({
       socket,
       clock,
       log,
       limits,
-      openUpstream: async (intent, signal) => {
+      memory: {
+        memory,
+        onKept: () => this.#budget.enforce(),
+        arrivals,
+        turns: this.#turns,
+        metrics: this.#relayMetrics,
+        log: () => log,
+        random,
+      },
+      openUpstream: async (intent, signal, attempt) => {
         keyDigest = digestOfKey(intent.name)
-        const refused = this.#refusalOf(intent, keyDigest)
-        return refused ? { refused } : await open({ intent, keyDigest, signal, annotate })
+        const refused = attempt.number === 1 ? this.#refusalOf(intent, keyDigest) : undefined
+        if (refused) return { refused }
+        return await open({ intent, keyDigest, attempt, signal, held, startedAgo, annotate })
       },
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)
@@ -94,6 +139,7 @@ export class RelayHost implements AsyncDisposable {
     })
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
+      budgeted[Symbol.dispose]()
       metrics.ended(end.wasLive, end.bytesIn)
       const summary = { reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }
       // Whoever never was live has its line already, if it needs one.
@@ -113,4 +159,11 @@ export class RelayHost implements AsyncDisposable {
     for (const relay of this.#relays.keys()) relay.close(refusal('maintenance'))
     await Promise.all(this.#relays.values())
   }
+}
+
+function heldIn(memory: MediaMemory): HeldMedia | undefined {
+  const newestMs = memory.newestTimestampMs
+  return newestMs === undefined
+    ? undefined
+    : { newestMs, oldestMs: memory.start?.timestampMs ?? newestMs }
 }

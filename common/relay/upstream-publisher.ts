@@ -143,6 +143,12 @@ export class UpstreamPublisher {
     this.#socket.destroy()
   }
 
+  /** Resets the connection: a peer that has only stood still reads no more of it. */
+  abandon(): void {
+    this.#closeReason = 'given up'
+    this.#socket.resetAndDestroy()
+  }
+
   #flush(): boolean {
     if (this.#socket.destroyed) return true
     const output = this.#session.takeOutput()

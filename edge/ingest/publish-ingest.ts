@@ -1,12 +1,14 @@
-// The publishers of this POP: each gets a relay to a gateway, and the first gateway that answers takes it.
+// The publishers of this POP: each gets a relay to a gateway, and to another one when that is lost.
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../common/clock.ts'
+import type { ProgressSource } from '../../common/contract/progress.ts'
 import { refusal } from '../../common/contract/refusal.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
-import type { PublishRequest, RelayHost } from '../../common/relay/relay-host.ts'
+import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
+import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { Gateway, GatewayPicker } from './gateway-picker.ts'
 
@@ -24,9 +26,21 @@ export interface PublishIngestOptions {
   config: Pick<EdgeConfig, 'ingest' | 'upstream'>
   relays: RelayHost
   gateways: GatewayPicker
+  /** Tells how far media has got at the gateway with this base URL; without it only a closed connection is a loss. */
+  progressOf?: (gatewayUrl: string) => ProgressSource
   nodeToken: () => Promise<string>
   clock: Clock
 }
+
+/** One publisher's own connection, however many gateways it goes over. */
+interface Connection {
+  id: string
+  info: PublisherInfo
+  gateway?: Gateway
+}
+
+/** While a publisher's media waits in the memory, a gateway that is not there must not take long to find out. */
+const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 
 export class PublishIngest {
   readonly #options: PublishIngestOptions
@@ -36,50 +50,81 @@ export class PublishIngest {
   }
 
   handle(socket: Duplex, info: PublisherInfo): void {
-    const nonce = randomBytes(12).toString('base64url')
+    const connection: Connection = { id: randomBytes(12).toString('base64url'), info }
     this.#options.relays.handle(
       socket,
-      { publisher: nonce, address: info.remoteAddress },
-      (request) => this.#open(request, nonce, info),
+      { publisher: connection.id, address: info.remoteAddress },
+      (request) => this.#open(request, connection),
     )
   }
 
   /** Asks the gateways in order; the first that answers decides. */
-  async #open(
-    { intent, signal, annotate }: PublishRequest,
-    nonce: string,
-    info: PublisherInfo,
-  ): Promise<UpstreamOutcome> {
-    const { config, clock, gateways } = this.#options
+  async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {
+    const { gateways, progressOf } = this.#options
+    const { intent, attempt, signal, annotate } = request
     // A test must never go live.
     if (new URLSearchParams(intent.query).has('bandwidthtest')) {
       return { refused: refusal('bandwidth-test-unavailable') }
     }
     const log = annotate({})
+    // It goes to the end of the order, and is asked again when nobody else answers: it may have been started anew.
+    if (attempt.lost && connection.gateway) gateways.reportFailure(connection.gateway.id)
     const token = await this.#options.nodeToken()
-    for (const gateway of gateways.forPublish()) {
+    for (const gateway of gateways.forPublish(request.keyDigest)) {
       if (signal.aborted) break
-      const outcome = await UpstreamPublisher.open(
-        {
-          host: gateway.host,
-          port: gateway.rtmpPort,
-          app: 'live',
-          streamName: `${intent.name}?nonce=${nonce}`,
-          preface: this.#preface(gateway, info, token),
-        },
-        {
-          clock,
-          connectTimeoutMs: config.upstream.connectTimeoutMs,
-          publishTimeoutMs: config.ingest.publishTimeoutMs,
-        },
-      )
-      if (!('failed' in outcome)) return outcome
+      const outcome = await this.#dial(gateway, request, connection, token)
+      if ('started' in outcome) {
+        connection.gateway = gateway
+        const progress = progressOf?.(gateway.http)
+        if (!progress) return outcome
+        return {
+          ...outcome,
+          watch: (listener) =>
+            progress.watch(connection.id, (it) => {
+              gateways.learned(request.keyDigest, it.liveId)
+              listener(it)
+            }),
+        }
+      }
+      if ('refused' in outcome) {
+        if (outcome.refused.code === 'maintenance') gateways.reportFailure(gateway.id)
+        return outcome
+      }
       gateways.reportFailure(gateway.id)
       log.warn({ gateway: gateway.id, detail: outcome.failed }, 'gateway cannot be reached')
     }
     const { problem } = gateways
     if (problem) log.error({ problem }, 'no gateway')
     return { refused: refusal('no-gateway') }
+  }
+
+  #dial(
+    gateway: Gateway,
+    { intent, attempt }: HopRequest,
+    { id, info }: Connection,
+    token: string,
+  ): Promise<UpstreamOutcome> {
+    const { clock, config } = this.#options
+    const connectTimeoutMs = config.upstream.connectTimeoutMs
+    const publishTimeoutMs = config.ingest.publishTimeoutMs
+    const query = new URLSearchParams({
+      connection: id,
+      attempt: String(attempt.number),
+      ...(attempt.ageMs > 0 && { age: String(attempt.ageMs) }),
+    })
+    return UpstreamPublisher.open(
+      {
+        host: gateway.host,
+        port: gateway.rtmpPort,
+        app: 'live',
+        streamName: `${intent.name}?${query}`,
+        preface: this.#preface(gateway, info, token),
+      },
+      {
+        clock,
+        ...(attempt.number === 1 ? { connectTimeoutMs, publishTimeoutMs } : againLimits),
+      },
+    )
   }
 
   #preface(gateway: Gateway, info: PublisherInfo, token: string): Buffer {

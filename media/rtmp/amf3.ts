@@ -35,10 +35,12 @@ interface Tables {
   strings: string[]
   objects: AmfValue[]
   traits: Traits[]
+  /** Being read: who refers to one of them from inside would make a value without end. */
+  open: Set<AmfValue>
 }
 
 export function readAmf3Value(cursor: AmfCursor, depth: number): AmfValue {
-  return readValue(cursor, { strings: [], objects: [], traits: [] }, depth)
+  return readValue(cursor, { strings: [], objects: [], traits: [], open: new Set() }, depth)
 }
 
 function readValue(cursor: AmfCursor, tables: Tables, depth: number): AmfValue {
@@ -115,7 +117,8 @@ function readReferable(
 
 function referred(cursor: AmfCursor, tables: Tables, index: number): AmfValue {
   if (index >= tables.objects.length) return cursor.fail('AMF3 refers to an unknown object')
-  return tables.objects[index]
+  const value = tables.objects[index]
+  return tables.open.has(value) ? cursor.fail('AMF3 has an object inside itself') : value
 }
 
 function readArray(cursor: AmfCursor, tables: Tables, depth: number): AmfValue {
@@ -124,12 +127,14 @@ function readArray(cursor: AmfCursor, tables: Tables, depth: number): AmfValue {
   const count = head >> 1
   const array: AmfValue[] = []
   tables.objects.push(array)
+  tables.open.add(array)
   // Named elements come first; nothing that we read has any.
   readDynamicKeys(cursor, tables, depth, newAmfObject())
   if (count > cursor.leftBytes) cursor.fail('AMF3 array is longer than its message')
   for (let i = 0; i < count && cursor.fault === undefined; i++) {
     array.push(readValue(cursor, tables, depth + 1))
   }
+  tables.open.delete(array)
   return array
 }
 
@@ -139,11 +144,13 @@ function readObject(cursor: AmfCursor, tables: Tables, depth: number): AmfValue 
   const traits = readTraits(cursor, tables, head)
   const object = newAmfObject()
   tables.objects.push(object)
+  tables.open.add(object)
   for (const key of traits?.keys ?? []) {
     if (cursor.fault !== undefined) break
     object[key] = readValue(cursor, tables, depth + 1)
   }
   if (traits?.isDynamic) readDynamicKeys(cursor, tables, depth, object)
+  tables.open.delete(object)
   return object
 }
 

@@ -9,7 +9,6 @@ import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
-import { IngestMetrics } from '../../common/relay/ingest-metrics.ts'
 import { RelayHost } from '../../common/relay/relay-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
@@ -90,9 +89,17 @@ export async function startGateway(
     isDraining: () => draining,
     clock,
     log,
-    metrics: new IngestMetrics(metrics),
+    metrics,
   })
-  const ingest = new GatewayIngest({ gatewayId: id, config, relays, coordinator, clock })
+  const ingest = new GatewayIngest({
+    gatewayId: id,
+    config,
+    relays,
+    coordinator,
+    progressOf: (transcoderUrl) => progress.at(transcoderUrl),
+    progress,
+    clock,
+  })
   const door = stack.use(
     new GatewayDoor({
       trusted: createNetworkList(config.trustedNetworks),

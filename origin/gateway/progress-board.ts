@@ -1,8 +1,10 @@
-// What a gateway knows of the progress of its connections: it hears it from their transcoders and passes it on to
-// the edges that own them, line by line, so that a transcoder that falls silent is silent to everybody.
+// The progress of a gateway's connections: heard from their transcoders, and told to the edges that own them.
+//
+// Edges hear what has come here, not what a transcoder has taken: a gateway looks for another transcoder itself, and an
+// edge that left it for that would do so again at the next one.
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../common/clock.ts'
-import type { ProgressSource } from '../../common/contract/progress.ts'
+import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
 import type { Logger } from '../../common/log.ts'
 import { ProgressClients } from '../../common/relay/progress-clients.ts'
 import {
@@ -10,6 +12,7 @@ import {
   ProgressLines,
   progressPath,
 } from '../../common/relay/progress-lines.ts'
+import type { ProgressSink } from './publish-ingest.ts'
 
 export interface ProgressBoardOptions {
   /** A node token for transcoders. */
@@ -18,7 +21,7 @@ export interface ProgressBoardOptions {
   log: Logger
 }
 
-export class ProgressBoard implements AsyncDisposable {
+export class ProgressBoard implements ProgressSink, AsyncDisposable {
   readonly #clients: ProgressClients
   readonly #lines: ProgressLines
 
@@ -27,16 +30,13 @@ export class ProgressBoard implements AsyncDisposable {
     this.#lines = new ProgressLines(options)
   }
 
-  /** Of the transcoder with this URL: what is watched there is passed on to the edges too. */
+  /** Of the transcoder with this URL. */
   at(url: string): ProgressSource {
-    const source = this.#clients.at(url)
-    return {
-      watch: (connection, listener) =>
-        source.watch(connection, (progress) => {
-          this.#lines.send({ connection, ...progress })
-          listener(progress)
-        }),
-    }
+    return this.#clients.at(url)
+  }
+
+  publish(connection: string, progress: Progress): void {
+    this.#lines.send({ connection, ...progress })
   }
 
   /** For the request handler of the gateway's door. False: it asks for something else. */

@@ -1,16 +1,21 @@
 // The publishes that edges relay to this gateway: the coordinator authorises and places each one, then its
-// media goes to the transcoder that holds the lease.
+// media goes to the transcoder that holds the lease, and to another one when that is lost.
 
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
-import type { PublishGrant } from '../../common/contract/placement.ts'
-import { refusal } from '../../common/contract/refusal.ts'
+import {
+  connectionSchema,
+  type Holder,
+  type PublishGrant,
+} from '../../common/contract/placement.ts'
+import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
+import { type RefusalCode, refusal } from '../../common/contract/refusal.ts'
 import { hostOf } from '../../common/net/addresses.ts'
-import type { PublishIntent } from '../../common/relay/publish-relay.ts'
-import type { PublishRequest, RelayHost } from '../../common/relay/relay-host.ts'
+import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
+import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
 
 export interface RelayedPublisher {
@@ -19,15 +24,48 @@ export interface RelayedPublisher {
   pop: string | null
 }
 
+/** Whoever passes on to edges how far their publishers' media has got. */
+export interface ProgressSink {
+  publish(connection: string, progress: Progress): void
+}
+
 export interface GatewayIngestOptions {
   gatewayId: string
   config: Pick<GatewayConfig, 'ingest'>
   relays: RelayHost
   coordinator: Pick<CoordinatorClient, 'publish'>
+  /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
+  progressOf?: (transcoderUrl: string) => ProgressSource
+  progress?: ProgressSink
   clock: Clock
 }
 
-const nonceForm = /^[A-Za-z0-9_-]{16,64}$/
+/** One publisher here, however many transcoders it goes over. */
+interface Connection {
+  publisher: RelayedPublisher
+  id: string
+  /** The edge's count of its tries; undefined where the publisher came straight to us. */
+  edgeAttempt: number | undefined
+  /** How old the media is that the edge begins with. */
+  toldAgeMs: number
+  grant?: PublishGrant
+  /** The holder that failed this publisher. */
+  away?: Holder
+  /** The oldest that the transcoder needs. */
+  neededMs?: number
+  isTold: boolean
+}
+
+const progressEveryMs = 500
+/** While a publisher's media waits in the memory, a transcoder that is not there must not take long to find out. */
+const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
+const longestAgeMs = 60_000
+/** Refusals of a transcoder that hold for it alone. */
+const elsewhere: ReadonlySet<RefusalCode> = new Set([
+  'maintenance',
+  'transcoder-failed',
+  'no-transcoder',
+])
 
 export class GatewayIngest {
   readonly #options: GatewayIngestOptions
@@ -37,56 +75,138 @@ export class GatewayIngest {
   }
 
   handle(socket: Socket, publisher: RelayedPublisher): void {
+    let connection: Connection | undefined
     this.#options.relays.handle(
       socket,
       { pop: publisher.pop, address: publisher.clientAddress },
-      (request) => this.#open(request, publisher),
+      (request) => {
+        connection ??= connectionOf(request, publisher)
+        return this.#open(request, connection)
+      },
     )
   }
 
-  async #open(
-    { intent, keyDigest, annotate }: PublishRequest,
-    publisher: RelayedPublisher,
-  ): Promise<UpstreamOutcome> {
-    const nonce = nonceOf(intent)
-    annotate({ publisher: nonce })
+  async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {
+    const { attempt, annotate } = request
+    if (attempt.number === 1) annotate({ publisher: connection.id })
+    if (attempt.lost) leave(connection)
+    const nonce = randomBytes(12).toString('base64url')
     const placed = await this.#options.coordinator.publish({
-      keyDigest,
+      keyDigest: request.keyDigest,
+      connection: connection.id,
+      attempt: connection.edgeAttempt ?? attempt.number,
       nonce,
       gateway: this.#options.gatewayId,
-      pop: publisher.pop,
-      clientAddress: publisher.clientAddress,
+      pop: connection.publisher.pop,
+      clientAddress: connection.publisher.clientAddress,
+      ...(connection.away && { away: connection.away }),
     })
     if ('refused' in placed) return placed
-    const { liveId, epoch, transcoder } = placed.granted
+    const { granted } = placed
+    connection.grant = granted
+    const { liveId, epoch, transcoder } = granted
     const log = annotate({ liveId, epoch })
-    const outcome = await this.#dial(placed.granted, nonce)
-    if (!('failed' in outcome)) return outcome
+    const ageMs = attempt.number === 1 ? connection.toldAgeMs : attempt.ageMs
+    const outcome = await this.#dial(granted, nonce, ageMs, attempt.number > 1)
+    if ('started' in outcome) return this.#started(outcome, request, connection)
+    if ('refused' in outcome) {
+      if (elsewhere.has(outcome.refused.code)) leave(connection)
+      return outcome
+    }
     log.warn({ transcoder: transcoder.id, detail: outcome.failed }, 'transcoder away')
+    leave(connection)
     return { refused: refusal('no-transcoder') }
   }
 
-  #dial(grant: PublishGrant, nonce: string): Promise<UpstreamOutcome> {
+  #started(
+    outcome: Extract<UpstreamOutcome, { started: unknown }>,
+    request: HopRequest,
+    connection: Connection,
+  ): RoadOutcome {
+    const { progressOf } = this.#options
+    this.#tell(request, connection)
+    const source = progressOf?.(connection.grant!.transcoder.url)
+    if (!source) return outcome
+    return {
+      ...outcome,
+      watch: (listener) =>
+        source.watch(connection.id, (progress) => {
+          connection.neededMs = progress.neededMs
+          listener(progress)
+        }),
+    }
+  }
+
+  /**
+   * What the edge hears: what came here is taken, so that it looks for another gateway when this one has gone and
+   * not when a transcoder has; what a transcoder needs is needed.
+   */
+  #tell({ held, signal }: HopRequest, connection: Connection): void {
+    const { progress, clock } = this.#options
+    if (!progress || connection.isTold) return
+    connection.isTold = true
+    const timer = clock.setInterval(() => {
+      const media = held()
+      const { epoch, liveId } = connection.grant!
+      if (!media) return
+      const neededMs = connection.neededMs ?? media.oldestMs
+      progress.publish(connection.id, { epoch, liveId, takenMs: media.newestMs, neededMs })
+    }, progressEveryMs)
+    signal.addEventListener('abort', () => timer.cancel(), { once: true })
+    if (signal.aborted) timer.cancel()
+  }
+
+  #dial(
+    grant: PublishGrant,
+    nonce: string,
+    ageMs: number,
+    isAgain: boolean,
+  ): Promise<UpstreamOutcome> {
     const { clock, config } = this.#options
+    const { connectTimeoutMs, publishTimeoutMs } = config.ingest
     const url = new URL(grant.transcoder.rtmp)
+    const query = new URLSearchParams({ ticket: grant.ticket })
+    if (ageMs > 0) query.set('age', String(ageMs))
     return UpstreamPublisher.open(
       {
         host: hostOf(url),
         port: Number(url.port || 1935),
         app: 'live',
-        streamName: `${nonce}?ticket=${grant.ticket}`,
+        streamName: `${nonce}?${query}`,
       },
       {
         clock,
-        connectTimeoutMs: config.ingest.connectTimeoutMs,
-        publishTimeoutMs: config.ingest.publishTimeoutMs,
+        ...(isAgain ? againLimits : { connectTimeoutMs, publishTimeoutMs }),
       },
     )
   }
 }
 
-/** The nonce that the edge gave this connection; one of our own where there is none. */
-function nonceOf(intent: PublishIntent): string {
-  const given = new URLSearchParams(intent.query).get('nonce') ?? ''
-  return nonceForm.test(given) ? given : randomBytes(12).toString('base64url')
+/** The next placement is to name another holder than this one. */
+function leave(connection: Connection): void {
+  if (!connection.grant) return
+  const { epoch, instance } = connection.grant
+  connection.away = { epoch, instance }
+}
+
+/** An edge names the connection that it owns; of one that comes straight to us we are the owner. */
+function connectionOf({ intent, startedAgo }: HopRequest, publisher: RelayedPublisher): Connection {
+  const own: Connection = {
+    publisher,
+    id: randomBytes(12).toString('base64url'),
+    edgeAttempt: undefined,
+    toldAgeMs: 0,
+    isTold: false,
+  }
+  const query = new URLSearchParams(intent.query)
+  const id = connectionSchema.safeParse(query.get('connection'))
+  if (publisher.pop === null || !id.success) return own
+  const toldAgeMs = Math.min(wholeNumber(query.get('age')) ?? 0, longestAgeMs)
+  startedAgo(toldAgeMs)
+  const edgeAttempt = Math.max(1, wholeNumber(query.get('attempt')) ?? 1)
+  return { ...own, id: id.data, edgeAttempt, toldAgeMs }
+}
+
+function wholeNumber(text: string | null): number | undefined {
+  return text !== null && /^\d{1,9}$/.test(text) ? Number(text) : undefined
 }

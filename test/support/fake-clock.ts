@@ -44,6 +44,11 @@ export class FakeClock implements Clock {
     this.#wallOffset += ms
   }
 
+  /** Timers that nobody has cancelled and that are still to run. */
+  get pending(): number {
+    return this.#entries.size
+  }
+
   /** Turns time forward, running what falls due in order, and lets promises settle between steps. */
   async advance(ms: number): Promise<void> {
     const end = this.#elapsed + ms

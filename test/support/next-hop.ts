@@ -69,6 +69,10 @@ export class NextHop implements Disposable {
     this.#flush()
   }
 
+  stopReading(): void {
+    this.#socket?.pause()
+  }
+
   die(): void {
     this.#socket?.resetAndDestroy()
   }

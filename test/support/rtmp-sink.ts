@@ -4,8 +4,13 @@ import { createServer as createTlsServer } from 'node:tls'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import { RtmpServerSession, type StatusInfo } from '../../media/rtmp/server-session.ts'
 
+/** Without the addresses and TLVs, whose length stands in its last two bytes. */
+const proxyHeaderBytes = 16
+
 export interface RtmpSinkOptions {
   tls?: { cert: string; key: string }
+  /** Connections begin with a PROXY v2 header, as those of an edge do. */
+  isBehindProxy?: boolean
   /** Answers a publish: undefined takes it. Asked with the number of the connection, from 1. */
   refuse?: (name: string, connection: number) => StatusInfo | undefined
   /** Cuts the connection, or sends an error status, after so many media messages. */
@@ -15,6 +20,7 @@ export interface RtmpSinkOptions {
 export interface SinkConnection {
   app: string
   name: string
+  query: string
   media: MediaMessage[]
   unpublished: boolean
   closed: boolean
@@ -52,19 +58,30 @@ export class RtmpSink implements AsyncDisposable {
   #serve(socket: Socket): void {
     this.#sockets.add(socket)
     const session = new RtmpServerSession()
-    const seen: SinkConnection = { app: '', name: '', media: [], unpublished: false, closed: false }
+    const seen: SinkConnection = {
+      app: '',
+      name: '',
+      query: '',
+      media: [],
+      unpublished: false,
+      closed: false,
+    }
     this.connections.push(seen)
     const number = this.connections.length
     const flush = () => {
       for (const bytes of session.takeOutput()) socket.write(bytes)
     }
-    socket.on('data', (bytes: Buffer) => {
+    let isHead = this.#options.isBehindProxy === true
+    socket.on('data', (chunk: Buffer) => {
+      const bytes = isHead ? chunk.subarray(proxyHeaderBytes + chunk.readUInt16BE(14)) : chunk
+      isHead = false
       for (const event of session.receive(bytes)) {
         if (event.type === 'connect') seen.app = event.app
         else if (event.type === 'unpublish') seen.unpublished = true
         else if (event.type === 'media') this.#take(seen, event.message, number, session, socket)
         else if (event.type === 'publish') {
           seen.name = event.name
+          seen.query = event.query
           const refusal = this.#options.refuse?.(event.name, number)
           if (refusal) session.refusePublish(event.streamId, refusal)
           else session.acceptPublish(event.streamId)

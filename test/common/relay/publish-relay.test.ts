@@ -13,6 +13,7 @@ import {
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { NextHop } from '../../support/next-hop.ts'
+import { RtmpTestClient } from '../../support/rtmp-client.ts'
 
 const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 8_000 }
 const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
@@ -177,6 +178,22 @@ describe('a publish relay', () => {
     await clock.advance(limits.idleTimeoutMs + 200)
     expect((await relay.ended).reason).toMatch(/silent/)
     await publisher.closed
+  })
+
+  test('ends a live publisher that does no more than ping', async () => {
+    const clock = new FakeClock()
+    using hop = await NextHop.start()
+    const relay = await relayTo(toward(hop), clock)
+    await using publisher = await RtmpTestClient.publish(`rtmp://127.0.0.1:${relay.port}/live`, 'k')
+    // User control message (type 4) on chunk stream 2: ping request.
+    const ping = Buffer.from('0200000000000604000000000006000000ff', 'hex')
+    const pong = () => once(publisher.socket, 'data')
+    for (const waitMs of [3_000, 3_000, 2_200]) {
+      publisher.socket.write(ping)
+      if (waitMs === 3_000) await pong()
+      await clock.advance(waitMs)
+    }
+    expect((await relay.ended).reason).toMatch(/silent/)
   })
 
   test('lets a connection go that does not publish in time', async () => {

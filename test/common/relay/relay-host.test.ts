@@ -6,13 +6,14 @@ import { systemClock } from '../../../common/clock.ts'
 import { refusal } from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
-import { IngestMetrics } from '../../../common/relay/ingest-metrics.ts'
 import { RelayHost } from '../../../common/relay/relay-host.ts'
 import {
   type UpstreamOutcome,
   UpstreamPublisher,
 } from '../../../common/relay/upstream-publisher.ts'
 import { NextHop } from '../../support/next-hop.ts'
+import { broadcast, rtmpMedia } from '../../support/rtmp-media.ts'
+import { until } from '../../support/until.ts'
 
 const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
 const server = createServer((socket) => host.handle(socket, {}, ({ intent }) => open(intent.name)))
@@ -33,7 +34,7 @@ beforeEach(async () => {
     isDraining: () => isDraining,
     clock: systemClock,
     log: silentLogger,
-    metrics: new IngestMetrics(metrics),
+    metrics,
   })
   if (!server.listening) {
     server.listen(0, '127.0.0.1')
@@ -80,6 +81,39 @@ describe('a relay host', () => {
     expect(await publish('a-key')).toEqual({ refused: refusal('maintenance') })
     expect(await publish('?x=1')).toEqual({ refused: refusal('key-missing') })
     expect(asked).toEqual([])
+  })
+
+  test('reads its publisher on while the next hop takes nothing', async () => {
+    const publisher = started(await publish('a-key'))
+    hop.stopReading()
+    const large = rtmpMedia.keyframe(0, 1024 * 1024)
+    // More than the sockets of both sides hold by far.
+    for (let count = 0; count < 30; count++) publisher.send({ ...large, timestampMs: count * 100 })
+    await until('all media at the relay', () => host.bytesIn === 30 * large.payload.length)
+    const text = await metrics.registry.metrics()
+    expect(Number(/nearcast_relay_memory_bytes (\d+)/.exec(text)?.[1])).toBeGreaterThan(2 ** 20)
+    publisher.destroy()
+  })
+
+  test('goes on at the next hop that is there when the first one dies', async () => {
+    const publisher = started(await publish('a-key'))
+    const messages = broadcast(2)
+    for (const message of messages) publisher.send(message)
+    await hop.has(messages.length)
+    using second = await NextHop.start()
+    const first = hop
+    hop = second
+    first.die()
+    await second.has(messages.length)
+    expect(second.received).toEqual(
+      messages.map((it, at) => (at < 3 ? { ...it, timestampMs: 0 } : it)),
+    )
+    first[Symbol.dispose]()
+    expect(asked).toEqual(['a-key', 'a-key'])
+    publisher.unpublish()
+    await publisher.closed
+    await until('the end of the relay', () => host.streams === 0)
+    expect(await metrics.registry.metrics()).toContain('nearcast_relay_memory_bytes 0')
   })
 
   test('lets everybody go with a reason when it ends', async () => {

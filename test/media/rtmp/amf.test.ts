@@ -85,6 +85,8 @@ test.each([
   ['R20 AMF3 array of U29 ffffffff', hex('11 09 ffffffff')],
   ['R20 AMF3 reference to nothing', hex('11 0a 02')],
   ['R20 AMF3 traits reference to nothing', hex('11 0a 05')],
+  ['R20 AMF3 array inside itself', hex('11 09 05 01 0a 00 01')],
+  ['R20 AMF3 object inside itself', hex('11 0a 0b 01 03 61 0a 00 01')],
   ['R20 AMF3 externalizable object', hex('11 0a 07 01')],
   ['R20 AMF3 nothing behind the marker', hex('11')],
   ['R20 AMF3 arrays in one another', Buffer.concat([hex('11'), hex('090301'.repeat(5_000))])],

@@ -4,44 +4,8 @@ import { readAmf0, writeAmf0 } from '../../../media/rtmp/amf0.ts'
 import { RtmpClientSession } from '../../../media/rtmp/client-session.ts'
 import { RtmpServerSession } from '../../../media/rtmp/server-session.ts'
 import { mutate, randomNumbers } from '../mutations.ts'
+import { recordSession } from './recorded-session.ts'
 import { hex } from './wire.ts'
-
-/** What both ends say after the handshake in a whole publish. */
-function recordSession(): { fromClient: Buffer; fromServer: Buffer } {
-  const client = new RtmpClientSession({ app: 'live', tcUrl: 'rtmp://a/live', streamName: 'key' })
-  const server = new RtmpServerSession()
-  const fromClient: Buffer[] = []
-  const fromServer: Buffer[] = []
-  const shuttle = () => {
-    for (;;) {
-      const up = Buffer.concat(client.takeOutput())
-      const down = Buffer.concat(server.takeOutput())
-      if (up.length === 0 && down.length === 0) return
-      fromClient.push(up)
-      fromServer.push(down)
-      for (const event of server.receive(up)) {
-        if (event.type === 'publish') server.acceptPublish(event.streamId)
-      }
-      client.receive(down)
-    }
-  }
-  client.start()
-  shuttle()
-  const metadata = writeAmf0('onMetaData', { width: 1, height: 2, encoder: 'x' })
-  client.sendMedia({ kind: 'data', timestampMs: 0, payload: metadata })
-  for (let i = 0; i < 5; i++) {
-    client.sendMedia({ kind: 'video', timestampMs: i * 40, payload: Buffer.alloc(1500, 0x27) })
-    client.sendMedia({ kind: 'audio', timestampMs: i * 40, payload: Buffer.alloc(200, 0xaf) })
-  }
-  shuttle()
-  server.sendStatus(1, { level: 'error', code: 'NetStream.Publish.Failed', description: 'why' })
-  client.unpublish()
-  shuttle()
-  return {
-    fromClient: Buffer.concat(fromClient).subarray(3073),
-    fromServer: Buffer.concat(fromServer).subarray(3073),
-  }
-}
 
 const handshake = Buffer.concat([Buffer.from([3]), Buffer.alloc(3072)])
 const { fromClient, fromServer } = recordSession()

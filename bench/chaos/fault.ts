@@ -1,0 +1,48 @@
+// What the chaos runner strikes with, and what it notes of each strike.
+import type { StageOptions, TakeoverStage } from '../../test/support/takeover-stage.ts'
+
+export interface Strike {
+  /** What the stream and its publisher are judged from; on the clock of `performance.now()`. */
+  struckAtMs: number
+  /** Makes the machine whole again, once media is listed again; resolves when every role is there. */
+  heal(): Promise<void>
+  /** Further times that this fault is about, by the words of the table. */
+  times?: Record<string, number>
+  /** What a second publisher sent. */
+  alsoSent?: TakeoverStage['publisher']['sent']
+}
+
+export interface Fault {
+  /** F5 */
+  id: string
+  name: string
+  stage: StageOptions
+  /** The publisher does not outlive the strike as the one that the stage began with. */
+  needsOwnStage?: boolean
+  /** Connections that a publisher may lose per run. */
+  allowedDisconnects: number
+  /** Bound of the time to the next segment, as agreed: at the median, and of 99 in 100. */
+  goalMs?: { median?: number; p99?: number }
+  /** Frames that were sent to a connection that was then lost, or not at all, count as lost, and are no fault here. */
+  mayLose: boolean
+  strike(stage: TakeoverStage): Promise<Strike>
+}
+
+export interface FaultRun {
+  fault: string
+  /** Undefined: nothing new within the limit. */
+  nextSegmentMs: number | undefined
+  /** The longest time in which some playlist listed nothing new. */
+  silenceMs: number
+  disconnects: number
+  lost: number
+  doubled: number
+  /** Other bytes, other order. */
+  broken: number
+  skipped: number
+  gaps: number
+  discontinuities: number
+  /** Sentences of the audit. */
+  faults: string[]
+  times: Record<string, number>
+}

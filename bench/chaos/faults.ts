@@ -1,0 +1,189 @@
+// The faults that `npm run chaos` strikes with. Each hits a live stream at a moment of chance and heals what it hurt.
+import { readFileSync } from 'node:fs'
+import type { Cluster } from '../../test/support/cluster.ts'
+import { FrozenTree } from '../../test/support/frozen-tree.ts'
+import { NumberedPublisher } from '../../test/support/numbered-publisher.ts'
+import { descendantsOf, isEncoder } from '../../test/support/processes.ts'
+import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
+import { until } from '../../test/support/until.ts'
+import type { Fault, Strike } from './fault.ts'
+import { ProxiedTranscoders } from './proxied-transcoder.ts'
+import { reconnectStorm } from './reconnect-storm.ts'
+
+const obsRetryMs = 2_000
+const freezeMs = 6_000
+const coordinatorAwayMs = 60_000
+const size = '1280x720'
+const nothing = async () => {}
+
+export const faults: readonly Fault[] = [
+  {
+    id: 'F3',
+    name: 'POP killed',
+    stage: { pops: 3, transcoders: 2, gateways: 2, size, reconnectAfterMs: obsRetryMs },
+    allowedDisconnects: 1,
+    mayLose: true,
+    async strike({ cluster, publisher }) {
+      const edge = cluster.facts.edges.find(({ rtmps }) => rtmps === publisher.server)!
+      const starts = publisher.startedAtMs.length
+      const struckAtMs = kill(edge.pid)
+      await until('the publisher to be back', () => publisher.startedAtMs.length > starts)
+      const times = { 'publishing again': publisher.startedAtMs.at(-1)! - struckAtMs }
+      return { struckAtMs, times, heal: () => isBack(cluster, edge) }
+    },
+  },
+  {
+    id: 'F4',
+    name: 'gateway killed',
+    stage: { pops: 2, gateways: 2, size },
+    allowedDisconnects: 0,
+    mayLose: false,
+    async strike(stage) {
+      const node = await stage.holder('gateways')
+      return { struckAtMs: kill(node.pid), heal: () => isBack(stage.cluster, node) }
+    },
+  },
+  {
+    id: 'F5',
+    name: 'transcoder killed',
+    stage: { pops: 2, transcoders: 2, size },
+    allowedDisconnects: 0,
+    goalMs: { median: 4_000, p99: 6_000 },
+    mayLose: false,
+    async strike(stage) {
+      const node = await stage.holder('transcoders')
+      return { struckAtMs: kill(node.pid), heal: () => isBack(stage.cluster, node) }
+    },
+  },
+  {
+    id: 'F6',
+    name: 'transcoder frozen for 6 s',
+    stage: { pops: 2, transcoders: 2, size },
+    allowedDisconnects: 0,
+    mayLose: false,
+    async strike(stage) {
+      const { pid } = await stage.holder('transcoders')
+      const struckAtMs = performance.now()
+      const frozen = FrozenTree.freeze(pid)
+      const thawed = passing(freezeMs).then(() => frozen.thaw())
+      return { struckAtMs, heal: () => thawed }
+    },
+  },
+  {
+    id: 'F7',
+    name: 'ffmpeg killed',
+    stage: { pops: 2, size },
+    allowedDisconnects: 0,
+    goalMs: { p99: 3_000 },
+    mayLose: false,
+    async strike(stage) {
+      const { pid } = await stage.holder('transcoders')
+      const encoder = await until('an ffmpeg', () => descendantsOf(pid).find(isEncoder))
+      return { struckAtMs: kill(encoder.pid), heal: nothing }
+    },
+  },
+  {
+    id: 'F9',
+    name: 'coordinator away for 60 s, a reconnect inside',
+    stage: { pops: 2, transcoders: 2, size },
+    allowedDisconnects: 0,
+    mayLose: true,
+    async strike({ cluster, publisher }) {
+      const frozen = FrozenTree.freeze(cluster.facts.coordinator.pid)
+      const thawed = passing(coordinatorAwayMs).then(() => frozen.thaw())
+      await passing(coordinatorAwayMs / 2)
+      const starts = publisher.startedAtMs.length
+      const struckAtMs = performance.now()
+      publisher.comeBack()
+      await until('the publish', () => publisher.startedAtMs.length > starts)
+      const times = { 'let in again': publisher.startedAtMs.at(-1)! - struckAtMs }
+      return { struckAtMs, times, heal: () => thawed }
+    },
+  },
+  {
+    id: 'F13',
+    name: 'gateway and transcoder parted',
+    stage: {
+      pops: 2,
+      transcoders: 2,
+      size,
+      prepare: (cluster) => ProxiedTranscoders.start(cluster),
+    },
+    allowedDisconnects: 0,
+    goalMs: { p99: 6_000 },
+    mayLose: false,
+    strike: partition,
+  },
+  {
+    id: 'F21',
+    name: 'publisher half-open, back with the same key',
+    stage: { pops: 2, size: '640x360' },
+    needsOwnStage: true,
+    allowedDisconnects: 1,
+    mayLose: true,
+    async strike(stage) {
+      stage.publisher.fallSilent()
+      return await secondPublisher(stage)
+    },
+  },
+  reconnectStorm,
+  {
+    id: 'F23',
+    name: 'one key published twice',
+    stage: { pops: 2, size: '640x360' },
+    needsOwnStage: true,
+    allowedDisconnects: 1,
+    mayLose: true,
+    strike: secondPublisher,
+  },
+]
+
+function kill(pid: number): number {
+  process.kill(pid, 'SIGKILL')
+  return performance.now()
+}
+
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** What was killed is started again by `up`, as another process. */
+async function isBack(cluster: Cluster, { id, pid }: { id: string; pid: number }): Promise<void> {
+  await until(`${id} to be back`, async () => {
+    const { edges, gateways, transcoders } = cluster.facts
+    const node = [...edges, ...gateways, ...transcoders].find((it) => it.id === id)!
+    return node.pid !== pid && (await fetch(`${node.admin}/readyz`)).ok
+  })
+}
+
+/** Numbers of the second publisher: none of the first's. */
+const secondNumbers = 1_000_000
+
+/** A newer connection with the same key; the older one must learn of it. */
+async function secondPublisher({ cluster, publisher }: TakeoverStage): Promise<Strike> {
+  const { edges, channels, caFile } = cluster.facts
+  const struckAtMs = performance.now()
+  const second = await NumberedPublisher.start({
+    servers: [edges.at(-1)!.rtmps],
+    streamKey: channels[0]!.streamKey,
+    ca: readFileSync(caFile),
+    size: '640x360',
+    firstNumber: secondNumbers,
+  })
+  const letInMs = second.startedAtMs[0]! - struckAtMs
+  await until('the older to be gone', () => publisher.disconnects > 0)
+  return {
+    struckAtMs,
+    times: { 'let in': letInMs, 'older gone': performance.now() - struckAtMs },
+    alsoSent: second.sent,
+    heal: () => second[Symbol.asyncDispose](),
+  }
+}
+
+async function partition(stage: TakeoverStage): Promise<Strike> {
+  const { transcoder } = await stage.stream()
+  const proxies = stage.prepared as ProxiedTranscoders
+  const struckAtMs = performance.now()
+  proxies.obey(transcoder.id, { kind: 'black-hole', directions: ['up', 'down'] })
+  return { struckAtMs, heal: async () => proxies.obey(transcoder.id, { kind: 'pass' }) }
+}

@@ -1,0 +1,47 @@
+// Fault F22: a hundred publishers who lose their connection and come back within one second.
+import { readFileSync } from 'node:fs'
+import { inBatches } from '../../test/support/hostile-peer.ts'
+import { NumberedPublisher } from '../../test/support/numbered-publisher.ts'
+import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
+import { until } from '../../test/support/until.ts'
+import type { Fault, Strike } from './fault.ts'
+
+const publisherCount = 100
+const withinMs = 1_000
+const dialsAtOnce = 10
+const backLimitMs = 60_000
+
+export const reconnectStorm: Fault = {
+  id: 'F22',
+  name: `${publisherCount} publishers back within 1 s`,
+  // The source alone: a hundred ladders are another test. Each transcoder takes 32 streams.
+  stage: { pops: 2, transcoders: 4, gateways: 2, args: ['--ladder', 'passthrough'] },
+  needsOwnStage: true,
+  allowedDisconnects: 0,
+  mayLose: false,
+  strike,
+}
+
+async function strike({ cluster }: TakeoverStage): Promise<Strike> {
+  const { edges, caFile } = cluster.facts
+  const ca = readFileSync(caFile)
+  await using stack = new AsyncDisposableStack()
+  const crowd: NumberedPublisher[] = []
+  const names = Array.from({ length: publisherCount }, (_, i) => `storm-${i}`)
+  await inBatches(names, dialsAtOnce, async (liveId) => {
+    const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
+      liveId,
+    })
+    const servers = [edges[0]!.rtmps]
+    const publisher = await NumberedPublisher.start({ servers, streamKey, ca, size: '160x90' })
+    crowd.push(stack.use(publisher))
+  })
+  const struckAtMs = performance.now()
+  for (const [i, publisher] of crowd.entries()) {
+    setTimeout(() => publisher.comeBack(), (i * withinMs) / publisherCount)
+  }
+  await until('all to be back', () => crowd.every((it) => it.startedAtMs.length > 1), backLimitMs)
+  const backMs = Math.max(...crowd.map((it) => it.startedAtMs.at(-1)!)) - struckAtMs
+  const owned = stack.move()
+  return { struckAtMs, times: { 'all back': backMs }, heal: () => owned.disposeAsync() }
+}

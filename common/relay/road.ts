@@ -1,0 +1,13 @@
+// Where a relay puts its publisher's media: one next hop with back-pressure, or many, one after the other.
+import type { MediaMessage } from '../../media/rtmp/message.ts'
+import type { Refusal } from '../contract/refusal.ts'
+
+export interface Road {
+  /** Gate one; undefined lets the publish start. */
+  open(): Promise<Refusal | undefined>
+  /** False: the publisher has to wait. */
+  push(message: MediaMessage): boolean
+  /** The publisher has left; resolves once nothing of it is under way any more. */
+  finish(): Promise<void>
+  destroy(): void
+}

@@ -1,0 +1,50 @@
+// `npm run fuzz [-- --runs N] [--target name,…] [--seed N] [--first-run N]`: prints what was found, and leaves with 1
+// where that is anything.
+import { parseArgs } from 'node:util'
+import { type FuzzReport, fuzz, fuzzTargets } from './fuzzer.ts'
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '1000000' },
+    target: { type: 'string', default: 'all' },
+    seed: { type: 'string', default: '1' },
+    'first-run': { type: 'string', default: '0' },
+  },
+})
+
+process.exitCode = main()
+
+function main(): number {
+  const wanted = values.target === 'all' ? undefined : values.target.split(',')
+  const unknown = wanted?.find((name) => !fuzzTargets.some((target) => target.name === name))
+  const [runs, seed, firstRun] = [values.runs, values.seed, values['first-run']].map(Number)
+  if (unknown !== undefined || !(runs! > 0) || !Number.isInteger(seed)) {
+    const known = fuzzTargets.map(({ name }) => name).join(',')
+    process.stderr.write(`usage: npm run fuzz -- --runs N --target ${known} --seed N\n`)
+    return 2
+  }
+  let findings = 0
+  for (const target of fuzzTargets) {
+    if (wanted && !wanted.includes(target.name)) continue
+    const startMs = performance.now()
+    const report = fuzz(target, { runs: runs!, seed: seed!, firstRun: firstRun! })
+    tell(report, (performance.now() - startMs) / 1000, seed!)
+    findings += report.findings.length
+  }
+  return findings === 0 ? 0 : 1
+}
+
+function tell(report: FuzzReport, seconds: number, seed: number): void {
+  const rate = Math.round(report.runs / seconds)
+  const peakMb = Math.round(process.resourceUsage().maxRSS / 1024)
+  const slowest = `slowest ${report.slowestMs.toFixed(1)} ms (run ${report.slowestRun})`
+  process.stdout.write(
+    `${report.target}: ${report.runs} runs in ${seconds.toFixed(1)} s, ${rate}/s, ${slowest}, ` +
+      `memory peak ${peakMb} MB, ${report.findings.length} findings\n`,
+  )
+  for (const { run, fault, bytes } of report.findings) {
+    process.stdout.write(
+      `  seed ${seed}, run ${run}: ${fault}\n  ${bytes.length} bytes: ${bytes.toString('hex').slice(0, 400)}\n`,
+    )
+  }
+}

@@ -1,0 +1,169 @@
+// A gateway between an edge and two transcoders, all on loopback; the test answers for the coordinator.
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../../common/clock.ts'
+import type { PublishGrant, PublishRequest } from '../../../common/contract/placement.ts'
+import type { Progress } from '../../../common/contract/progress.ts'
+import { refusal } from '../../../common/contract/refusal.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { Metrics } from '../../../common/metrics.ts'
+import { RelayHost } from '../../../common/relay/relay-host.ts'
+import { GatewayIngest } from '../../../origin/gateway/publish-ingest.ts'
+import { PublisherDoor } from '../../support/publisher-door.ts'
+import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { broadcast, rtmpMedia } from '../../support/rtmp-media.ts'
+import { RtmpSink } from '../../support/rtmp-sink.ts'
+import { ScriptedProgress } from '../../support/scripted-progress.ts'
+import { until } from '../../support/until.ts'
+
+const ofEdge = 'key-1?connection=abcdefghijklmnop&attempt=3&age=5000'
+let stack: AsyncDisposableStack
+let progress: ScriptedProgress
+let door: PublisherDoor
+let pop: string | null
+let asked: PublishRequest[]
+let told: (Progress & { connection: string })[]
+let answers: ({ granted: PublishGrant } | { refused: ReturnType<typeof refusal> })[]
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack()
+  progress = new ScriptedProgress()
+  pop = 'pop-1'
+  asked = []
+  told = []
+  answers = []
+  const limits = { publishTimeoutMs: 5_000, idleTimeoutMs: 8_000 }
+  const relays = new RelayHost({
+    limits,
+    refusalMemoryMs: 15_000,
+    isDraining: () => false,
+    clock: systemClock,
+    log: silentLogger,
+    metrics: new Metrics('gateway', 'gw-1', '0'),
+  })
+  const ingest = new GatewayIngest({
+    gatewayId: 'gw-1',
+    config: { ingest: { ...limits, firstByteTimeoutMs: 5_000, connectTimeoutMs: 2_000 } },
+    relays,
+    coordinator: {
+      publish: async (request) => {
+        asked.push(request)
+        return answers.shift() ?? { refused: refusal('coordinator-away') }
+      },
+    },
+    progressOf: progress.of,
+    progress: { publish: (connection, one) => void told.push({ connection, ...one }) },
+    clock: systemClock,
+  })
+  door = stack.use(
+    new PublisherDoor((socket) => ingest.handle(socket, { clientAddress: '192.0.2.7', pop })),
+  )
+  await door.listen()
+  stack.use(relays)
+})
+
+afterEach(() => stack.disposeAsync())
+
+async function transcoder() {
+  const sink = stack.use(new RtmpSink())
+  return { sink, port: await sink.listen() }
+}
+
+function grant(epoch: number, port: number): { granted: PublishGrant } {
+  return {
+    granted: {
+      liveId: 'live-1',
+      broadcastId: crypto.randomUUID(),
+      epoch,
+      instance: crypto.randomUUID(),
+      transcoder: {
+        id: `tc-${epoch}`,
+        rtmp: `rtmp://127.0.0.1:${port}/live`,
+        url: `http://tc-${epoch}`,
+      },
+      ticket: `ticket-${epoch}`,
+    },
+  }
+}
+
+const queryOf = (sink: RtmpSink) => new URLSearchParams(sink.connections[0]?.query)
+
+describe('a gateway', () => {
+  test('asks for another transcoder when one is lost, and hands in again what that one held', async () => {
+    const [first, second] = [await transcoder(), await transcoder()]
+    const [one, two] = [grant(1, first.port), grant(2, second.port)]
+    answers.push(one, two)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    const messages = broadcast(4)
+    for (const message of messages) client.send(message)
+    await first.sink.until(([hop]) => hop?.media.length === messages.length)
+    expect(asked[0]).toMatchObject({ connection: 'abcdefghijklmnop', attempt: 3, pop: 'pop-1' })
+    expect(asked[0]?.away).toBeUndefined()
+    expect(queryOf(first.sink).get('age')).toBe('5000')
+    progress.say('http://tc-1', 'abcdefghijklmnop', { takenMs: 7_000, neededMs: 4_000 })
+
+    await first.sink[Symbol.asyncDispose]()
+    const next = rtmpMedia.keyframe(8_000)
+    client.send(next)
+    await second.sink.until(([hop]) => hop?.media.at(-1)?.timestampMs === 8_000)
+    const { epoch, instance } = one.granted
+    expect(asked[1]).toMatchObject({
+      connection: 'abcdefghijklmnop',
+      attempt: 3,
+      away: { epoch, instance },
+    })
+    expect(asked[1]?.nonce).not.toBe(asked[0]?.nonce)
+    const [there] = second.sink.connections
+    expect(there?.name).toBe(asked[1]?.nonce)
+    expect(queryOf(second.sink).get('ticket')).toBe('ticket-2')
+    const needed = messages.slice(3).filter(({ timestampMs }) => timestampMs >= 4_000)
+    expect(there?.media.slice(3)).toEqual([...needed, next])
+    expect(client.isClosed).toBe(false)
+  })
+
+  test('tells the edge that it has what came, and what is still needed', async () => {
+    const { sink, port } = await transcoder()
+    answers.push(grant(7, port))
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    for (const message of broadcast(4)) client.send(message)
+    await until('progress before the transcoder has said any', () => told.length > 0)
+    expect(told.at(-1)).toEqual({
+      connection: 'abcdefghijklmnop',
+      liveId: 'live-1',
+      epoch: 7,
+      takenMs: 7_510,
+      neededMs: 0,
+    })
+    progress.say('http://tc-7', 'abcdefghijklmnop', { takenMs: 7_000, neededMs: 2_000 })
+    await until('what the transcoder needs', () => told.at(-1)?.neededMs === 2_000)
+    await client.leave()
+    await sink.until(([hop]) => hop?.unpublished === true)
+    expect(progress.watched).toBe(0)
+  })
+
+  test('does not ask again for a transcoder that cannot be reached', async () => {
+    const [first, gone, second] = [await transcoder(), await transcoder(), await transcoder()]
+    await gone.sink[Symbol.asyncDispose]()
+    const [one, two, three] = [grant(1, first.port), grant(2, gone.port), grant(3, second.port)]
+    answers.push(one, two, { refused: refusal('coordinator-away') }, three)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    for (const message of broadcast(1)) client.send(message)
+    await first.sink.until(([hop]) => hop?.media.length === broadcast(1).length)
+    await first.sink[Symbol.asyncDispose]()
+    await second.sink.until(([hop]) => (hop?.media.length ?? 0) > 0)
+    const { epoch, instance } = two.granted
+    expect(asked.slice(2).map(({ away }) => away)).toEqual([
+      { epoch, instance },
+      { epoch, instance },
+    ])
+    expect(client.isClosed).toBe(false)
+  })
+
+  test('owns the connection of a publisher that comes without an edge', async () => {
+    pop = null
+    const { port } = await transcoder()
+    answers.push(grant(1, port))
+    await using _client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(asked[0]).toMatchObject({ attempt: 1, pop: null })
+    expect(asked[0]?.connection).not.toBe('abcdefghijklmnop')
+  })
+})
