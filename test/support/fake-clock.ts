@@ -34,11 +34,6 @@ export class FakeClock implements Clock {
     return this.#add(callback, ms, Math.max(1, ms))
   }
 
-  /** Timers that are set. */
-  get pending(): number {
-    return this.#entries.size
-  }
-
   /** Steps wall time alone, as an operator or NTP would. */
   stepWall(ms: number): void {
     this.#wallOffset += ms
