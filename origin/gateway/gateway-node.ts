@@ -98,6 +98,7 @@ export async function startGateway(
     coordinator,
     progressOf: (transcoderUrl) => progress.at(transcoderUrl),
     progress,
+    homes,
     clock,
   })
   const door = stack.use(
