@@ -16,6 +16,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
+import { HomeStore } from './home/home-store.ts'
 import { ProgressBoard } from './progress-board.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
@@ -63,11 +64,22 @@ export async function startGateway(
         bytesOut: shield.bytesOut,
       }),
   })
-  const shield = stack.use(
+  const homes = stack.use(
+    new HomeStore({
+      gatewayId: id,
+      authorize: () => coordinator.nodeToken(),
+      clock,
+      log,
+      metrics,
+      onLeft: (broadcast) => shield.letGo(broadcast),
+    }),
+  )
+  const shield: Shield = stack.use(
     new Shield({
       name: id,
       cache: config.cache,
       snapshot: () => membership.snapshot,
+      homes,
       coordinator,
       authorize: () => coordinator.nodeToken(),
       clock,
@@ -91,6 +103,7 @@ export async function startGateway(
     coordinator,
     progressOf: (transcoderUrl) => progress.at(transcoderUrl),
     progress,
+    homes,
     clock,
   })
   const door = stack.use(
@@ -135,6 +148,7 @@ export async function startGateway(
     }),
   )
   stack.use(membership)
+  membership.onSnapshot((snapshot) => homes.update(snapshot))
   await membership.start()
 
   const owned = stack.move()

@@ -17,6 +17,7 @@ import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
+import type { HomeStore } from './home/home-store.ts'
 
 export interface RelayedPublisher {
   /** The encoder's address, as the edge told it. */
@@ -37,6 +38,8 @@ export interface GatewayIngestOptions {
   /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
+  /** Where what the transcoder makes is served from. */
+  homes?: Pick<HomeStore, 'follow'>
   clock: Clock
 }
 
@@ -123,7 +126,8 @@ export class GatewayIngest {
     request: HopRequest,
     connection: Connection,
   ): RoadOutcome {
-    const { progressOf } = this.#options
+    const { progressOf, homes } = this.#options
+    homes?.follow(connection.grant!)
     this.#tell(request, connection)
     const source = progressOf?.(connection.grant!.transcoder.url)
     if (!source) return outcome

@@ -1,5 +1,6 @@
-// The origin shield: one cache in front of all transcoders. It knows from the pushed routes which transcoder
-// has a live id, asks the coordinator for what routes do not tell, and says in a 404 which kind it is.
+// The origin shield: one cache in front of all transcoders. What has its home here is answered from memory. Else it
+// knows from the pushed routes which transcoder has a live id, asks the coordinator for what routes do not tell, and
+// says in a 404 which kind it is.
 
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { errorAnswer } from '../../common/cache/error-answer.ts'
@@ -8,10 +9,14 @@ import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.
 import { FillCache } from '../../common/cache/fill-cache.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
-import type { ClusterSnapshot } from '../../common/contract/membership.ts'
+import type { ClusterSnapshot, Route } from '../../common/contract/membership.ts'
 import type { RecordingLocation } from '../../common/contract/placement.ts'
+import { parsePlaybackPath } from '../../common/live/playback-path.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { HomeBroadcast } from './home/home-broadcast.ts'
+import type { HomeStore } from './home/home-store.ts'
+import { HomeUpstream, homeOrigin } from './home/home-upstream.ts'
 import { AnswerMemo } from './shield-memo.ts'
 
 /** What the shield asks of the coordinator; answers are values, also when it is away. */
@@ -28,6 +33,8 @@ export interface ShieldOptions {
   name: string
   cache: { memoryBytes: number; maxObjectBytes: number }
   snapshot: () => ClusterSnapshot
+  /** What has its home here. */
+  homes: Pick<HomeStore, 'home'>
   coordinator: ShieldCoordinator
   /** A node token for transcoders. */
   authorize: () => Promise<string>
@@ -47,17 +54,21 @@ const afterglowMs = 60_000
 export class Shield implements AsyncDisposable {
   readonly #options: ShieldOptions
   readonly #upstream: UpstreamClient
+  readonly #home: HomeUpstream
   readonly #cache: FillCache
   readonly #statuses: AnswerMemo<{ status: number; body: string }>
   readonly #locations: AnswerMemo<Awaited<ReturnType<ShieldCoordinator['recordingLocation']>>>
-  #routes: { of: ClusterSnapshot; urls: ReadonlyMap<string, string> } | undefined
+  #routes: { of: ClusterSnapshot; byLiveId: ReadonlyMap<string, Route> } | undefined
   /** Where live ids without a route were served from a moment ago. */
   readonly #left = new Map<string, { url: string; untilMs: number }>()
 
   constructor(options: ShieldOptions) {
     this.#options = options
-    const { clock, log, metrics, coordinator } = options
-    this.#upstream = new UpstreamClient({ clock, log, connectTimeoutMs })
+    const { clock, log, metrics, coordinator, homes } = options
+    const upstream = new UpstreamClient({ clock, log, connectTimeoutMs })
+    const home = new HomeUpstream({ home: (liveId) => homes.home(liveId), clock })
+    this.#upstream = upstream
+    this.#home = home
     this.#cache = new FillCache({
       name: options.name,
       maxBytes: options.cache.memoryBytes,
@@ -67,7 +78,10 @@ export class Shield implements AsyncDisposable {
       log,
       metrics,
       resolve: (target) => this.#resolve(target),
-      upstream: this.#upstream,
+      upstream: {
+        fetch: (request, sink) =>
+          (request.origins[0] === homeOrigin ? home : upstream).fetch(request, sink),
+      },
     })
     const memo = { clock, ttlMs: memoMs, maxEntries: maxMemos }
     this.#statuses = new AnswerMemo({ ...memo, ask: (id) => coordinator.channelStatus(id) })
@@ -88,15 +102,22 @@ export class Shield implements AsyncDisposable {
     return this.#cache.purge(prefix)
   }
 
+  /** Nobody waits here any more for what had its home here. */
+  letGo(broadcast: HomeBroadcast): void {
+    this.#home.letGo(broadcast)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#cache[Symbol.asyncDispose]()
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve({ media }: ObjectTarget): Promise<Resolution> {
+  async #resolve({ media, path }: ObjectTarget): Promise<Resolution> {
     if (media.scope === 'replay') return this.#resolveReplay(media.id)
     if (media.kind === 'status') return this.#resolveStatus(media.id)
-    const url = this.#transcoderOf(media.id)
+    const home = this.#homeOf(media.id)
+    if (home && !hasLeftMemory(home, path)) return { origins: [homeOrigin] }
+    const url = this.#routeOf(media.id)?.transcoder.url
     return url === undefined ? this.#explainAbsence(media.id) : this.#at(url)
   }
 
@@ -128,22 +149,33 @@ export class Shield implements AsyncDisposable {
     return url === null ? recordingAway : this.#at(url)
   }
 
-  #transcoderOf(liveId: string): string | undefined {
-    const snapshot = this.#options.snapshot()
-    if (this.#routes?.of !== snapshot) {
-      const urls = new Map(snapshot.routes.map((route) => [route.liveId, route.transcoder.url]))
-      this.#remember(this.#routes?.urls ?? new Map(), urls)
-      this.#routes = { of: snapshot, urls }
-    }
-    return this.#routes.urls.get(liveId)
+  /** Until a route says that another gateway relays the stream. */
+  #homeOf(liveId: string): HomeBroadcast | undefined {
+    const { homes, name } = this.#options
+    const home = homes.home(liveId)
+    if (!home) return undefined
+    const route = this.#routeOf(liveId)
+    const isElsewhere = route?.home != null && route.home !== name
+    return isElsewhere && route.epoch >= (home.holder?.epoch ?? 0) ? undefined : home
   }
 
-  #remember(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): void {
+  #routeOf(liveId: string): Route | undefined {
+    const snapshot = this.#options.snapshot()
+    if (this.#routes?.of !== snapshot) {
+      const byLiveId = new Map(snapshot.routes.map((route) => [route.liveId, route]))
+      this.#remember(this.#routes?.byLiveId ?? new Map(), byLiveId)
+      this.#routes = { of: snapshot, byLiveId }
+    }
+    return this.#routes.byLiveId.get(liveId)
+  }
+
+  #remember(before: ReadonlyMap<string, Route>, now: ReadonlyMap<string, Route>): void {
     const nowMs = this.#options.clock.monotonic()
     for (const [liveId, { untilMs }] of this.#left) {
       if (now.has(liveId) || untilMs <= nowMs) this.#left.delete(liveId)
     }
-    for (const [liveId, url] of before) {
+    for (const [liveId, { transcoder }] of before) {
+      const { url } = transcoder
       if (!now.has(liveId)) this.#left.set(liveId, { url, untilMs: nowMs + afterglowMs })
     }
   }
@@ -155,6 +187,18 @@ export class Shield implements AsyncDisposable {
     const { nodes } = this.#options.snapshot()
     return nodes.some((node) => node.urls.http === left.url) ? left.url : undefined
   }
+}
+
+/** Its transcoder may have it on disk. */
+function hasLeftMemory(home: HomeBroadcast, target: string): boolean {
+  const path = parsePlaybackPath(target)
+  if (path?.kind === 'init') {
+    return !home.take(path.take)?.renditions.some((it) => it.name === path.rendition)
+  }
+  if (path?.kind !== 'segment') return false
+  const { take, rendition, number } = path
+  const oldest = home.playlist(rendition)?.segments[0]
+  return oldest !== undefined && number < oldest.number && !home.segment(take, rendition, number)
 }
 
 const awayMessage = 'Where this recording is cannot be found out at the moment.'

@@ -37,6 +37,7 @@ import {
   replayMediaPlaylist,
   replayMultivariant,
 } from '../packager/hls-replay.ts'
+import { type FeedServer, parseFeedTarget } from './feed-server.ts'
 import type { ProgressFeed } from './progress-feed.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
@@ -51,6 +52,8 @@ export interface PlaybackServerOptions {
   log: Logger
   metrics: Pick<TranscoderMetrics, 'served'>
   progress: Pick<ProgressFeed, 'serve'>
+  /** For the homes of what is live here. */
+  feeds: Pick<FeedServer, 'serve' | 'letGo'>
   /** `elsewhere`: for all we know another node has it. */
   live: (liveId: string) => LiveStream | 'elsewhere' | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
@@ -103,6 +106,7 @@ export class PlaybackServer implements AsyncDisposable {
   /** A broadcast that goes on elsewhere, or nowhere, without having ended: nobody waits for it here any more. */
   letGo(broadcast: LiveBroadcast): void {
     this.#live.waits(broadcast).letGo()
+    this.#options.feeds.letGo(broadcast)
   }
 
   async start(): Promise<void> {
@@ -131,6 +135,7 @@ export class PlaybackServer implements AsyncDisposable {
     try {
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false
+      if (await this.#serveFeed(request, response, leaving.signal)) return
       const isProgress = request.method === 'GET' && request.url === progressPath
       if (isProgress && (await this.#isAllowed(request))) {
         this.#options.progress.serve(response, leaving.signal)
@@ -145,6 +150,22 @@ export class PlaybackServer implements AsyncDisposable {
       this.#options.log.debug({ err }, 'request failed')
       response.destroy()
     }
+  }
+
+  /** Answers whether one was asked for by somebody who may. */
+  async #serveFeed(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const target = request.method === 'GET' ? parseFeedTarget(request.url ?? '') : undefined
+    if (!target || requestFault(request) || !(await this.#isAllowed(request))) return false
+    if (signal.aborted) response.destroy()
+    else {
+      signal.addEventListener('abort', () => response.destroy(), { once: true })
+      this.#options.feeds.serve(target, response)
+    }
+    return true
   }
 
   async #answer(request: IncomingMessage, signal: AbortSignal): Promise<Asked> {

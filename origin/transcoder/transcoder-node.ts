@@ -15,6 +15,7 @@ import { version } from '../../common/version.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
+import { FeedServer } from './feed-server.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { ProgressFeed } from './progress-feed.ts'
@@ -87,6 +88,19 @@ export async function startTranscoder(
     letGo: (broadcast) => playback.letGo(broadcast),
   })
   const progress = stack.use(new ProgressFeed({ clock, jobs: () => streams.jobs }))
+  const feeds = stack.use(
+    new FeedServer({
+      instance: self.instance,
+      live: (liveId) => {
+        const job = streams.live(liveId)
+        return job?.mayPublish ? job : undefined
+      },
+      clock,
+      sent: (bytes) => {
+        bytesOut += bytes
+      },
+    }),
+  )
   const playback: PlaybackServer = stack.use(
     new PlaybackServer({
       ...config.http,
@@ -102,6 +116,7 @@ export async function startTranscoder(
         },
       },
       progress,
+      feeds,
       live: (liveId) => {
         const job = streams.live(liveId)
         return !job || job.mayPublish ? job : 'elsewhere'

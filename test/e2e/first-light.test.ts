@@ -83,7 +83,7 @@ describe('a stream published at POP 1 and watched at POP 2', () => {
     expect(again.headers.get('access-control-allow-origin')).toBe('*')
   })
 
-  test('each segment was asked of the transcoder once, whoever watched', async () => {
+  test('segments come from the home of the stream, none is asked of the transcoder twice', async () => {
     const segment = await newestSegment(`${watchBase}/live/demo/index.m3u8`)
     const { edges } = cluster.facts
     await Promise.all(
@@ -95,10 +95,11 @@ describe('a stream published at POP 1 and watched at POP 2', () => {
         }),
       ),
     )
+    // Before the home has its first change the transcoder may still be asked.
     const asked = cluster.facts.transcoders
       .flatMap(({ id }) => cluster.log(id).split('\n'))
       .flatMap((line) => /"path":"([^"]+\.(?:m4s|mp4))"/.exec(line)?.[1] ?? [])
-    expect(asked).toContain(new URL(segment).pathname)
+    expect(asked).not.toContain(new URL(segment).pathname)
     expect(asked.length).toBe(new Set(asked).size)
   })
 

@@ -7,6 +7,7 @@ import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
+import { FeedServer } from '../../origin/transcoder/feed-server.ts'
 import { PlaybackServer } from '../../origin/transcoder/playback-server.ts'
 import { Listeners } from './cache-rig.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -18,30 +19,41 @@ export interface LiveRoadOptions extends ScriptedOptions {
   /** Served in place of one that is moved by hand. */
   instead?: LiveBroadcast
   file?: (take: string, rendition: string, name: string) => string | undefined
+  /** Of the lease. */
+  epoch?: number
+  instance?: string
 }
+
+export const firstInstance = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
 
 /** A playback server of one broadcast, `demo`. */
 export class LiveStage implements AsyncDisposable {
   readonly clock = new FakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   readonly broadcast: ScriptedBroadcast
+  readonly feeds: FeedServer
   readonly server: PlaybackServer
   /** Kind, status and bytes of each answer. */
   readonly served: string[] = []
 
-  private constructor({ file, instead, ...options }: LiveRoadOptions) {
+  private constructor({ file, instead, epoch = 1, instance, ...options }: LiveRoadOptions) {
     this.broadcast = new ScriptedBroadcast(options)
-    const stream = { broadcast: instead ?? this.broadcast, file: file ?? (() => undefined) }
+    const stream = { broadcast: instead ?? this.broadcast, file: file ?? (() => undefined), epoch }
+    const live = (liveId: string) => (liveId === 'demo' ? stream : undefined)
+    const { clock } = this
+    const sent = () => {}
+    this.feeds = new FeedServer({ instance: instance ?? firstInstance, live, clock, sent })
     this.server = new PlaybackServer({
       host: '127.0.0.1',
       port: 0,
       trustedNetworks: ['127.0.0.0/8'],
       auth: createClusterAuth('ncs_for_tests_only_0123456789abcdef'),
       manifest: { targetDurationSeconds: 4 },
-      clock: this.clock,
+      clock,
       log: silentLogger,
       metrics: { served: (kind, status, size) => this.served.push(`${kind} ${status} ${size}`) },
       progress: { serve: (answer) => answer.end() },
-      live: (liveId) => (liveId === 'demo' ? stream : undefined),
+      feeds: this.feeds,
+      live,
       replayFolder: async () => undefined,
     })
   }

@@ -38,6 +38,7 @@ class Road implements AsyncDisposable {
       name: 'gw-1',
       cache,
       snapshot: () => snapshot,
+      homes: { home: () => undefined },
       coordinator: {
         channelStatus: async () => ({ status: 404, body: '{}' }),
         recordingLocation: async () => ({ missing: true }),

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { ClusterSnapshot, NodeInfo } from '../../../common/contract/membership.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { HomeStore } from '../../../origin/gateway/home/home-store.ts'
 import { Shield, type ShieldCoordinator } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
@@ -45,20 +46,30 @@ class Gateway implements AsyncDisposable {
   readonly coordinator = new Coordinator()
   readonly transcoder: ScriptedOrigin
   snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [] }
+  readonly homes: HomeStore
   readonly #shield: Shield
   readonly #listeners: Listeners
 
   private constructor(transcoder: ScriptedOrigin, listen: (shield: Shield) => Listeners) {
     this.transcoder = transcoder
-    this.#shield = new Shield({
-      name: 'gw-1',
-      cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
-      snapshot: () => this.snapshot,
-      coordinator: this.coordinator,
+    const plumbing = {
       authorize: async () => 'node-token',
       clock: this.clock,
       log: silentLogger,
       metrics: new Metrics('gateway', 'gw-1', '0'),
+    }
+    this.homes = new HomeStore({
+      ...plumbing,
+      gatewayId: 'gw-1',
+      onLeft: (it) => this.#shield.letGo(it),
+    })
+    this.#shield = new Shield({
+      ...plumbing,
+      name: 'gw-1',
+      cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
+      snapshot: () => this.snapshot,
+      homes: this.homes,
+      coordinator: this.coordinator,
     })
     this.#listeners = listen(this.#shield)
   }
@@ -90,6 +101,7 @@ class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.homes[Symbol.asyncDispose]()
     await this.#shield[Symbol.asyncDispose]()
     await this.#listeners[Symbol.asyncDispose]()
     await this.transcoder[Symbol.asyncDispose]()

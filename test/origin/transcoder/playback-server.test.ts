@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createClusterAuth } from '../../../common/cluster/cluster-auth.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { BroadcastFolder } from '../../../origin/archive/broadcast-folder.ts'
+import { FeedServer } from '../../../origin/transcoder/feed-server.ts'
 import { PlaybackServer } from '../../../origin/transcoder/playback-server.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { ScriptedBroadcast } from '../../support/scripted-broadcast.ts'
@@ -30,20 +31,21 @@ async function start(trustedNetworks: string[]): Promise<void> {
   const onAir = new ScriptedBroadcast()
   onAir.beginTake()
   onAir.addSegments(3)
+  const clock = new FakeClock(Date.UTC(2026, 0, 1))
+  const stream = { broadcast: onAir, file: () => undefined, epoch: 1 }
+  const live = (liveId: string) => (liveId === 'demo' ? stream : undefined)
   server = new PlaybackServer({
     host: '127.0.0.1',
     port: 0,
     trustedNetworks,
     auth,
     manifest: { targetDurationSeconds: 4 },
-    clock: new FakeClock(Date.UTC(2026, 0, 1)),
+    clock,
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
     progress: { serve: (answer) => answer.end() },
-    live: (liveId) => {
-      if (liveId === 'moved') return 'elsewhere'
-      return liveId === 'demo' ? { broadcast: onAir, file: () => undefined } : undefined
-    },
+    live: (liveId) => (liveId === 'moved' ? 'elsewhere' : live(liveId)),
+    feeds: new FeedServer({ instance: broadcast.broadcastId, live, clock, sent: () => {} }),
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),
   })
   await server.start()

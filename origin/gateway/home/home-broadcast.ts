@@ -1,0 +1,255 @@
+// A live broadcast at its home: what the transcoder tells, held in memory and served from here, whatever becomes of
+// the transcoder.
+//
+// - It believes one holder of the lease at a time: a lower epoch is refused, and so is an equal one of another process.
+// - By rendition and number the first segment stands, by part id the first bytes. The same again is nothing new; other
+//   bytes are refused, and told.
+// - A change is listed as a whole, once all its bytes are here. What a later transcoder does not have any more stays
+//   listed for as long as the window has it.
+import type {
+  FeedChange,
+  FeedOpen,
+  FeedPlaylist,
+  FeedSegment,
+} from '../../../common/contract/feed.ts'
+import type { Holder } from '../../../common/contract/placement.ts'
+import type { FeedFrame } from '../../../common/live/feed-frames.ts'
+import type {
+  Coming,
+  LiveBroadcast,
+  LiveSettings,
+  PackagedPart,
+  PackagedPlaylist,
+  PackagedSegment,
+  PackagedTake,
+} from '../../../common/live/live-broadcast.ts'
+import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
+import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
+import { HomePlaylists } from './home-playlists.ts'
+import { HomeTakes } from './home-takes.ts'
+
+export type Verdict =
+  | 'accepted'
+  /** A higher epoch has been here. */
+  | 'fenced'
+  /** Another process says that it has this epoch. */
+  | 'conflict'
+  /** Not of this broadcast, or not what it can be. */
+  | 'malformed'
+
+export interface HomeBroadcastOptions {
+  facts: BroadcastFacts
+  /** Something was told that differs from what is there. */
+  onRefused: (what: { rendition: string; number?: number; reason: string }) => void
+}
+
+/** Of bodies whose change has yet to come: more than any window holds. */
+const maxStagedBytes = 512 * 1024 * 1024
+
+export class HomeBroadcast implements LiveBroadcast {
+  readonly facts: BroadcastFacts
+  readonly #options: HomeBroadcastOptions
+  readonly #takes = new HomeTakes()
+  readonly #playlists = new HomePlaylists(this.#takes)
+  readonly #listeners = new Set<() => void>()
+  readonly #written = new Map<string, { version: number; playlist: PackagedPlaylist }>()
+  #holder: Holder | undefined
+  /** Counts the feeds that have opened. */
+  #feed = 0
+  #bodies: Buffer[] = []
+  #stagedBytes = 0
+  #settings: LiveSettings | undefined
+  #isEnded = false
+  #version = 0
+  /** Of the first take that this home has known, among all takes of the broadcast. */
+  #firstOrdinal: number | undefined
+
+  constructor(options: HomeBroadcastOptions) {
+    this.facts = options.facts
+    this.#options = options
+  }
+
+  get holder(): Holder | undefined {
+    return this.#holder
+  }
+
+  get settings(): LiveSettings | undefined {
+    return this.#settings
+  }
+
+  get takes(): readonly PackagedTake[] {
+    return this.#takes.public
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get playlistNames(): readonly string[] {
+    return this.#playlists.names
+  }
+
+  /** What a feed tells, in order; nothing is taken of a frame that is not accepted. */
+  accept({ head, body }: FeedFrame, from: Holder): Verdict {
+    const holder = this.#holder
+    if (holder && from.epoch < holder.epoch) return 'fenced'
+    const isOther = holder?.instance !== from.instance
+    if (holder?.epoch === from.epoch && isOther) return 'conflict'
+    if (head.kind === 'open') return this.#open(head, from)
+    if (holder?.epoch !== from.epoch) return 'malformed'
+    switch (head.kind) {
+      case 'ping':
+        return 'accepted'
+      case 'body':
+        this.#stagedBytes += body.length
+        if (this.#stagedBytes > maxStagedBytes) return 'malformed'
+        this.#bodies.push(body)
+        return 'accepted'
+      case 'change':
+        return this.#change(head)
+    }
+  }
+
+  /** Time has passed in which nobody made anything. */
+  addGap(): void {
+    if (!this.#settings || this.#isEnded || this.#takes.count === 0) return
+    this.#takes.end()
+    this.#playlists.addGap(this.#settings.segmentSeconds, this.#feed)
+    this.#playlists.trim(this.#settings)
+    this.#changed()
+  }
+
+  playlist(name: string): PackagedPlaylist | undefined {
+    const kept = this.#written.get(name)
+    if (kept?.version === this.#version) return kept.playlist
+    const list = this.#playlists.get(name)
+    if (!list) return undefined
+    const playlist = {
+      ...list,
+      discontinuitySequence: this.#discontinuitiesBefore(list.segments[0]),
+    }
+    this.#written.set(name, { version: this.#version, playlist })
+    return playlist
+  }
+
+  segment(take: string, rendition: string, number: number): PackagedSegment | undefined {
+    return this.#takes.segment(take, rendition, number)
+  }
+
+  part(take: string, rendition: string, id: number): PackagedPart | undefined {
+    return this.#takes.part(take, rendition, id)
+  }
+
+  take(name: string): PackagedTake | undefined {
+    return this.#takes.get(name)?.public
+  }
+
+  expects(take: string, rendition: string, number: number): Coming {
+    const there = this.segment(take, rendition, number)
+    if (there) return { kind: there.isGap || isPartlyElsewhere(there) ? 'absent' : 'here' }
+    const isComing = this.#takes.track(take, rendition)?.coming.includes(number)
+    return { kind: isComing && !this.#isEnded ? 'coming' : 'absent' }
+  }
+
+  expectsPart(take: string, rendition: string, id: number): Coming {
+    const there = this.part(take, rendition, id)
+    if (there) {
+      return { kind: there.isGap || there.elsewhereBytes !== undefined ? 'absent' : 'here' }
+    }
+    const next = this.#playlists.get(rendition)?.next
+    const isNext = next?.take.name === take && next.rendition.name === rendition && !this.#isEnded
+    const isComing = isNext && id >= next.partId && id < next.partId + numbersAhead
+    return { kind: isComing ? 'coming' : 'absent' }
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #open({ epoch, instance, facts }: FeedOpen, from: Holder): Verdict {
+    if (epoch !== from.epoch || instance !== from.instance) return 'malformed'
+    if (facts.broadcastId !== this.facts.broadcastId) return 'malformed'
+    this.#holder = { epoch, instance }
+    this.#feed++
+    this.#unstage()
+    return 'accepted'
+  }
+
+  #change(change: FeedChange): Verdict {
+    const bodies = this.#bodies
+    this.#unstage()
+    if (this.#isEnded || !hasBodies(change, bodies.length) || !this.#takes.fits(change)) {
+      return this.#isEnded ? 'accepted' : 'malformed'
+    }
+    this.#settings ??= change.settings
+    for (const { rendition } of this.#takes.merge(change, bodies, this.#feed)) {
+      this.#options.onRefused({ rendition, reason: 'its init section is another' })
+    }
+    for (const told of change.segments) this.#addSegment(told, bodies)
+    for (const told of change.playlists) {
+      this.#placeFirstTake(told)
+      this.#playlists.merge(told, this.#feed)
+    }
+    for (const { take, rendition, numbers } of change.coming) {
+      this.#takes.track(take, rendition)!.coming = numbers
+    }
+    if (this.#settings) this.#playlists.trim(this.#settings)
+    this.#takes.forgetEmpty((take) => this.#playlists.lists(take))
+    if (change.isEnded) {
+      this.#playlists.close()
+      this.#isEnded = true
+    }
+    this.#changed()
+    return 'accepted'
+  }
+
+  #unstage(): void {
+    this.#bodies = []
+    this.#stagedBytes = 0
+  }
+
+  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): void {
+    const { take, rendition, number } = told
+    const there = this.#takes.segment(take, rendition, number)
+    if (!there && this.#playlists.isBehindWindow(rendition, number)) return
+    const isOther = this.#playlists.hasOther(rendition, number, there)
+    if (isOther && !there) this.#takes.addGap(told, this.#feed)
+    const reason = isOther
+      ? 'its number is listed already'
+      : this.#takes.add(told, bodies, this.#feed)
+    if (reason !== undefined) this.#options.onRefused({ rendition, number, reason })
+  }
+
+  #placeFirstTake({ discontinuitySequence, entries }: FeedPlaylist): void {
+    const first = entries[0]
+    if (this.#firstOrdinal !== undefined || discontinuitySequence === undefined || !first) return
+    const { public: take, position } = this.#takes.get(first.take)!
+    const { earlierTakes, firstNumber } = this.facts
+    const isVeryFirst = earlierTakes === 0 && first.number === firstNumber
+    const opens = first.number === take.firstNumber && !isVeryFirst
+    this.#firstOrdinal = discontinuitySequence + (opens ? 1 : 0) - position
+  }
+
+  #discontinuitiesBefore(segment: PackagedSegment | undefined): number {
+    const firstOrdinal = this.#firstOrdinal ?? 0
+    if (!segment) return firstOrdinal + this.#takes.count
+    const { number, take } = segment
+    const ordinal = firstOrdinal + (this.#takes.get(take.name)?.position ?? 0)
+    return Math.max(0, ordinal - (number === take.firstNumber ? 1 : 0))
+  }
+
+  #changed(): void {
+    this.#version++
+    for (const listener of [...this.#listeners]) listener()
+  }
+}
+
+function hasBodies({ inits, segments }: FeedChange, count: number): boolean {
+  const parts = segments.flatMap((it) => it.parts)
+  return [...inits, ...parts].every(({ body }) => body === undefined || body < count)
+}

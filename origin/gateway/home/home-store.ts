@@ -1,0 +1,118 @@
+// The live ids whose home is this gateway.
+import type { Clock } from '../../../common/clock.ts'
+import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import { HttpClient } from '../../../common/http-client.ts'
+import type { Logger } from '../../../common/log.ts'
+import { LogBudget } from '../../../common/log-budget.ts'
+import type { Metrics } from '../../../common/metrics.ts'
+import { type FollowedGrant, Home } from './home.ts'
+import type { HomeBroadcast, Verdict } from './home-broadcast.ts'
+
+export interface HomeStoreOptions {
+  gatewayId: string
+  /** A node token for transcoders. */
+  authorize: () => Promise<string>
+  clock: Clock
+  log: Logger
+  metrics: Metrics
+  /** It is served from here no longer. */
+  onLeft: (broadcast: HomeBroadcast) => void
+}
+
+const connectTimeoutMs = 2_000
+/** By then a snapshot is no older than the grant. */
+const settledMs = 5_000
+
+export class HomeStore implements AsyncDisposable {
+  readonly #options: HomeStoreOptions
+  readonly #http = new HttpClient({ connectTimeoutMs, bodyTimeoutMs: 0 })
+  readonly #homes = new Map<string, Home>()
+  readonly #leaving = new Set<Promise<void>>()
+  readonly #refusalLines: LogBudget
+  readonly #refusals
+
+  constructor(options: HomeStoreOptions) {
+    this.#options = options
+    this.#refusalLines = new LogBudget(options)
+    this.#refusals = options.metrics.counter({
+      name: 'home_refused_total',
+      help: 'Media that a transcoder told otherwise than it is listed.',
+    })
+    options.metrics.gauge(
+      { name: 'home_broadcasts', help: 'Broadcasts that are served from memory here.' },
+      (gauge) =>
+        gauge.set(
+          this.#homes
+            .values()
+            .filter((it) => it.broadcast)
+            .toArray().length,
+        ),
+    )
+  }
+
+  /** Undefined also while there is nothing in it yet. */
+  home(liveId: string): HomeBroadcast | undefined {
+    return this.#homes.get(liveId)?.broadcast
+  }
+
+  /** This gateway relays the stream to that transcoder now. */
+  follow(grant: FollowedGrant): 'following' | Verdict {
+    const { liveId, broadcastId, epoch } = grant
+    let home = this.#homes.get(liveId)
+    if (home && home.broadcastId !== broadcastId) {
+      if (epoch < (home.holder?.epoch ?? 0)) return 'fenced'
+      this.leave(liveId)
+      home = undefined
+    }
+    home ??= this.#add(liveId, broadcastId)
+    const verdict = home.follow(grant)
+    if (verdict !== 'following') {
+      this.#options.log.error({ liveId, epoch, verdict }, 'a transcoder is not followed')
+    }
+    return verdict
+  }
+
+  /** Leaves what another gateway relays now. */
+  update({ routes }: Pick<ClusterSnapshot, 'routes'>): void {
+    const { gatewayId, clock } = this.#options
+    for (const { liveId, epoch, home: gateway } of routes) {
+      const home = this.#homes.get(liveId)
+      if (!home || gateway === null || gateway === gatewayId) continue
+      const ownEpoch = home.holder?.epoch ?? 0
+      const isSettled = clock.monotonic() - home.followedAtMs >= settledMs
+      if (epoch > ownEpoch || (epoch === ownEpoch && isSettled)) this.leave(liveId)
+    }
+  }
+
+  /** Its home is elsewhere. */
+  leave(liveId: string): void {
+    const home = this.#homes.get(liveId)
+    if (!home) return
+    this.#homes.delete(liveId)
+    if (home.broadcast) this.#options.onLeft(home.broadcast)
+    const leaving = home[Symbol.asyncDispose]().finally(() => this.#leaving.delete(leaving))
+    this.#leaving.add(leaving)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const liveId of [...this.#homes.keys()]) this.leave(liveId)
+    await Promise.all(this.#leaving)
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  #add(liveId: string, broadcastId: string): Home {
+    const { authorize, clock, log } = this.#options
+    const home: Home = new Home(broadcastId, {
+      ...{ http: this.#http, authorize, clock, log },
+      onRefused: (what) => {
+        this.#refusals.inc()
+        if (this.#refusalLines.take()) log.error({ liveId, ...what }, 'media was refused')
+      },
+      onOver: () => {
+        if (this.#homes.get(liveId) === home) this.leave(liveId)
+      },
+    })
+    this.#homes.set(liveId, home)
+    return home
+  }
+}
