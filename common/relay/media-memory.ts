@@ -353,7 +353,8 @@ export class MediaMemory {
 /** Whether a timestamp is one of this group's; the one that stands in a pause belongs to the group before it. */
 function holds(group: Group, next: Group | undefined, ms: number): boolean {
   if (group.opensAt === 'nothing' || ms < group.startMs) return false
-  if (!next) return true
+  // Of two that open at one time, the earlier.
+  if (!next || ms === group.startMs) return true
   return next.startMs < group.startMs ? ms <= group.newestMs : ms < next.startMs
 }
 

@@ -56,7 +56,10 @@ interface ManyHops {
   openUpstream(intent: PublishIntent, signal: AbortSignal, attempt: Attempt): Promise<RoadOutcome>
 }
 
-export type RelayMemory = Omit<UpstreamRoadOptions, 'open' | 'onRefused' | 'clock'>
+export type RelayMemory = Omit<UpstreamRoadOptions, 'open' | 'onRefused' | 'clock'> & {
+  /** The publisher is a relay itself: when it leaves without a word it goes on elsewhere, and so does the publish. */
+  isRelayed: boolean
+}
 
 interface RelayBasics {
   socket: Duplex
@@ -96,6 +99,7 @@ export class PublishRelay {
   #pendingBytes = 0
   #bytesIn = 0
   #wasLive = false
+  #hasUnpublished = false
   #liveSince = 0
   #lastHeardAt = 0
   /** Why we are letting the publisher go; holds whoever closes first. */
@@ -118,6 +122,11 @@ export class PublishRelay {
     this.#socket.on('end', () => this.#end('publisher closed the connection'))
     this.#socket.on('close', () => this.#end('publisher closed the connection'))
     return this.#done.promise
+  }
+
+  /** Asks for another next hop, while the present one serves. */
+  move(): void {
+    this.#road?.move()
   }
 
   /** Tells the publisher why and lets it go. */
@@ -146,6 +155,7 @@ export class PublishRelay {
       case 'media':
         return this.#normalize(event.message)
       case 'unpublish':
+        this.#hasUnpublished = true
         this.#end('unpublished')
         return true
       case 'error':
@@ -284,6 +294,8 @@ export class PublishRelay {
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
     this.#pending = []
+    const goesOnElsewhere = this.#options.memory?.isRelayed && !this.#hasUnpublished
+    if (goesOnElsewhere) this.#road?.destroy()
     const finished = this.#road?.finish() ?? Promise.resolve()
     this.#flush()
     this.#socket.destroy()

@@ -26,6 +26,8 @@ export interface RelayHostOptions {
   clock: Clock
   log: Logger
   metrics: Metrics
+  /** Publishers are relays themselves. */
+  isRelayed?: boolean
   /** For the jitter of retries. */
   random?: () => number
 }
@@ -40,6 +42,8 @@ export interface HopRequest {
   held(): HeldMedia | undefined
   /** The publisher is a relay that replays: its first message reached it so long ago. */
   startedAgo(ageMs: number): void
+  /** Asks for another next hop while the present one serves. */
+  move(): void
   /** Ends the publish, also once it is live. */
   refuse(reason: Refusal): void
   /** Adds to every later line about this publisher; answers the log with it. */
@@ -86,7 +90,7 @@ export class RelayHost implements AsyncDisposable {
 
   /** Takes a connection over; `open` finds its next hop and must not reject. */
   handle(socket: Duplex, facts: object, open: (request: HopRequest) => Promise<RoadOutcome>): void {
-    const { clock, limits, random = Math.random } = this.#options
+    const { clock, limits, isRelayed = false, random = Math.random } = this.#options
     const metrics = this.#metrics
     const acceptedAt = clock.monotonic()
     let log = this.#options.log.child(facts)
@@ -116,6 +120,7 @@ export class RelayHost implements AsyncDisposable {
         turns: this.#turns,
         metrics: this.#relayMetrics,
         log: () => log,
+        isRelayed,
         random,
       },
       openUpstream: async (intent, signal, attempt) => {
@@ -123,8 +128,9 @@ export class RelayHost implements AsyncDisposable {
         const refused = attempt.number === 1 ? this.#refusalOf(intent, keyDigest) : undefined
         if (refused) return { refused }
         const refuse = (reason: Refusal) => relay.close(reason)
-        const publisher = { intent, keyDigest, attempt, signal, held, startedAgo, refuse, annotate }
-        return await open(publisher)
+        const move = () => relay.move()
+        const self = { held, startedAgo, move, refuse, annotate }
+        return await open({ intent, keyDigest, attempt, signal, ...self })
       },
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)

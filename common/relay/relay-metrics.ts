@@ -35,7 +35,8 @@ export class RelayMetrics {
     })
   }
 
-  moved(why: LossReason): void {
+  /** `wanted`: nothing was lost, a node is taken out of service. */
+  moved(why: LossReason | 'wanted'): void {
     this.#moves.inc({ why })
   }
 

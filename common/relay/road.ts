@@ -9,5 +9,7 @@ export interface Road {
   push(message: MediaMessage): boolean
   /** The publisher has left; resolves once nothing of it is under way any more. */
   finish(): Promise<void>
+  /** Goes over another next hop, if one takes it; the present one serves until then. */
+  move(): void
   destroy(): void
 }

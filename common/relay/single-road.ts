@@ -52,6 +52,9 @@ export class SingleRoad implements Road {
     return this.#upstream?.send(message) ?? true
   }
 
+  /** Without a memory there is no other way. */
+  move(): void {}
+
   async finish(): Promise<void> {
     this.#isOver = true
     this.#upstream?.unpublish()

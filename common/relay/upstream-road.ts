@@ -90,6 +90,7 @@ export class UpstreamRoad implements Road {
   #failures = 0
   #catchUp: { since: number; over(caughtUpMs: number | undefined): void } | undefined
   #isLeaving = false
+  #isMoving = false
 
   constructor(options: UpstreamRoadOptions) {
     this.#options = options
@@ -129,9 +130,36 @@ export class UpstreamRoad implements Road {
     return this.#done.promise
   }
 
+  move(): void {
+    if (!this.#upstream || this.#isMoving || this.#isLeaving) return
+    this.#isMoving = true
+    void this.#moveFrom(this.#upstream).finally(() => {
+      this.#isMoving = false
+    })
+  }
+
   destroy(): void {
     this.#upstream?.destroy()
     this.#close()
+  }
+
+  async #moveFrom(before: Upstream): Promise<void> {
+    const { turns, metrics } = this.#options
+    const { signal } = this.#ended
+    const turn = await turns.take(signal)
+    if (!turn) return
+    const isStill = () => this.#upstream === before && !signal.aborted
+    const outcome = isStill() ? await this.#try({ ageMs: this.#ageMs() }) : undefined
+    if (!outcome || !('started' in outcome) || !isStill()) {
+      // Lost meanwhile: whoever looks for another next hop finds one by itself.
+      if (outcome && 'started' in outcome && !signal.aborted) outcome.started.abandon()
+      turn[Symbol.dispose]()
+      return
+    }
+    metrics.moved('wanted')
+    before.abandon()
+    this.#detach()
+    this.#replay(outcome, turn)
   }
 
   async #try(attempt: Omit<Attempt, 'number'>): Promise<RoadOutcome> {
@@ -226,7 +254,7 @@ export class UpstreamRoad implements Road {
   }
 
   async #return(why: LossReason): Promise<void> {
-    const { clock, memory, turns, log, random } = this.#options
+    const { clock, turns, random } = this.#options
     const { signal } = this.#ended
     let lost: LossReason | undefined = why
     for (;;) {
@@ -236,22 +264,31 @@ export class UpstreamRoad implements Road {
       if (waitMs + spreadMs > 0) await delay(clock, waitMs + spreadMs, signal)
       const turn = await turns.take(signal)
       if (!turn) return
-      const ageMs = Math.max(0, clock.monotonic() - (memory.start?.arrivedMs ?? clock.monotonic()))
-      const outcome = await this.#try({ ageMs: Math.round(ageMs), ...(lost && { lost }) })
+      const outcome = await this.#try({ ageMs: this.#ageMs(), ...(lost && { lost }) })
       lost = undefined
       if (signal.aborted) return turn[Symbol.dispose]()
-      if ('started' in outcome) {
-        this.#turn = turn
-        this.#turnTimer = clock.setTimeout(() => this.#endTurn(), turnMs)
-        memory.rewind()
-        log().info({ attempt: this.#number, ageMs: Math.round(ageMs) }, 'on another way')
-        return this.#settle(outcome)
-      }
+      if ('started' in outcome) return this.#replay(outcome, turn)
       turn[Symbol.dispose]()
       if ('refused' in outcome && !isRetryable(outcome.refused.code)) {
         return this.#refuse(outcome.refused)
       }
     }
+  }
+
+  /** How long ago the message arrived that a replay would begin with. */
+  #ageMs(): number {
+    const { clock, memory } = this.#options
+    const now = clock.monotonic()
+    return Math.max(0, Math.round(now - (memory.start?.arrivedMs ?? now)))
+  }
+
+  #replay(outcome: Extract<RoadOutcome, { started: Upstream }>, turn: Disposable): void {
+    const { clock, memory, log } = this.#options
+    this.#turn = turn
+    this.#turnTimer = clock.setTimeout(() => this.#endTurn(), turnMs)
+    log().info({ attempt: this.#number, ageMs: this.#ageMs() }, 'on another way')
+    memory.rewind()
+    this.#settle(outcome)
   }
 
   #refuse(refused: Refusal): void {

@@ -91,6 +91,7 @@ export async function startGateway(
   const relays = new RelayHost({
     limits: config.ingest,
     refusalMemoryMs,
+    isRelayed: true,
     isDraining: () => draining,
     clock,
     log,
@@ -148,7 +149,10 @@ export async function startGateway(
     }),
   )
   stack.use(membership)
-  membership.onSnapshot((snapshot) => homes.update(snapshot))
+  membership.onSnapshot((snapshot) => {
+    homes.update(snapshot)
+    ingest.update(snapshot)
+  })
   await membership.start()
 
   const owned = stack.move()

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import type { ClusterSnapshot } from '../../common/contract/membership.ts'
 import {
   connectionSchema,
   type Holder,
@@ -72,6 +73,8 @@ const elsewhere: ReadonlySet<RefusalCode> = new Set([
 
 export class GatewayIngest {
   readonly #options: GatewayIngestOptions
+  /** By the id of the connection, those that have been let in. */
+  readonly #live = new Map<string, { connection: Connection; move: () => void }>()
 
   constructor(options: GatewayIngestOptions) {
     this.#options = options
@@ -87,6 +90,14 @@ export class GatewayIngest {
         return this.#open(request, connection)
       },
     )
+  }
+
+  /** Publishes anew what is to leave a transcoder that is taken out of service. */
+  update({ routes }: Pick<ClusterSnapshot, 'routes'>): void {
+    for (const { isMoving, connection: id, epoch } of routes) {
+      const live = isMoving && id !== null ? this.#live.get(id) : undefined
+      if (live?.connection.grant?.epoch === epoch) live.move()
+    }
   }
 
   async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {
@@ -127,6 +138,12 @@ export class GatewayIngest {
     connection: Connection,
   ): RoadOutcome {
     const { progressOf, homes } = this.#options
+    const { signal, move } = request
+    const { id } = connection
+    this.#live.set(id, { connection, move })
+    // Its edge may have come again by then, with the same connection.
+    const forget = () => this.#live.get(id)?.connection === connection && this.#live.delete(id)
+    signal.addEventListener('abort', forget, { once: true })
     homes?.follow(connection.grant!)
     this.#tell(request, connection)
     const source = progressOf?.(connection.grant!.transcoder.url)

@@ -271,6 +271,9 @@ function play(steps: Step[], limits: MemoryLimits) {
       const keyframes = hops.at(-1)!.filter(isKeyframe)
       const named = keyframes.at(-1 - one.back)
       if (!named || serialOf(named) < (neededFrom ?? 0)) continue
+      // What went before anybody had told a need is not known to have been needed.
+      const start = memory.start?.timestampMs ?? Number.POSITIVE_INFINITY
+      if (neededFrom === undefined && named.timestampMs < start) continue
       neededFrom = serialOf(named)
       memory.neededFrom(named.timestampMs)
     }

@@ -9,6 +9,7 @@ import { Metrics } from '../../../common/metrics.ts'
 import { RelayHost } from '../../../common/relay/relay-host.ts'
 import { GatewayIngest } from '../../../origin/gateway/publish-ingest.ts'
 import { PublisherDoor } from '../../support/publisher-door.ts'
+import { routeTo } from '../../support/routes.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { broadcast, rtmpMedia } from '../../support/rtmp-media.ts'
 import { RtmpSink } from '../../support/rtmp-sink.ts'
@@ -19,6 +20,7 @@ const ofEdge = 'key-1?connection=abcdefghijklmnop&attempt=3&age=5000'
 let stack: AsyncDisposableStack
 let progress: ScriptedProgress
 let door: PublisherDoor
+let ingest: GatewayIngest
 let pop: string | null
 let asked: PublishRequest[]
 let told: (Progress & { connection: string })[]
@@ -35,12 +37,13 @@ beforeEach(async () => {
   const relays = new RelayHost({
     limits,
     refusalMemoryMs: 15_000,
+    isRelayed: true,
     isDraining: () => false,
     clock: systemClock,
     log: silentLogger,
     metrics: new Metrics('gateway', 'gw-1', '0'),
   })
-  const ingest = new GatewayIngest({
+  ingest = new GatewayIngest({
     gatewayId: 'gw-1',
     config: { ingest: { ...limits, firstByteTimeoutMs: 5_000, connectTimeoutMs: 2_000 } },
     relays,
@@ -138,6 +141,40 @@ describe('a gateway', () => {
     await client.leave()
     await sink.until(([hop]) => hop?.unpublished === true)
     expect(progress.watched).toBe(0)
+  })
+
+  test('moves a publisher when its transcoder is taken out of service', async () => {
+    const [first, second] = [await transcoder(), await transcoder()]
+    answers.push(grant(1, first.port), grant(2, second.port))
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    for (const message of broadcast(4)) client.send(message)
+    await first.sink.until(([hop]) => hop!.media.length > 0)
+    const route = routeTo('live-1', { id: 'tc-1', url: 'http://tc-1' })
+    const moving = { ...route, connection: 'abcdefghijklmnop', isMoving: true }
+    ingest.update({
+      routes: [
+        { ...moving, epoch: 7 },
+        { ...moving, connection: null },
+      ],
+    })
+    expect(asked).toHaveLength(1)
+    ingest.update({ routes: [moving] })
+    await second.sink.until(([hop]) => hop?.media.at(-1)?.timestampMs === 7_510)
+    expect(asked[1]?.away).toBeUndefined()
+    await first.sink.until(([hop]) => hop!.closed)
+    expect(first.sink.connections[0]!.unpublished).toBe(false)
+    expect(client.isClosed).toBe(false)
+  })
+
+  test('ends no publish for an edge that leaves without a word: it goes on over another gateway', async () => {
+    const { sink, port } = await transcoder()
+    answers.push(grant(1, port))
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    for (const message of broadcast(4)) client.send(message)
+    await sink.until(([hop]) => hop!.media.length > 0)
+    client.socket.destroy()
+    await sink.until(([hop]) => hop!.closed)
+    expect(sink.connections[0]!.unpublished).toBe(false)
   })
 
   test('does not ask again for a transcoder that cannot be reached', async () => {
