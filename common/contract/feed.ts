@@ -5,6 +5,7 @@
 // parts and init sections come before the change that lists them, each as a `body`, so that a feed that breaks off has
 // listed nothing by halves.
 import { z } from 'zod'
+import { resumePointSchema } from './resume-point.ts'
 
 const name = z.string().min(1).max(64)
 const number = z.int().nonnegative()
@@ -136,6 +137,11 @@ const changeSchema = z.object({
   playlists: z.array(playlistSchema),
   /** Numbers that may be waited for, of renditions where they are others than before. */
   coming: z.array(z.object({ take: name, rendition: name, numbers: z.array(number) })),
+  /**
+   * Where another transcoder would go on behind what is listed with this change, without the init sections. A change
+   * that lists segments without one voids the one before.
+   */
+  point: resumePointSchema.optional(),
 })
 /** Sent each second, so that silence means that nobody is there. */
 const pingSchema = z.object({ kind: z.literal('ping') })

@@ -152,16 +152,14 @@ export const packagingPointSchema = z.object({
   openTakes: z.array(openTakeSchema).optional(),
 })
 
-/** How the publisher's milliseconds become ticks. */
+/** How the publisher's milliseconds become ticks, from the message on that the input is entered with. */
 export const clockStateSchema = z.object({
-  /** Added to timestamps, which wrap at 2^32. */
-  baseMs: z.number(),
-  /** Where the first sample lies on the timeline of the broadcast. */
+  /** Where the run's first sample lies on the timeline of the broadcast. */
   originSeconds: z.number(),
   /** Of the first keyframe, from decode time to presentation. */
   firstMs: z.number().optional(),
-  /** Taken off all times. */
-  delayMs: z.number(),
+  /** Of the picture before. */
+  lastDts: z.int().optional(),
   audio: z
     .object({
       nextTicks: z.number(),
@@ -171,11 +169,27 @@ export const clockStateSchema = z.object({
     .optional(),
 })
 
+/** Where a reader stands before a message that a source can be entered with. */
+export const inputEntrySchema = z.object({
+  /** Of that message, as the publisher has it: a keyframe, or sound where there is no picture. */
+  timestampMs: z.number(),
+  /** Of the run's first sample. */
+  baseMs: z.number(),
+  /** Highest before. */
+  lastMs: z.object({ video: z.number().optional(), audio: z.number().optional() }),
+})
+
 export const resumePointSchema = z.object({
+  /** Of the publisher whose media it is. */
+  connection: z.string(),
   packaging: packagingPointSchema,
   clock: clockStateSchema,
-  /** Codec configs as the publisher sent them, base64. */
-  input: z.object({ video: z.base64().optional(), audio: z.base64().optional() }),
+  input: z.object({
+    /** Codec configs as the publisher sent them, base64. */
+    video: z.base64().optional(),
+    audio: z.base64().optional(),
+    entry: inputEntrySchema,
+  }),
 })
 
 export type ListedPart = z.infer<typeof listedPartSchema>
@@ -185,6 +199,7 @@ export type OpenTrack = z.infer<typeof openTrackSchema>
 export type OpenTake = z.infer<typeof openTakeSchema>
 export type PackagingPoint = z.infer<typeof packagingPointSchema>
 export type ClockState = z.infer<typeof clockStateSchema>
+export type InputEntry = z.infer<typeof inputEntrySchema>
 export type ResumePoint = z.infer<typeof resumePointSchema>
 
 /** First tick that each rendition of the take lacks, in its own timescale. */
@@ -212,4 +227,29 @@ export function neededSeconds({ openTakes = [] }: PackagingPoint): number | unde
     }),
   )
   return needed.length === 0 ? undefined : Math.min(...needed)
+}
+
+/** Highest number that a take has. */
+export function newestTake({ takes, openTakes = [] }: Pick<PackagingPoint, 'takes' | 'openTakes'>) {
+  return Math.max(takes, ...openTakes.map(({ plan }) => plan.number))
+}
+
+/** For whoever has been told the init sections: without them. */
+export function withoutInits(point: ResumePoint): ResumePoint {
+  return withInits(point, () => '')
+}
+
+/** `initOf` answers base64. */
+export function withInits(
+  point: ResumePoint,
+  initOf: (take: string, rendition: string) => string,
+): ResumePoint {
+  const openTakes = point.packaging.openTakes?.map((open) => {
+    const tracks = Object.entries(open.tracks).map(([name, { rendition, ...it }]) => {
+      const init = rendition && initOf(open.plan.name, name)
+      return [name, { ...it, ...(rendition && { rendition: { ...rendition, init } }) }]
+    })
+    return { ...open, tracks: Object.fromEntries(tracks) as OpenTake['tracks'] }
+  })
+  return { ...point, packaging: { ...point.packaging, openTakes } }
 }

@@ -40,7 +40,7 @@ export interface GatewayIngestOptions {
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
   /** Where what the transcoder makes is served from. */
-  homes?: Pick<HomeStore, 'follow'>
+  homes?: Pick<HomeStore, 'follow' | 'handOver' | 'neededMs'>
   clock: Clock
 }
 
@@ -121,6 +121,7 @@ export class GatewayIngest {
     const { liveId, epoch, transcoder } = granted
     const log = annotate({ liveId, epoch })
     const ageMs = attempt.number === 1 ? connection.toldAgeMs : attempt.ageMs
+    await this.#options.homes?.handOver(granted)
     const outcome = await this.#dial(granted, nonce, ageMs, attempt.number > 1)
     if ('started' in outcome) return this.#started(outcome, request, connection)
     if ('refused' in outcome) {
@@ -151,9 +152,11 @@ export class GatewayIngest {
     return {
       ...outcome,
       watch: (listener) =>
-        source.watch(connection.id, (progress) => {
-          connection.neededMs = progress.neededMs
-          listener(progress)
+        source.watch(connection.id, (told) => {
+          // A next transcoder goes on from what the home has heard, which may be less.
+          const neededMs = homes?.neededMs(told.liveId, connection.id) ?? told.neededMs
+          connection.neededMs = neededMs
+          listener({ ...told, neededMs })
         }),
     }
   }

@@ -4,6 +4,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../../common/clock.ts'
 import { type FeedHead, feedPingMs } from '../../common/contract/feed.ts'
+import type { ResumePoint } from '../../common/contract/resume-point.ts'
 import { frameBytes } from '../../common/live/feed-frames.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { refused } from '../../common/live/playback-answer.ts'
@@ -13,6 +14,8 @@ import { FeedWriter } from './feed-writer.ts'
 export interface FedStream {
   broadcast: LiveBroadcast
   epoch: number
+  /** Where another transcoder would go on; undefined where it would begin anew. */
+  resumePoint?: ResumePoint | undefined
 }
 
 export interface FeedServerOptions {
@@ -60,7 +63,7 @@ export class FeedServer implements Disposable {
     }
     const { broadcast } = stream
     const open: FeedHead = { kind: 'open', epoch, instance, facts: broadcast.facts }
-    const feed = new Feed(broadcast, response, { clock, sent })
+    const feed = new Feed(stream, response, { clock, sent })
     this.#feeds.add(feed)
     response.once('close', () => {
       feed.stop()
@@ -89,14 +92,14 @@ class Feed {
   #stop: (() => void) | undefined
 
   constructor(
-    broadcast: LiveBroadcast,
+    stream: FedStream,
     response: ServerResponse,
     options: Pick<FeedServerOptions, 'clock' | 'sent'>,
   ) {
-    this.broadcast = broadcast
+    this.broadcast = stream.broadcast
     this.#response = response
     this.#options = options
-    this.#writer = new FeedWriter(broadcast)
+    this.#writer = new FeedWriter(stream.broadcast, () => stream.resumePoint)
   }
 
   start(open: FeedHead): void {

@@ -8,6 +8,7 @@ import type {
   FeedPlaylist,
   FeedSegment,
 } from '../../common/contract/feed.ts'
+import { type ResumePoint, withoutInits } from '../../common/contract/resume-point.ts'
 import type {
   LiveBroadcast,
   PackagedPlaylist,
@@ -44,13 +45,16 @@ const searchedNumbers = 40
 
 export class FeedWriter {
   readonly #broadcast: LiveBroadcast
+  readonly #point: () => ResumePoint | undefined
   readonly #tracks = new Map<string, ToldTrack>()
   readonly #playlists = new Map<string, ToldPlaylist>()
   #hasSettings = false
   #takes = ''
 
-  constructor(broadcast: LiveBroadcast) {
+  /** `point` answers where another transcoder would go on. */
+  constructor(broadcast: LiveBroadcast, point: () => ResumePoint | undefined = () => undefined) {
     this.#broadcast = broadcast
+    this.#point = point
   }
 
   /** All that is new since the call before. */
@@ -87,6 +91,8 @@ export class FeedWriter {
       const view = playlist && this.#playlistView(playlist)
       if (view) change.playlists.push(view)
     }
+    const point = change.segments.length > 0 ? this.#point() : undefined
+    if (point) change.point = withoutInits(point)
     return { bodies, change }
   }
 

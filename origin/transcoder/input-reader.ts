@@ -13,7 +13,9 @@
 //   back for `soundBackMs` beside the picture. Else each run would end like the one before.
 // - A publisher whose first keyframe does not come within the longest keyframe interval is refused.
 // - Times of a run count from its first sample, plus a lead: sound may start a little before the picture.
+
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
+import type { InputEntry, ResumePoint } from '../../common/contract/resume-point.ts'
 import type { Parsed } from '../../media/parsed.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import {
@@ -33,6 +35,8 @@ export interface InputSample {
   publisherMs: number
   isKeyframe: boolean
   payload: Buffer
+  /** Where the source can be entered, at a keyframe or without a picture: how the reader stands before it. */
+  entry?: InputEntry | undefined
 }
 
 /** Why a run could not go on as part of the one before. */
@@ -46,6 +50,8 @@ export type RunReason =
   | 'silent'
   /** Sound that was silent is back. */
   | 'sound-back'
+  /** It goes on where another transcoder has left it. */
+  | 'resumed'
 
 export type InputStep =
   | {
@@ -110,7 +116,7 @@ export class InputReader {
   #hasRun = false
   #baseMs = 0
   /** Of the run's samples. */
-  #lastMs: { audio?: number; video?: number } = {}
+  #lastMs: InputEntry['lastMs'] = {}
   /** When they came. */
   #arrivedMs: { audio?: number; video?: number } = {}
   /** When the newest of them came here. */
@@ -140,6 +146,27 @@ export class InputReader {
     const steps: InputStep[] = []
     this.#push({ tag, nowMs, arrivedMs }, steps)
     return steps
+  }
+
+  /**
+   * Goes on in the run that another reader was in, once the headers are known; the message of its entry comes next.
+   * Its times are so much later than that one's. Undefined where the headers are others.
+   */
+  resume(
+    { video, audio, entry }: ResumePoint['input'],
+    laterMs: number,
+    nowMs: number,
+  ): InputStep | undefined {
+    const tracks = this.#tracks
+    const moved = (ms: number | undefined) => (ms === undefined ? undefined : ms + laterMs)
+    if (this.#state === 'refused') return undefined
+    if (!isConfig(tracks.video, video) || !isConfig(tracks.audio, audio)) return undefined
+    this.#state = 'running'
+    this.#hasRun = true
+    this.#baseMs = entry.baseMs + laterMs
+    this.#lastMs = { video: moved(entry.lastMs.video), audio: moved(entry.lastMs.audio) }
+    this.#heardMs = nowMs
+    return this.#runStep('resumed', undefined)
   }
 
   /** For the deadlines; call it a few times per second. */
@@ -273,6 +300,11 @@ export class InputReader {
     this.#misplaced = 0
     // Encoders step back by a few milliseconds at times; the muxer must not see it.
     const timestampMs = Math.max(tag.timestampMs, this.#lastMs[kind] ?? tag.timestampMs)
+    const isEntry = kind === 'video' ? isKeyframe : !this.#tracks.video
+    const entry = isEntry && {
+      ...{ timestampMs: tag.timestampMs, baseMs: this.#baseMs },
+      lastMs: { ...this.#lastMs },
+    }
     this.#lastMs[kind] = timestampMs
     this.#arrivedMs[kind] = arrivedMs
     this.#heardMs = nowMs
@@ -284,6 +316,7 @@ export class InputReader {
         publisherMs: tag.timestampMs,
         isKeyframe,
         payload: tag.payload,
+        ...(entry && { entry }),
       },
     })
   }
@@ -297,14 +330,18 @@ export class InputReader {
     this.#lastMs = {}
     this.#arrivedMs = {}
     this.#misplaced = 0
+    steps.push(this.#runStep(this.#reason, sinceLastMs))
+  }
+
+  #runStep(reason: RunReason, sinceLastMs: number | undefined): InputStep {
     const { video, audio } = this.#tracks
-    steps.push({
+    return {
       kind: 'run',
       tracks: { video, audio: this.#isSoundMissing ? undefined : audio },
       claimedVideoBitsPerSecond: this.#claimedVideoBitsPerSecond,
-      reason: this.#reason,
+      reason,
       sinceLastMs,
-    })
+    }
   }
 
   /** Why this sample cannot be in the run. */
@@ -361,4 +398,8 @@ export class InputReader {
     this.#pending = []
     steps.push({ kind: 'refused', refusal: refused })
   }
+}
+
+function isConfig(track: { config: Buffer } | undefined, base64: string | undefined): boolean {
+  return track?.config.toString('base64') === base64
 }

@@ -11,6 +11,11 @@
 // when keyframes turn out to lie too far apart. Takes of a run follow each other in time, so the time of a sample
 // says to which one it belongs.
 import type { Clock } from '../../common/clock.ts'
+import {
+  missingTicks,
+  type OpenTake,
+  type ResumePoint,
+} from '../../common/contract/resume-point.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard } from '../../common/process-guard.ts'
 import type { Ladder } from '../../config/ladder.ts'
@@ -25,6 +30,7 @@ import type { InputSample } from './input-reader.ts'
 import { type PlannedVideo, planVideo } from './ladder.ts'
 import { LiveLadder } from './live-ladder.ts'
 import { audioConfigOf, SampleClock, type TimedSample, videoConfigOf } from './sample-clock.ts'
+import type { SourceMark } from './source-marks.ts'
 
 export interface MediaRunOptions {
   packager: Packager
@@ -46,8 +52,10 @@ export interface MediaRunOptions {
   nextTake: () => { name: string; number: number; epoch: number }
   /** False for a moment after a standstill: what comes then waits for `release`. */
   mayPublish: () => boolean
+  /** Another transcoder was in the run, and has left a take open, to go on in. */
+  resume?: { point: ResumePoint; epoch: number } | undefined
   /** Where the source can be entered: at its keyframes, without a picture anywhere. */
-  onEntry: (seconds: number, publisherMs: number) => void
+  onEntry: (mark: SourceMark) => void
   onRestart: (reason: 'crashed' | 'stalled' | 'broken' | 'keyframes' | 'pressure') => void
   /** The source is encoded from now on: its keyframes lie too far apart. */
   onLongGop: () => void
@@ -83,7 +91,7 @@ export class MediaRun {
   /** What is to be made from the next keyframe on, and whether ffmpeg has to change for it. */
   #change: { planned: readonly PlannedVideo[]; isReturn: boolean } | undefined
   /** Where the ladder makes keyframes, unless it follows the source's. */
-  #grid = { firstTicks: 0, everyTicks: 0 }
+  #grid = { firstTicks: 0, everyTicks: 0, toleranceTicks: gridToleranceTicks }
   #headTicks = 0
   /** Came while nothing might be published. */
   #waiting: { rendition: string; sample: MediaSample }[] = []
@@ -92,16 +100,22 @@ export class MediaRun {
   constructor(options: MediaRunOptions) {
     this.#options = options
     this.#log = options.log
-    const { tracks, originSeconds } = options
-    this.#samples = new SampleClock({ tracks, originSeconds })
-    const canCopy = tracks.video?.isWidelyPlayable === true && !options.hasLongGop
+    const { tracks, originSeconds, resume } = options
+    this.#samples = new SampleClock({ tracks, originSeconds, resume: resume?.point.clock })
+    const [left] = resume?.point.packaging.openTakes ?? []
+    const hasLongGop = left ? left.plan.cutting === 'own-keyframes' : options.hasLongGop
+    const canCopy = tracks.video?.isWidelyPlayable === true && !hasLongGop
     this.#cutting = !tracks.video ? 'audio' : canCopy ? 'source-keyframes' : 'own-keyframes'
     this.#planned = this.#plan(canCopy)
     if (tracks.audio && this.#copiesAudio) this.#keepInit(audioName, audioConfigOf(tracks.audio))
     if (this.#source) this.#keepInit(this.#source.name, videoConfigOf(tracks.video!))
-    const fromTicks = Math.round(originSeconds * videoTimescale)
-    this.#startTake(fromTicks, false)
-    this.#startLadder(fromTicks)
+    if (resume && left && this.#canMake(left)) this.#goOnIn(left, resume.epoch)
+    else {
+      const fromTicks = Math.round(originSeconds * videoTimescale)
+      this.#placeGrid(fromTicks)
+      this.#startTake(fromTicks, false)
+      this.#startLadder(fromTicks)
+    }
   }
 
   /** Renditions of the picture that are being made, from the tallest down. */
@@ -119,8 +133,9 @@ export class MediaRun {
   }
 
   push(input: InputSample): void {
+    const before = input.entry && this.#samples.state
     const timed = this.#isOver ? undefined : this.#samples.toSample(input)
-    if (timed) this.#tellEntry(input, timed)
+    if (timed && before) this.#tellEntry(timed, { entry: input.entry!, clock: before })
     if (timed?.kind === 'video') this.#pushVideo(timed.sample)
     else if (timed) this.#pushAudio(timed.sample)
   }
@@ -150,6 +165,7 @@ export class MediaRun {
     if (this.#source) this.#inits.delete(this.#source.name)
     this.#planned = this.#plan(false)
     this.#change = undefined
+    this.#placeGrid(fromTicks)
     this.#startTake(fromTicks, false)
     this.#startLadder(fromTicks)
     for (const { kind, sample } of this.#kept) {
@@ -173,13 +189,10 @@ export class MediaRun {
     this.#ladder?.kill()
   }
 
-  #tellEntry(input: InputSample, { kind, sample }: TimedSample): void {
+  #tellEntry({ kind, sample }: TimedSample, state: Omit<SourceMark, 'seconds'>): void {
     const { tracks, onEntry } = this.#options
-    if (kind === 'video' && sample.isKeyframe) {
-      onEntry((sample.dts + sample.cts) / videoTimescale, input.publisherMs)
-    } else if (!tracks.video) {
-      onEntry(sample.dts / tracks.audio!.sampleRate, input.publisherMs)
-    }
+    const timescale = kind === 'video' ? videoTimescale : tracks.audio!.sampleRate
+    onEntry({ seconds: (sample.dts + sample.cts) / timescale, ...state })
   }
 
   #pushVideo(sample: MediaSample): void {
@@ -261,16 +274,50 @@ export class MediaRun {
       ...{ name, number, epoch, renditions, cutting, continues },
       leader: leader?.name ?? audioName,
       ...(framesPerSecond !== undefined && { framesPerSecond }),
+      ...(cutting === 'own-keyframes' && { grid: this.#grid }),
     }
-    const toleranceTicks = cutting === 'own-keyframes' ? gridToleranceTicks : 0
+    const toleranceTicks = plan.grid?.toleranceTicks ?? 0
     this.#takes.push({ name, fromTicks, toleranceTicks, renditions })
     packager.startTake(plan, (fromTicks - toleranceTicks) / videoTimescale)
+    this.#tellInits(name, renditions)
+    this.#log.info({ take: name, cutting, renditions: renditions.map((it) => it.name) }, 'take')
+  }
+
+  /** Whether its renditions are the ones that would be made here. */
+  #canMake({ plan, tracks }: OpenTake): boolean {
+    const made: { name: string }[] = [...this.#planned]
+    if (this.#options.tracks.audio) made.push({ name: audioName })
+    return (
+      plan.cutting === this.#cutting &&
+      plan.renditions.every(
+        ({ name }) => tracks[name]?.isOver || made.some((it) => it.name === name),
+      )
+    )
+  }
+
+  /** Another transcoder has begun it. */
+  #goOnIn(open: OpenTake, epoch: number): void {
+    const { plan, tracks, fromSeconds } = open
+    const { name, renditions, grid } = plan
+    this.#planned = this.#planned.filter((it) => tracks[it.name]?.isOver === false)
+    if (grid) this.#grid = grid
+    if (grid && this.#options.tracks.video?.isWidelyPlayable) this.#options.onLongGop()
+    const toleranceTicks = grid?.toleranceTicks ?? 0
+    const fromTicks = Math.round(fromSeconds * videoTimescale) + toleranceTicks
+    this.#takes.push({ name, fromTicks, toleranceTicks, renditions })
+    this.#options.packager.startTake({ ...plan, epoch }, fromSeconds)
+    this.#tellInits(name, renditions)
+    this.#log.info({ take: name }, 'take goes on')
+    this.#startLadder(missingTicks(open))
+  }
+
+  #tellInits(take: string, renditions: readonly PlannedRendition[]): void {
+    const { packager } = this.#options
     for (const [rendition, { bytes, track }] of this.#inits) {
       if (renditions.some((it) => it.name === rendition)) {
-        packager.setInit(name, rendition, bytes, track)
+        packager.setInit(take, rendition, bytes, track)
       }
     }
-    this.#log.info({ take: name, cutting, renditions: renditions.map((it) => it.name) }, 'take')
   }
 
   /** What we write we can read: both are of one house. */
@@ -288,13 +335,17 @@ export class MediaRun {
     }
   }
 
-  #startLadder(fromTicks: number): void {
-    const { tracks, ladder, guard, clock, log, stallMs, segmentSeconds, packager } = this.#options
+  #placeGrid(firstTicks: number): void {
+    const { segmentSeconds, packager } = this.#options
+    const gridSeconds = packager.settings?.segmentSeconds ?? segmentSeconds
+    this.#grid = { ...this.#grid, firstTicks, everyTicks: gridSeconds * videoTimescale }
+  }
+
+  #startLadder(fromTicks: number | ReadonlyMap<string, number>): void {
+    const { tracks, ladder, guard, clock, log, stallMs } = this.#options
     const planned = this.#encoded
     const encodesAudio = tracks.audio !== undefined && !this.#copiesAudio
     if (planned.length === 0 && !encodesAudio) return
-    const gridSeconds = packager.settings?.segmentSeconds ?? segmentSeconds
-    this.#grid = { firstTicks: fromTicks, everyTicks: gridSeconds * videoTimescale }
     const live: LiveLadder = new LiveLadder({
       ...{ planned, fromTicks, guard, clock, log, stallMs, command: this.#options.ffmpeg },
       video: tracks.video && videoConfigOf(tracks.video),

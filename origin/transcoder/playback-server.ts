@@ -39,6 +39,7 @@ import {
 } from '../packager/hls-replay.ts'
 import { type FeedServer, parseFeedTarget } from './feed-server.ts'
 import type { ProgressFeed } from './progress-feed.ts'
+import { parseResumeTarget, type ResumeDesk } from './resume-desk.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {
@@ -54,6 +55,7 @@ export interface PlaybackServerOptions {
   progress: Pick<ProgressFeed, 'serve'>
   /** For the homes of what is live here. */
   feeds: Pick<FeedServer, 'serve' | 'letGo'>
+  resumes: Pick<ResumeDesk, 'receive'>
   /** `elsewhere`: for all we know another node has it. */
   live: (liveId: string) => LiveStream | 'elsewhere' | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
@@ -133,6 +135,7 @@ export class PlaybackServer implements AsyncDisposable {
       leaving.abort()
     })
     try {
+      if (await this.#receivePoint(request, response)) return
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false
       if (await this.#serveFeed(request, response, leaving.signal)) return
@@ -150,6 +153,16 @@ export class PlaybackServer implements AsyncDisposable {
       this.#options.log.debug({ err }, 'request failed')
       response.destroy()
     }
+  }
+
+  /** Answers whether one was sent by somebody who may. */
+  async #receivePoint(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const target = request.method === 'POST' ? parseResumeTarget(request.url ?? '') : undefined
+    if (!target || !(await this.#isAllowed(request))) return false
+    const isRead = await this.#options.resumes.receive(target, request)
+    response.writeHead(isRead ? 204 : 400, isRead ? {} : { connection: 'close' })
+    response.end()
+    return true
   }
 
   /** Answers whether one was asked for by somebody who may. */

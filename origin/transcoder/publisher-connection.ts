@@ -1,12 +1,17 @@
 // One connection of a publisher, by whatever pipes it comes: what comes again by a later one is left out, so the
 // reader behind them sees one stream of messages.
 
+import {
+  neededSeconds,
+  type PackagingPoint,
+  type ResumePoint,
+} from '../../common/contract/resume-point.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import { ArrivalTimes } from './arrival-times.ts'
 import { type DatedStep, FirstRun } from './first-run.ts'
-import type { InputLimits } from './input-check.ts'
-import { InputMeter } from './input-check.ts'
+import { type InputLimits, InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputStep } from './input-reader.ts'
+import { ResumeGate } from './resume-gate.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
 import { SourceMarks } from './source-marks.ts'
 import { StreamDoctor } from './stream-doctor.ts'
@@ -22,6 +27,7 @@ export interface Pipe {
 /** A run whose first sample lies farther from now, by the publisher's clock, is on another one. */
 const mostEarlySeconds = 1
 const mostLateSeconds = 10
+const toleranceSeconds = 0.001
 
 export class PublisherConnection {
   /** As the publisher's relay has named it. */
@@ -33,11 +39,24 @@ export class PublisherConnection {
   readonly #taken = new TakenMarks()
   readonly #reader: InputReader
   readonly #first = new FirstRun()
+  /** Of the newest run. */
+  #tracks: InputTracks | undefined
   #originSeconds = 0
   #pipe: Pipe | undefined
   #arrivals: ArrivalTimes
+  /** Where another transcoder has left its run. */
+  readonly #left: ResumePoint | undefined
+  #gate: ResumeGate | undefined
 
-  constructor(name: string, pipe: Pipe, limits: InputLimits, nowMs: number) {
+  constructor(
+    name: string,
+    pipe: Pipe,
+    limits: InputLimits,
+    nowMs: number,
+    left: ResumePoint | undefined,
+  ) {
+    this.#left = left
+    if (left) this.#gate = new ResumeGate(left.input, nowMs)
     this.name = name
     this.meter = new InputMeter(limits)
     this.#reader = new InputReader(limits, trackParsers, nowMs)
@@ -75,9 +94,21 @@ export class PublisherConnection {
   push(message: MediaMessage, nowMs: number): DatedStep[] {
     const { isFrame, messages } = this.#taken.push(message)
     const arrivedMs = isFrame ? this.#arrivals.of(message.timestampMs, nowMs) : nowMs
-    return messages.flatMap((it) =>
-      this.#date(this.#reader.push(it, nowMs, arrivedMs), nowMs, arrivedMs),
-    )
+    return messages.flatMap((it) => this.#date(this.#read(it, nowMs, arrivedMs), nowMs, arrivedMs))
+  }
+
+  #read(message: MediaMessage, nowMs: number, arrivedMs: number): InputStep[] {
+    const read = (it: MediaMessage) => this.#reader.push(it, nowMs, arrivedMs)
+    if (!this.#gate || message.kind === 'data') return read(message)
+    const answer = this.#gate.push(message, nowMs)
+    if (answer.kind === 'waits') return []
+    this.#gate = undefined
+    const steps = answer.headers.flatMap(read)
+    const { input } = this.#left!
+    // Two receivers may have seen 2^32 pass, or not.
+    const laterMs = message.timestampMs - input.entry.timestampMs
+    const entered = answer.kind === 'entered' && this.#reader.resume(input, laterMs, nowMs)
+    return [...steps, ...(entered ? [entered] : []), ...read(message)]
   }
 
   /** For the deadlines; call it a few times per second. */
@@ -93,10 +124,15 @@ export class PublisherConnection {
 
   /** By the publisher's clock as long as it goes on: what follows at once must not be a hole for having come late. */
   placeRun(
-    { sinceLastMs, ageMs }: DatedStep & { kind: 'run' },
+    { reason, tracks, sinceLastMs, ageMs }: DatedStep & { kind: 'run' },
     nowSeconds: number,
     earliestSeconds: number,
   ): void {
+    this.#tracks = tracks
+    if (reason === 'resumed') {
+      this.#originSeconds = this.#left!.clock.originSeconds
+      return
+    }
     const byOurs = nowSeconds - ageMs / 1000
     const byTheirs = this.#originSeconds + (sinceLastMs ?? Number.NaN) / 1000
     const late = byOurs - byTheirs
@@ -105,10 +141,34 @@ export class PublisherConnection {
   }
 
   /** How far its media has got; undefined before the first. */
-  progress(openSeconds: number): { takenMs: number; neededMs: number } | undefined {
+  progress(packaging: PackagingPoint): { takenMs: number; neededMs: number } | undefined {
     const { newestMs, firstMs } = this.#taken
     if (newestMs === undefined || firstMs === undefined) return undefined
-    return { takenMs: newestMs, neededMs: this.marks.at(openSeconds) ?? firstMs }
+    const mark = this.marks.at(neededSeconds(packaging) ?? packaging.endSeconds)
+    return { takenMs: newestMs, neededMs: mark?.entry.timestampMs ?? firstMs }
+  }
+
+  /** Undefined where more is open than one take whose renditions have all begun, or is needed from before the run. */
+  resumePoint(packaging: PackagingPoint): ResumePoint | undefined {
+    const [take, ...others] = packaging.openTakes ?? []
+    if (!take?.timeline || take.isClosing || others.length > 0) return undefined
+    const tracks = Object.values(take.tracks)
+    if (!tracks.every((it) => it.isOver || (it.rendition && it.state))) return undefined
+    const needed = neededSeconds(packaging)
+    const mark = needed === undefined ? undefined : this.marks.at(needed)
+    if (!mark || !this.#tracks || mark.seconds > needed! + toleranceSeconds) return undefined
+    if (mark.clock.originSeconds !== this.#originSeconds) return undefined
+    const { video, audio } = this.#tracks
+    return {
+      connection: this.name,
+      packaging,
+      clock: mark.clock,
+      input: {
+        ...(video && { video: video.config.toString('base64') }),
+        ...(audio && { audio: audio.config.toString('base64') }),
+        entry: mark.entry,
+      },
+    }
   }
 
   #date(steps: readonly InputStep[], nowMs: number, arrivedMs: number): DatedStep[] {

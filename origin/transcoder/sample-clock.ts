@@ -10,6 +10,7 @@
 //   frame always begins where the one before it ends.
 // - With SBR that the configuration tells, ticks and frames count the sound that comes out (2 048 to a frame);
 //   SBR that it does not tell is coded sound at the core's rate (1 024), which is the same time.
+import type { ClockState } from '../../common/contract/resume-point.ts'
 import { readAacConfig } from '../../media/codec/aac.ts'
 import { readAudioTag } from '../../media/flv/audio-tag.ts'
 import { readVideoTag } from '../../media/flv/video-tag.ts'
@@ -21,6 +22,8 @@ export interface SampleClockOptions {
   tracks: InputTracks
   /** Where the run's first sample lies on the timeline of the broadcast. */
   originSeconds: number
+  /** Another clock of the run has stood there. */
+  resume?: ClockState | undefined
 }
 
 export interface TimedSample {
@@ -39,12 +42,23 @@ const toleratedFrames = 1.5
 const driftWindowFrames = 64
 
 export class SampleClock {
+  readonly #originSeconds: number
   readonly #video: VideoTimes | undefined
   readonly #audio: AudioTimes | undefined
 
-  constructor({ tracks, originSeconds }: SampleClockOptions) {
-    if (tracks.video) this.#video = new VideoTimes(originSeconds)
-    if (tracks.audio) this.#audio = new AudioTimes(tracks.audio, originSeconds)
+  constructor({ tracks, resume, originSeconds }: SampleClockOptions) {
+    this.#originSeconds = resume?.originSeconds ?? originSeconds
+    if (tracks.video) this.#video = new VideoTimes(this.#originSeconds, resume)
+    if (tracks.audio) this.#audio = new AudioTimes(tracks.audio, this.#originSeconds, resume?.audio)
+  }
+
+  /** From it another clock gives the samples from here on the same times. */
+  get state(): ClockState {
+    return {
+      originSeconds: this.#originSeconds,
+      ...this.#video?.state,
+      audio: this.#audio?.state,
+    }
   }
 
   /** Undefined for a frame that has no place: it overlaps the one before, or its tag is broken. */
@@ -62,10 +76,17 @@ class VideoTimes {
   readonly #originTicks: number
   /** Of the first keyframe, from decode time to presentation. */
   #firstMs: number | undefined
-  #lastDts = Number.NEGATIVE_INFINITY
+  #lastDts: number
 
-  constructor(originSeconds: number) {
+  constructor(originSeconds: number, resume: ClockState | undefined) {
     this.#originTicks = Math.round(originSeconds * videoTimescale)
+    this.#firstMs = resume?.firstMs
+    this.#lastDts = resume?.lastDts ?? Number.NEGATIVE_INFINITY
+  }
+
+  get state(): Pick<ClockState, 'firstMs' | 'lastDts'> {
+    if (this.#firstMs === undefined) return {}
+    return { firstMs: this.#firstMs, lastDts: this.#lastDts }
   }
 
   /** What is taken off all times of the run. */
@@ -96,11 +117,22 @@ class AudioTimes {
   /** How far the publisher's clock is ahead of the count, smoothed. */
   #driftTicks = 0
 
-  constructor({ config, sampleRate }: AudioTrack, originSeconds: number) {
+  constructor(
+    { config, sampleRate }: AudioTrack,
+    originSeconds: number,
+    resume: ClockState['audio'],
+  ) {
+    this.#nextTicks = resume?.nextTicks
+    this.#driftTicks = resume?.driftTicks ?? 0
     const read = readAacConfig(config)
     this.#frameTicks = 'value' in read ? read.value.samplesPerFrame : usualFrameSamples
     this.#originTicks = originSeconds * sampleRate
     this.#ticksPerMs = sampleRate / 1000
+  }
+
+  get state(): ClockState['audio'] {
+    if (this.#nextTicks === undefined) return undefined
+    return { nextTicks: this.#nextTicks, driftTicks: this.#driftTicks }
   }
 
   toSample({ timestampMs, payload }: InputSample, delayMs: number): MediaSample | undefined {

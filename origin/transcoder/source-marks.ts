@@ -1,8 +1,11 @@
 // Where the publisher's keyframes lie on the timeline: from which of them on a next transcoder would have to be fed.
+import type { ClockState, InputEntry } from '../../common/contract/resume-point.ts'
 
-interface Mark {
+export interface SourceMark {
   seconds: number
-  timestampMs: number
+  /** How reader and clock stood before it. */
+  entry: InputEntry
+  clock: ClockState
 }
 
 /** Without a picture media can be entered anywhere. */
@@ -12,19 +15,19 @@ const toleranceSeconds = 0.001
 const maxMarks = 256
 
 export class SourceMarks {
-  #marks: Mark[] = []
+  #marks: SourceMark[] = []
 
-  add(seconds: number, timestampMs: number): void {
+  add(mark: SourceMark): void {
     const last = this.#marks.at(-1)
-    if (last && seconds < last.seconds + leastApartSeconds) return
-    this.#marks.push({ seconds, timestampMs })
+    if (last && mark.seconds < last.seconds + leastApartSeconds) return
+    this.#marks.push(mark)
     if (this.#marks.length > maxMarks) this.#marks.shift()
   }
 
   /** The newest at or before that time, else the oldest; what lies before it is forgotten. */
-  at(seconds: number): number | undefined {
+  at(seconds: number): SourceMark | undefined {
     const index = this.#marks.findLastIndex((it) => it.seconds <= seconds + toleranceSeconds)
     if (index > 0) this.#marks = this.#marks.slice(index)
-    return this.#marks[0]?.timestampMs
+    return this.#marks[0]
   }
 }

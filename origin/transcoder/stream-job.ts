@@ -18,6 +18,7 @@ import {
 } from '../../common/contract/placement.ts'
 import type { ProgressLine } from '../../common/contract/progress.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
+import { newestTake, type ResumePoint } from '../../common/contract/resume-point.ts'
 import type { LiveStream } from '../../common/live/live-answers.ts'
 import type { LiveBroadcast, PackagedSegment } from '../../common/live/live-broadcast.ts'
 import { timelineZeroMs } from '../../common/live/segment-log.ts'
@@ -43,6 +44,8 @@ import type { TranscoderMetrics } from './transcoder-metrics.ts'
 export interface StreamJobOptions {
   ticket: PublishTicket
   folder: BroadcastFolder
+  /** Where another transcoder has left the broadcast, with this ticket's connection. */
+  left?: ResumePoint | undefined
   config: ResolvedTranscoderConfig
   ladder: Ladder
   guard: ProcessGuard
@@ -79,6 +82,8 @@ export class StreamJob implements LiveStream {
   #state: 'receiving' | 'held' | 'ending' | 'ended' = 'held'
   #epoch: number
   #takeNumber: number
+  /** Of another transcoder, until a publisher has come. */
+  #left: ResumePoint | undefined
   #connection: PublisherConnection | undefined
   #tracks: InputTracks | undefined
   #run: MediaRun | undefined
@@ -104,8 +109,9 @@ export class StreamJob implements LiveStream {
     this.folder = folder
     this.#epoch = ticket.epoch
     this.#log = options.log.child({ liveId: ticket.liveId, broadcastId: ticket.broadcastId })
-    const resume = folder.resumePoint(clock.now())
-    this.#takeNumber = Math.max(ticket.takes, resume.takes)
+    this.#left = options.left
+    const resume = options.left?.packaging ?? folder.resumePoint(clock.now())
+    this.#takeNumber = Math.max(ticket.takes, newestTake(resume))
     this.#archive = new SegmentArchive({
       ...{ folder, clock, log: this.#log },
       onDropped: (reason) => metrics.unrecorded(reason),
@@ -156,13 +162,19 @@ export class StreamJob implements LiveStream {
   get progress(): ProgressLine | undefined {
     const connection = this.#connection
     if (!connection?.pipe || !this.#keeper.isSure()) return undefined
-    const progress = connection.progress(this.#packager.checkpoint().endSeconds)
+    const progress = connection.progress(this.#packager.checkpoint())
     const { liveId } = this
     return progress && { connection: connection.name, epoch: this.#epoch, liveId, ...progress }
   }
 
   get epoch(): number {
     return this.#epoch
+  }
+
+  /** Undefined where one run does not hold all that is open: then another transcoder begins a new take. */
+  get resumePoint(): ResumePoint | undefined {
+    if (this.#left || !this.#run || this.#leavingRuns.size > 0) return this.#left
+    return this.#connection?.resumePoint(this.#packager.checkpoint())
   }
 
   get state(): 'receiving' | 'held' | 'ending' | 'ended' {
@@ -232,12 +244,10 @@ export class StreamJob implements LiveStream {
     this.#endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
     this.#takeNumber = Math.max(this.#takeNumber, ticket.takes)
-    this.#connection = new PublisherConnection(
-      ticket.connection,
-      pipe,
-      config.input,
-      clock.monotonic(),
-    )
+    const { connection: name } = ticket
+    if (this.#left?.connection !== name) this.#left = undefined
+    const now = clock.monotonic()
+    this.#connection = new PublisherConnection(name, pipe, config.input, now, this.#left)
     return this.#connection
   }
 
@@ -401,24 +411,26 @@ export class StreamJob implements LiveStream {
     const { tracks, claimedVideoBitsPerSecond, reason } = step
     this.#endRun()
     this.#tracks = tracks
-    const packager = this.#packager
     const { config, ladder, guard, clock, metrics } = this.#options
     const connection = this.#connection!
+    const left = reason === 'resumed' ? this.#left : undefined
+    this.#left = undefined
     connection.meter = new InputMeter(config.input)
     connection.doctor.beginRun(step)
     connection.placeRun(step, this.#nowSeconds(), this.#packager.endSeconds)
     this.#log.info({ reason }, 'media begins')
     this.#runStartedMs = clock.monotonic()
     const run = new MediaRun({
-      ...{ packager, tracks, ladder, guard, clock, log: this.#log },
+      ...{ packager: this.#packager, tracks, ladder, guard, clock, log: this.#log },
       ...{ segmentSeconds: config.segmentSeconds, stallMs: config.stallMs, ffmpeg: config.ffmpeg },
       hasLongGop: this.#hasLongGop,
+      resume: left && { point: left, epoch: this.#epoch },
       sourceBitsPerSecond: claimedVideoBitsPerSecond,
       framesPerSecond: tracks.video?.framesPerSecond ?? undefined,
       originSeconds: connection.originSeconds,
       nextTake: () => ({ ...this.#nextTake(), epoch: this.#epoch }),
       mayPublish: () => this.mayPublish,
-      onEntry: (seconds, publisherMs) => connection.marks.add(seconds, publisherMs),
+      onEntry: (mark) => connection.marks.add(mark),
       onRestart: (cause) => metrics.restarted(cause),
       onLongGop: () => {
         this.#hasLongGop = true

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { PublishTicket } from '../../common/contract/placement.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
+import type { ResumePoint } from '../../common/contract/resume-point.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { SegmentLog } from '../../common/live/segment-log.ts'
@@ -16,6 +17,7 @@ import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
 import type { LeaseClient } from './lease-keeper.ts'
 import { Quarantine } from './quarantine.ts'
+import type { ResumeDesk } from './resume-desk.ts'
 import type { PublishAttempt, ReceivedStream } from './rtmp-receiver.ts'
 import { StreamJob } from './stream-job.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
@@ -31,6 +33,7 @@ export interface StreamJobsOptions {
   guard: ProcessGuard
   auth: ClusterAuth
   lease: LeaseClient
+  resumes: Pick<ResumeDesk, 'take'>
   recordings: RecordingStore
   clock: Clock
   log: Logger
@@ -202,16 +205,19 @@ export class StreamJobs implements AsyncDisposable {
 
   async #openJob(ticket: PublishTicket): Promise<StreamJob> {
     const current = this.#jobs.get(ticket.liveId)
+    const { resumes } = this.#options
+    const left = resumes.take(ticket.liveId, ticket.epoch, ticket.connection)
     if (current) {
-      if (current.broadcastId === ticket.broadcastId && current.state !== 'ending') return current
+      const isSame = current.broadcastId === ticket.broadcastId && current.state !== 'ending'
+      if (isSame && !left) return current
       await current.end('superseded')
       await Promise.all(this.#settling)
     }
-    const folder = await this.#openFolder(ticket)
+    const folder = await this.#openFolder(ticket, left)
     this.#forget(ticket.liveId)
     const { config, ladder, letGo, guard, lease, clock, log, metrics } = this.#options
     const job = new StreamJob({
-      ...{ ticket, folder, config, guard, lease, clock, log, metrics },
+      ...{ ticket, folder, left, config, guard, lease, clock, log, metrics },
       ladder: ladder(),
       letGo,
       onQuarantined: () => this.#quarantine.add(ticket.liveId),
@@ -222,10 +228,14 @@ export class StreamJobs implements AsyncDisposable {
     return job
   }
 
-  async #openFolder(ticket: PublishTicket): Promise<BroadcastFolder> {
+  async #openFolder(
+    ticket: PublishTicket,
+    left: ResumePoint | undefined,
+  ): Promise<BroadcastFolder> {
     const { recordings, mediaFolder, clock } = this.#options
     const kept = await recordings.resume(ticket.broadcastId)
     if (kept) return kept
+    const open = left?.packaging.openTakes?.[0]?.timeline?.cuts[0]?.number
     const elapsedSeconds = Math.ceil((clock.now() - ticket.broadcastStartedAt) / 1000)
     return await BroadcastFolder.create(
       mediaFolder,
@@ -238,7 +248,10 @@ export class StreamJobs implements AsyncDisposable {
         // Segments last at least 0.9 s, but for the last one of a take: this lies above every number
         // that an earlier transcoder has given.
         firstNumber:
-          ticket.takes === 0 ? 1 : Math.ceil(1.2 * Math.max(0, elapsedSeconds)) + ticket.takes + 1,
+          open ??
+          (ticket.takes === 0
+            ? 1
+            : Math.ceil(1.2 * Math.max(0, elapsedSeconds)) + ticket.takes + 1),
         earlierTakes: ticket.takes,
       }),
     )

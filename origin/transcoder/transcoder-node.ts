@@ -19,6 +19,7 @@ import { FeedServer } from './feed-server.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { ProgressFeed } from './progress-feed.ts'
+import { ResumeDesk } from './resume-desk.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
 import { StreamJobs } from './stream-jobs.ts'
 import { createTranscoderMetrics } from './transcoder-metrics.ts'
@@ -65,6 +66,7 @@ export async function startTranscoder(
   let bytesOut = 0
   const self = new NodeHeartbeat('transcoder', config.node, clock)
   const counters = createTranscoderMetrics(metrics, () => streams.jobs)
+  const resumes = stack.use(new ResumeDesk(clock))
   const streams: StreamJobs = new StreamJobs({
     nodeId: id,
     instance: self.instance,
@@ -74,6 +76,7 @@ export async function startTranscoder(
     guard,
     auth,
     lease: coordinator,
+    resumes,
     recordings,
     clock,
     log,
@@ -117,6 +120,7 @@ export async function startTranscoder(
       },
       progress,
       feeds,
+      resumes,
       live: (liveId) => {
         const job = streams.live(liveId)
         return !job || job.mayPublish ? job : 'elsewhere'

@@ -52,6 +52,7 @@ export class LiveStage implements AsyncDisposable {
       log: silentLogger,
       metrics: { served: (kind, status, size) => this.served.push(`${kind} ${status} ${size}`) },
       progress: { serve: (answer) => answer.end() },
+      resumes: { receive: async () => false },
       feeds: this.feeds,
       live,
       replayFolder: async () => undefined,

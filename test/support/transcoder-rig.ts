@@ -35,6 +35,7 @@ export class TranscoderRig implements AsyncDisposable {
   transcoder: RunningRole
   readonly #coordinator: RunningRole
   readonly #gateway: CoordinatorClient
+  readonly #more: RunningRole[] = []
   /** As given, with the way to the coordinator. */
   readonly transcoderSettings: Record<string, unknown>
 
@@ -144,6 +145,12 @@ export class TranscoderRig implements AsyncDisposable {
     return nodes.find((it) => it.role === 'transcoder')?.urls.http
   }
 
+  /** Another one of the cluster, set up like the first. */
+  async addTranscoder(id: string): Promise<void> {
+    const settings = { ...this.transcoderSettings, node: { id } }
+    this.#more.push(await startNode(join(this.dir, id), settings, this.log))
+  }
+
   /** Stops the transcoder in order and starts it anew over the same data. */
   async restartTranscoder(): Promise<void> {
     await this.transcoder[Symbol.asyncDispose]()
@@ -151,7 +158,7 @@ export class TranscoderRig implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.transcoder[Symbol.asyncDispose]()
+    for (const it of [this.transcoder, ...this.#more]) await it[Symbol.asyncDispose]()
     await this.#gateway[Symbol.asyncDispose]()
     await this.#coordinator[Symbol.asyncDispose]()
     await rm(this.dir, { recursive: true, force: true })

@@ -13,6 +13,7 @@ import type {
   FeedSegment,
 } from '../../../common/contract/feed.ts'
 import type { Holder } from '../../../common/contract/placement.ts'
+import { type ResumePoint, withInits } from '../../../common/contract/resume-point.ts'
 import type { FeedFrame } from '../../../common/live/feed-frames.ts'
 import type {
   Coming,
@@ -61,6 +62,8 @@ export class HomeBroadcast implements LiveBroadcast {
   #settings: LiveSettings | undefined
   #isEnded = false
   #version = 0
+  /** Behind all that is listed. */
+  #point: ResumePoint | undefined
   /** Of the first take that this home has known, among all takes of the broadcast. */
   #firstOrdinal: number | undefined
 
@@ -87,6 +90,11 @@ export class HomeBroadcast implements LiveBroadcast {
 
   get version(): number {
     return this.#version
+  }
+
+  /** Where a next transcoder would go on; undefined where it has to begin anew. */
+  get resumePoint(): ResumePoint | undefined {
+    return this.#isEnded ? undefined : this.#point
   }
 
   get playlistNames(): readonly string[] {
@@ -117,6 +125,7 @@ export class HomeBroadcast implements LiveBroadcast {
   /** Time has passed in which nobody made anything. */
   addGap(): void {
     if (!this.#settings || this.#isEnded || this.#takes.count === 0) return
+    this.#point = undefined
     this.#takes.end()
     this.#playlists.addGap(this.#settings.segmentSeconds, this.#feed)
     this.#playlists.trim(this.#settings)
@@ -187,10 +196,14 @@ export class HomeBroadcast implements LiveBroadcast {
       return this.#isEnded ? 'accepted' : 'malformed'
     }
     this.#settings ??= change.settings
+    if (change.segments.length > 0) this.#point = undefined
+    let isTrue = true
     for (const { rendition } of this.#takes.merge(change, bodies, this.#feed)) {
       this.#options.onRefused({ rendition, reason: 'its init section is another' })
+      isTrue = false
     }
-    for (const told of change.segments) this.#addSegment(told, bodies)
+    for (const told of change.segments) isTrue = this.#addSegment(told, bodies) && isTrue
+    if (change.point && isTrue) this.#point = this.#completed(change.point)
     for (const told of change.playlists) {
       this.#placeFirstTake(told)
       this.#playlists.merge(told, this.#feed)
@@ -213,16 +226,27 @@ export class HomeBroadcast implements LiveBroadcast {
     this.#stagedBytes = 0
   }
 
-  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): void {
+  /** The feed has told the init sections before. */
+  #completed(point: ResumePoint): ResumePoint {
+    return withInits(
+      point,
+      (take, name) => this.#takes.track(take, name)?.rendition.init.toString('base64') ?? '',
+    )
+  }
+
+  /** False where it is not what is listed. */
+  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): boolean {
     const { take, rendition, number } = told
     const there = this.#takes.segment(take, rendition, number)
-    if (!there && this.#playlists.isBehindWindow(rendition, number)) return
+    if (!there && this.#playlists.isBehindWindow(rendition, number)) return true
     const isOther = this.#playlists.hasOther(rendition, number, there)
     if (isOther && !there) this.#takes.addGap(told, this.#feed)
     const reason = isOther
       ? 'its number is listed already'
       : this.#takes.add(told, bodies, this.#feed)
-    if (reason !== undefined) this.#options.onRefused({ rendition, number, reason })
+    if (reason === undefined) return true
+    this.#options.onRefused({ rendition, number, reason })
+    return false
   }
 
   #placeFirstTake({ discontinuitySequence, entries }: FeedPlaylist): void {

@@ -1,6 +1,7 @@
 // The live ids whose home is this gateway.
 import type { Clock } from '../../../common/clock.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import { messageOf } from '../../../common/errors.ts'
 import { HttpClient } from '../../../common/http-client.ts'
 import type { Logger } from '../../../common/log.ts'
 import { LogBudget } from '../../../common/log-budget.ts'
@@ -22,6 +23,8 @@ export interface HomeStoreOptions {
 const connectTimeoutMs = 2_000
 /** By then a snapshot is no older than the grant. */
 const settledMs = 5_000
+/** A publisher's media waits meanwhile. */
+const handOverMs = 500
 
 export class HomeStore implements AsyncDisposable {
   readonly #options: HomeStoreOptions
@@ -70,6 +73,43 @@ export class HomeStore implements AsyncDisposable {
       this.#options.log.error({ liveId, epoch, verdict }, 'a transcoder is not followed')
     }
     return verdict
+  }
+
+  /**
+   * Before a stream is published to another transcoder: that one is told where the last one has left it, so that it can
+   * go on there. Where it does not hear of it in time, it begins a new take.
+   */
+  async handOver({ liveId, broadcastId, epoch, transcoder }: FollowedGrant): Promise<void> {
+    const { authorize, clock, log } = this.#options
+    const home = this.#homes.get(liveId)
+    const point = home?.broadcastId === broadcastId ? home.handOver(epoch) : undefined
+    if (!point) return
+    const late = new AbortController()
+    const timer = clock.setTimeout(() => late.abort(new Error('too late')), handOverMs)
+    try {
+      const token = await authorize()
+      const { statusCode, body } = await this.#http.request(
+        `${transcoder.url}/internal/v1/broadcasts/${liveId}/resume-point?epoch=${epoch}`,
+        {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          body: JSON.stringify(point),
+          signal: late.signal,
+        },
+      )
+      await body.dump()
+      if (statusCode !== 204) log.warn({ liveId, epoch, statusCode }, 'resume point refused')
+    } catch (err) {
+      log.warn({ liveId, epoch, err: messageOf(err) }, 'resume point not handed over')
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  /** From there on the media of that publisher is needed again, in its own milliseconds. */
+  neededMs(liveId: string, connection: string): number | undefined {
+    const point = this.#homes.get(liveId)?.broadcast?.resumePoint
+    return point?.connection === connection ? point.input.entry.timestampMs : undefined
   }
 
   /** Leaves what another gateway relays now. */

@@ -6,6 +6,7 @@
 // goes on in gaps. It is over a while after the end was told, or when nobody has come back.
 import type { Clock, Timer } from '../../../common/clock.ts'
 import type { Holder } from '../../../common/contract/placement.ts'
+import type { ResumePoint } from '../../../common/contract/resume-point.ts'
 import type { HttpClient } from '../../../common/http-client.ts'
 import type { FeedFrame } from '../../../common/live/feed-frames.ts'
 import type { Logger } from '../../../common/log.ts'
@@ -84,6 +85,17 @@ export class Home implements AsyncDisposable {
     })
     this.#client.start()
     return 'following'
+  }
+
+  /** Somebody else is about to go on: nothing more is heard of whoever had it. Answers from where on. */
+  handOver(epoch: number): ResumePoint | undefined {
+    const now = this.#source
+    if (!now || epoch <= now.epoch) return undefined
+    if (this.#client) {
+      this.#leaveFeed()
+      if (!this.#gapTimer) this.#onGone()
+    }
+    return this.#broadcast?.resumePoint
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

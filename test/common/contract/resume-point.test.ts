@@ -17,14 +17,18 @@ function somePoint(): ResumePoint {
   const picture = pictures({ framesPerSecond: 30, fromSeconds: 10, seconds: 5, isKeyframe })
   deliver(rig, 'take-1', interleave({ '720p': picture, audio: sounds(48_000, 10, 5) }))
   return {
+    connection: 'connection-of-one-publisher',
     packaging: rig.packager.checkpoint(),
     clock: {
-      baseMs: 2 ** 32,
       originSeconds: 10.02,
-      delayMs: 0,
+      firstMs: 66,
+      lastDts: 900_000,
       audio: { nextTicks: 720_000, driftTicks: 0.25 },
     },
-    input: { video: Buffer.from('avcC').toString('base64') },
+    input: {
+      video: Buffer.from('avcC').toString('base64'),
+      entry: { timestampMs: 14_000, baseMs: 10_000, lastMs: { video: 13_967 } },
+    },
   }
 }
 
@@ -37,7 +41,7 @@ test('a resume point is the same after its way through JSON', () => {
 test.each([
   ['no packaging', { packaging: undefined }],
   ['an init section that is no base64', { input: { video: 'not base64!' } }],
-  ['a clock without an origin', { clock: { baseMs: 0, delayMs: 0 } }],
+  ['a clock without an origin', { clock: { firstMs: 0 } }],
 ])('a resume point with %s is refused', (_, broken) => {
   expect(resumePointSchema.safeParse({ ...somePoint(), ...broken }).success).toBe(false)
 })

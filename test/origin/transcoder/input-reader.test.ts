@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { ResumePoint } from '../../../common/contract/resume-point.ts'
 import { transcoderConfigSchema } from '../../../config/schema.ts'
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
 import type { InputLimits } from '../../../origin/transcoder/input-check.ts'
@@ -479,5 +480,42 @@ describe('a replay that comes faster than real time', () => {
     expect(reader.isRunning).toBe(true)
     reader.tick(13_000)
     expect(reader.isRunning).toBe(false)
+  })
+})
+
+describe('a run that another reader was in', () => {
+  const base64 = (config: Buffer) => config.toString('base64')
+  const headers = [videoHeader(), audioHeader()]
+  const before = [key(5_000), sound(4_990), inter(5_040), sound(5_011), inter(5_035)]
+  const after = [key(5_080), sound(5_079), inter(5_120), sound(5_100)]
+
+  function entryOf(): ResumePoint['input'] {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = [...headers, ...before, ...after].flatMap((it) => reader.push(it, 0))
+    const samples = steps.flatMap((it) => (it.kind === 'sample' ? it.sample : []))
+    const [run] = steps.flatMap((it) => (it.kind === 'run' ? it.tracks : []))
+    const { entry } = samples.find((it) => it.publisherMs === 5_080)!
+    const video = base64(run!.video!.config)
+    return { video, audio: base64(run!.audio!.config), entry: entry! }
+  }
+
+  function resumed(input: ResumePoint['input'], laterMs = 0): string {
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = headers.flatMap((it) => reader.push(it, 0))
+    const step = reader.resume(input, laterMs, 0)
+    const rest = after.map((it) => ({ ...it, timestampMs: it.timestampMs + laterMs }))
+    return told([...steps, ...(step ? [step] : []), ...rest.flatMap((it) => reader.push(it, 0))])
+  }
+
+  test('goes on with the same times', () => {
+    expect(read(...headers, ...before, ...after)).toBe('Rva V0 a-10 v40 a11 v40 V80 a79 v120 a100')
+    expect(resumed(entryOf())).toBe('Rva V80 a79 v120 a100')
+    expect(resumed(entryOf(), 2 ** 32)).toBe('Rva V80 a79 v120 a100')
+  })
+
+  test('does not go on with other headers', () => {
+    expect(resumed({ ...entryOf(), video: 'AAAA' })).toBe('Rva V0 a-1 v40 a20')
+    const { video, entry } = entryOf()
+    expect(resumed({ video: video!, entry })).toBe('Rva V0 a-1 v40 a20')
   })
 })

@@ -114,7 +114,7 @@ test('nothing is listed while it is not sure whose the stream is, and all of it 
     ...{ hasLongGop: false, sourceBitsPerSecond: 0, framesPerSecond: 30 },
     ...{ originSeconds: 10, segmentSeconds: 2 },
     mayPublish: () => mayPublish,
-    onEntry: (...entry) => entries.push(entry),
+    onEntry: ({ seconds, entry }) => entries.push([seconds, entry.timestampMs]),
     ...{ onRestart: () => {}, onLongGop: () => {}, onFailed: () => {} },
   })
   const listed = () => packager.playlist('90p')?.segments.flatMap((it) => it.parts).length ?? 0
@@ -123,7 +123,8 @@ test('nothing is listed while it is not sure whose the stream is, and all of it 
     const publisherMs = Math.round((index * 1000) / 30)
     const timestampMs = runLeadMs + publisherMs
     if (index === 75) mayPublish = false
-    run.push({ kind: 'video', timestampMs, publisherMs, isKeyframe, payload })
+    const entry = isKeyframe ? { timestampMs: publisherMs, baseMs: 0, lastMs: {} } : undefined
+    run.push({ kind: 'video', timestampMs, publisherMs, isKeyframe, payload, entry })
   })
   const before = listed()
   const { version } = packager

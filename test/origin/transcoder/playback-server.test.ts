@@ -44,6 +44,7 @@ async function start(trustedNetworks: string[]): Promise<void> {
     log: silentLogger,
     metrics: { served: (kind, status, size) => served.push(`${kind} ${status} ${size}`) },
     progress: { serve: (answer) => answer.end() },
+    resumes: { receive: async () => false },
     live: (liveId) => (liveId === 'moved' ? 'elsewhere' : live(liveId)),
     feeds: new FeedServer({ instance: broadcast.broadcastId, live, clock, sent: () => {} }),
     replayFolder: async (id) => (id === broadcast.broadcastId ? folder : undefined),

@@ -268,3 +268,22 @@ test('whatever times come, nothing goes back and no sound overlaps', () => {
     ),
   )
 })
+
+test('another clock goes on from the state of one, and times are the same', () => {
+  const inputs = Array.from({ length: 400 }, (_, index) => {
+    const ms = Math.round((index * 1000) / 30)
+    return [picture(ms, 80 + (index % 3) * 33, index % 30 === 0), sound(Math.round(index * 21.4))]
+  }).flat()
+  const one = clockOf(10)
+  const whole = timed(one, inputs)
+  for (const at of [0, 1, 2, 121, 402]) {
+    const first = clockOf(10)
+    const samples = timed(first, inputs.slice(0, at))
+    const next = new SampleClock({
+      tracks: { video, audio: aac48 },
+      originSeconds: 0,
+      resume: first.state,
+    })
+    expect([...samples, ...timed(next, inputs.slice(at))]).toEqual(whole)
+  }
+})

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { expect, it, test } from 'vitest'
 import type { FeedChange, FeedHead } from '../../../../common/contract/feed.ts'
+import type { ResumePoint } from '../../../../common/contract/resume-point.ts'
 import { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts'
 import { FeedWriter } from '../../../../origin/transcoder/feed-writer.ts'
 import { BroadcastTexts } from '../../../support/broadcast-texts.ts'
@@ -186,4 +187,45 @@ test('no change makes it throw, or changes bytes that are listed', () => {
     }),
     { numRuns: 300 },
   )
+})
+
+/** The change that tells of all there is by now, with the point behind it. */
+function pointOf(rig: ReturnType<typeof packagerRig>): ResumePoint {
+  return {
+    connection: 'connection-of-one-publisher',
+    packaging: rig.packager.checkpoint(),
+    clock: { originSeconds: 10 },
+    input: { entry: { timestampMs: 4_000, baseMs: 0, lastMs: {} } },
+  }
+}
+
+it('keeps the point that is behind all that is listed, with its init sections', () => {
+  const rig = packagerRig()
+  startTake(rig.packager, takePlan({ names: ['720p'] }), 10)
+  let told: ResumePoint | undefined
+  const writer = new FeedWriter(rig.packager, () => told)
+  const home = freshHome()
+  const isKeyframe = (index: number) => index % 60 === 0
+  const samples = [...pictures({ framesPerSecond: 30, fromSeconds: 10, seconds: 7, isKeyframe })]
+  const tell = (from: number, until: number) => {
+    for (const it of samples.slice(from, until)) rig.packager.push('take-1', '720p', it)
+    told = told && pointOf(rig)
+    const { change, bodies } = writer.next()
+    for (const body of bodies) home.accept({ head: { kind: 'body' }, body }, holder)
+    const sent = JSON.parse(JSON.stringify(change))
+    expect(home.accept({ head: sent, body: none }, holder)).toBe('accepted')
+    return change
+  }
+  told = pointOf(rig)
+  const change = tell(0, 150)
+  expect(change.point!.packaging.openTakes![0]!.tracks['720p']!.rendition!.init).toBe('')
+  expect(home.resumePoint).toEqual(JSON.parse(JSON.stringify(pointOf(rig))))
+  told = undefined
+  tell(150, 180)
+  expect(home.resumePoint).toBeUndefined()
+  told = pointOf(rig)
+  tell(180, 210)
+  expect(home.resumePoint).toBeDefined()
+  home.addGap()
+  expect(home.resumePoint).toBeUndefined()
 })

@@ -1,0 +1,48 @@
+// Holds what comes first of a publisher whom another transcoder had: nothing counts before the message that its run is
+// entered with. Headers are kept, the newest of each track, and let in before it.
+import type { ResumePoint } from '../../common/contract/resume-point.ts'
+import type { MediaMessage } from '../../media/rtmp/message.ts'
+import { readTag } from './input-tracks.ts'
+
+/** Tracks lie no farther apart. */
+const mostApartMs = 2_000
+/** A replay comes at once. */
+const longestWaitMs = 5_000
+
+export type GateAnswer =
+  /** Not needed, or kept. */
+  | { kind: 'waits' }
+  /** The run is entered with the message that came. */
+  | { kind: 'entered'; headers: readonly MediaMessage[] }
+  /** What would have been needed does not come. */
+  | { kind: 'missed'; headers: readonly MediaMessage[] }
+
+export class ResumeGate {
+  readonly #input: ResumePoint['input']
+  readonly #startedMs: number
+  #headers: { video?: MediaMessage; audio?: MediaMessage } = {}
+
+  constructor(input: ResumePoint['input'], nowMs: number) {
+    this.#input = input
+    this.#startedMs = nowMs
+  }
+
+  push(message: MediaMessage, nowMs: number): GateAnswer {
+    const content = readTag(message)
+    const { video, entry } = this.#input
+    if (content.kind === 'video-config') this.#headers.video = message
+    if (content.kind === 'audio-config') this.#headers.audio = message
+    if (content.kind !== 'video' && content.kind !== 'audio') return { kind: 'waits' }
+    const aheadMs = (message.timestampMs - entry.timestampMs) | 0
+    const isEntered = content.kind === (video === undefined ? 'audio' : 'video')
+    const canEnter = content.kind === 'audio' || content.isKeyframe
+    if (isEntered && canEnter && aheadMs === 0) return { kind: 'entered', headers: this.#kept }
+    const isBehind = aheadMs > (isEntered ? 0 : mostApartMs)
+    const isLate = nowMs - this.#startedMs > longestWaitMs
+    return isBehind || isLate ? { kind: 'missed', headers: this.#kept } : { kind: 'waits' }
+  }
+
+  get #kept(): MediaMessage[] {
+    return [this.#headers.video, this.#headers.audio].flatMap((it) => it ?? [])
+  }
+}
