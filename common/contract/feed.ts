@@ -5,6 +5,7 @@
 // parts and init sections come before the change that lists them, each as a `body`, so that a feed that breaks off has
 // listed nothing by halves.
 import { z } from 'zod'
+import { initTrackSchema, liveSettingsSchema, mediaKindSchema } from './packaged-media.ts'
 import { resumePointSchema } from './resume-point.ts'
 
 const name = z.string().min(1).max(64)
@@ -23,30 +24,9 @@ const factsSchema = z.object({
   earlierTakes: number,
 })
 
-const settingsSchema = z.object({
-  targetDurationSeconds: z.number().positive(),
-  partTargetSeconds: z.number().positive(),
-  segmentSeconds: z.number().positive(),
-  windowSegments: z.int().positive(),
-})
-
-const kind = z.enum(['video', 'audio'])
-
-const trackSchema = z.object({
-  kind,
-  trackId: z.int(),
-  timescale: z.int().positive(),
-  codec: z.string(),
-  width: z.int(),
-  height: z.int(),
-  sampleRate: z.int(),
-  channels: z.int(),
-  defaults: z.object({ durationTicks: z.int(), sizeBytes: z.int(), flags: z.int() }),
-})
-
 const renditionSchema = z.object({
   name,
-  kind,
+  kind: mediaKindSchema,
   codec: z.string(),
   timescale: z.int().positive(),
   width: z.int(),
@@ -56,7 +36,7 @@ const renditionSchema = z.object({
   channels: z.int(),
   isSource: z.boolean(),
   nominalBitsPerSecond: z.number(),
-  track: trackSchema,
+  track: initTrackSchema,
 })
 
 /** As it is now; its init sections are told once, in `inits`. */
@@ -108,7 +88,7 @@ const entrySchema = z.object({
 
 const playlistSchema = z.object({
   name,
-  kind,
+  kind: mediaKindSchema,
   /** New ones, by number. */
   entries: z.array(entrySchema),
   /** Where the window begins by now, once the transcoder has forgotten something. */
@@ -128,7 +108,7 @@ const openSchema = z.object({
 const bodySchema = z.object({ kind: z.literal('body') })
 const changeSchema = z.object({
   kind: z.literal('change'),
-  settings: settingsSchema.optional(),
+  settings: liveSettingsSchema.optional(),
   isEnded: z.literal(true).optional(),
   /** All takes that are kept, where one of them is new, other than before, or gone. */
   takes: z.array(takeSchema).optional(),

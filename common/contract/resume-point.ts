@@ -4,29 +4,11 @@
 //   resume point ─► packaging ─► open takes ─► tracks: the parts that are listed of the open segment
 //                └► input: codec configs and clocks, so that the same samples get the same times
 import { z } from 'zod'
-
-const settingsSchema = z.object({
-  targetDurationSeconds: z.number(),
-  partTargetSeconds: z.number(),
-  segmentSeconds: z.number(),
-  windowSegments: z.int(),
-})
-
-const initTrackSchema = z.object({
-  kind: z.enum(['video', 'audio']),
-  trackId: z.int(),
-  timescale: z.int().positive(),
-  codec: z.string(),
-  width: z.int(),
-  height: z.int(),
-  sampleRate: z.int(),
-  channels: z.int(),
-  defaults: z.object({ durationTicks: z.int(), sizeBytes: z.int(), flags: z.int() }),
-})
+import { initTrackSchema, liveSettingsSchema, mediaKindSchema } from './packaged-media.ts'
 
 const plannedRenditionSchema = z.object({
   name: z.string(),
-  kind: z.enum(['video', 'audio']),
+  kind: mediaKindSchema,
   isSource: z.boolean(),
   nominalBitsPerSecond: z.number(),
 })
@@ -141,7 +123,7 @@ export const packagingPointSchema = z.object({
   /** Takes that have published something. */
   takes: z.int().nonnegative(),
   endSeconds: z.number(),
-  settings: settingsSchema.optional(),
+  settings: liveSettingsSchema.optional(),
   /** Of the picture, measured when the settings were chosen. */
   framesPerSecond: z.number().optional(),
   /** Once a take has left its grid, none is trusted to keep one. */

@@ -1,5 +1,6 @@
 // Scenes of takes, holes, lags and dropped renditions for a packager, as steps in the order of time.
 import fc from 'fast-check'
+import type { TakePlan } from '../../origin/packager/take-state.ts'
 import {
   type PackagerRig,
   pictures,
@@ -31,16 +32,21 @@ export const scenes = fc.array(
   { minLength: 1, maxLength: 6 },
 )
 
-export type Scenes = typeof scenes extends fc.Arbitrary<infer Value> ? Value : never
-
 export interface SceneStep {
   /** On the timeline of the broadcast. */
   at: number
-  run: () => void
+  /** Fed again to whoever goes on. */
+  isMedia?: boolean
+  /** `take` tells under which name a take goes on that a packager has made anew. */
+  run: (rig: PackagerRig, take: (name: string) => string) => void
 }
 
-export function sceneSteps({ packager }: PackagerRig, script: Scenes): SceneStep[] {
+export type Scenes = typeof scenes extends fc.Arbitrary<infer One> ? One : never
+
+/** In the order of time, with the plan of each take. */
+export function sceneSteps(script: Scenes): { steps: SceneStep[]; plans: Map<string, TakePlan> } {
   const steps: SceneStep[] = []
+  const plans = new Map<string, TakePlan>()
   let from = 10
   for (const [index, it] of script.entries()) {
     const name = `take-${index + 1}`
@@ -54,35 +60,52 @@ export function sceneSteps({ packager }: PackagerRig, script: Scenes): SceneStep
           leader: isSource ? '720p' : it.names.at(-2)!,
           cutting: isSource ? 'source-keyframes' : 'own-keyframes',
         })
+    plans.set(name, plan)
     const start = from
     const end = start + it.seconds
     steps.push({
-      at: start,
-      run: () => {
+      // Before its media, however times are rounded.
+      at: start - 1e-6,
+      run: ({ packager }) => {
         packager.fillGaps(start - 0.5)
         startTake(packager, plan, Math.max(start, packager.endSeconds))
       },
     })
     for (const rendition of it.names) {
       const isKeyframe = (frame: number) => frame % it.gopFrames === 0
-      const times = { fromSeconds: start, seconds: it.seconds }
       const samples =
         rendition === 'audio'
           ? sounds(48_000, start, it.seconds)
-          : pictures({ ...times, framesPerSecond: 30, isKeyframe })
+          : pictures({
+              framesPerSecond: 30,
+              fromSeconds: start,
+              seconds: it.seconds,
+              isKeyframe,
+            })
       const lag = rendition === '720p' ? 0 : it.lag
       for (const sample of samples) {
         const time = sample.dts / timescaleOf(rendition)
         if (rendition === '360p' && time - start > (it.dropAfter ?? 100)) continue
-        steps.push({ at: time + lag, run: () => packager.push(name, rendition, sample) })
+        steps.push({
+          at: time + lag,
+          isMedia: true,
+          run: ({ packager }, take) => packager.push(take(name), rendition, sample),
+        })
       }
     }
     if (it.dropAfter !== undefined && it.names.includes('360p') && plan.leader !== '360p') {
       const at = Math.min(start + it.dropAfter, end) + it.lag
-      steps.push({ at, run: () => packager.dropRendition(name, '360p') })
+      steps.push({
+        at,
+        run: ({ packager }, take) => packager.dropRendition(take(name), '360p'),
+      })
     }
-    steps.push({ at: end + it.lag, run: () => packager.endTake(name) })
+    steps.push({
+      at: end + it.lag,
+      run: ({ packager }, take) => packager.endTake(take(name)),
+    })
     from = end + it.pause
   }
-  return steps.sort((a, b) => a.at - b.at)
+  steps.sort((a, b) => a.at - b.at)
+  return { steps, plans }
 }

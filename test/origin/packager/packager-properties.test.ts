@@ -3,118 +3,13 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { packagingPointSchema } from '../../../common/contract/resume-point.ts'
 import { MemoryCommitLog } from '../../../origin/packager/commit-log.ts'
-import type { TakePlan } from '../../../origin/packager/take-state.ts'
-import {
-  type PackagerRig,
-  packagerRig,
-  pictures,
-  sounds,
-  startTake,
-  takePlan,
-  timescaleOf,
-} from '../../support/packager-rig.ts'
+import { type PackagerRig, packagerRig, startTake } from '../../support/packager-rig.ts'
 import { ruleBreaches } from '../../support/packager-rules.ts'
-
-const thousandths = (min: number, max: number) =>
-  fc.integer({ min: min * 1000, max: max * 1000 }).map((it) => it / 1000)
-
-const scripts = fc.array(
-  fc.record({
-    seconds: fc.integer({ min: 1, max: 9 }),
-    /** 0 where the next take continues this one without a hole. */
-    pause: fc.oneof(fc.constant(0), thousandths(0.02, 12)),
-    names: fc.constantFrom<string[]>(
-      ['720p', '360p', 'audio'],
-      ['720p', '480p', '360p', 'audio'],
-      ['720p', 'audio'],
-      ['audio'],
-    ),
-    leader: fc.constantFrom('source' as const, 'encoded' as const),
-    gopFrames: fc.constantFrom(30, 60, 75, 40, 300),
-    lag: thousandths(0, 1.5),
-    dropAfter: fc.option(thousandths(0, 8), { nil: undefined }),
-  }),
-  { minLength: 1, maxLength: 6 },
-)
-
-interface Event {
-  at: number
-  /** Fed again to whoever goes on. */
-  isMedia?: boolean
-  run: (rig: PackagerRig, take: (name: string) => string) => void
-}
-
-type Script = typeof scripts extends fc.Arbitrary<infer One> ? One : never
-
-function eventsOf(script: Script): { events: Event[]; plans: Map<string, TakePlan> } {
-  const events: Event[] = []
-  const plans = new Map<string, TakePlan>()
-  let from = 10
-  for (const [index, it] of script.entries()) {
-    const name = `take-${index + 1}`
-    const isAudioOnly = it.names.length === 1
-    const isSource = it.leader === 'source' && !isAudioOnly
-    const base = { name, number: index + 1, names: it.names }
-    const plan = isAudioOnly
-      ? takePlan({ ...base, cutting: 'audio' })
-      : takePlan({
-          ...base,
-          leader: isSource ? '720p' : it.names.at(-2)!,
-          cutting: isSource ? 'source-keyframes' : 'own-keyframes',
-        })
-    plans.set(name, plan)
-    const start = from
-    const end = start + it.seconds
-    events.push({
-      // Before its media, however times are rounded.
-      at: start - 1e-6,
-      run: ({ packager }) => {
-        packager.fillGaps(start - 0.5)
-        startTake(packager, plan, Math.max(start, packager.endSeconds))
-      },
-    })
-    for (const rendition of it.names) {
-      const isKeyframe = (frame: number) => frame % it.gopFrames === 0
-      const samples =
-        rendition === 'audio'
-          ? sounds(48_000, start, it.seconds)
-          : pictures({
-              framesPerSecond: 30,
-              fromSeconds: start,
-              seconds: it.seconds,
-              isKeyframe,
-            })
-      const lag = rendition === '720p' ? 0 : it.lag
-      for (const sample of samples) {
-        const time = sample.dts / timescaleOf(rendition)
-        if (rendition === '360p' && time - start > (it.dropAfter ?? 100)) continue
-        events.push({
-          at: time + lag,
-          isMedia: true,
-          run: ({ packager }, take) => packager.push(take(name), rendition, sample),
-        })
-      }
-    }
-    if (it.dropAfter !== undefined && it.names.includes('360p') && plan.leader !== '360p') {
-      const at = Math.min(start + it.dropAfter, end) + it.lag
-      events.push({
-        at,
-        run: ({ packager }, take) => packager.dropRendition(take(name), '360p'),
-      })
-    }
-    events.push({
-      at: end + it.lag,
-      run: ({ packager }, take) => packager.endTake(take(name)),
-    })
-    from = end + it.pause
-  }
-  events.sort((a, b) => a.at - b.at)
-  return { events, plans }
-}
+import { type Scenes, sceneSteps, scenes } from '../../support/packager-scenes.ts'
 
 /** All that a packager lists, or several do, each of which goes on where the one before stood. */
-function play(script: Script, places: readonly number[] = []): PackagerRig[] {
-  const { events, plans } = eventsOf(script)
+function play(script: Scenes, places: readonly number[] = []): PackagerRig[] {
+  const { steps, plans } = sceneSteps(script)
   const commits = new MemoryCommitLog()
   let rig = packagerRig({ commits })
   const rigs = [rig]
@@ -122,10 +17,10 @@ function play(script: Script, places: readonly number[] = []): PackagerRig[] {
   const before = new Map<string, string>()
   let names = new Map<string, string>()
   const take = (name: string) => names.get(name) ?? name
-  const cuts = new Set(places.map((it) => Math.floor(it * events.length)))
-  for (const [index, event] of events.entries()) {
+  const cuts = new Set(places.map((it) => Math.floor(it * steps.length)))
+  for (const [index, step] of steps.entries()) {
     const made = rig.takeNumber()
-    event.run(rig, take)
+    step.run(rig, take)
     if (rig.takeNumber() !== made) {
       const takes = rig.packager.takes.map((it) => it.name)
       const name = `auto-${rig.takeNumber()}`
@@ -145,7 +40,7 @@ function play(script: Script, places: readonly number[] = []): PackagerRig[] {
       names.set(root, open.plan.name)
       startTake(rig.packager, { ...plans.get(root)!, ...open.plan }, open.fromSeconds)
     }
-    for (const { isMedia, run } of events.slice(0, index + 1)) if (isMedia) run(rig, take)
+    for (const { isMedia, run } of steps.slice(0, index + 1)) if (isMedia) run(rig, take)
   }
   rig.packager.end()
   return rigs
@@ -153,7 +48,7 @@ function play(script: Script, places: readonly number[] = []): PackagerRig[] {
 
 test('numbers, parts and times go on over takes, holes, lags and dropped renditions', () => {
   fc.assert(
-    fc.property(scripts, (script) => {
+    fc.property(scenes, (script) => {
       const rig = play(script)[0]!
       const { packager } = rig
       const frameSeconds = { '720p': 1 / 30, '480p': 1 / 30, '360p': 1 / 30, audio: 1024 / 48_000 }
@@ -177,7 +72,7 @@ test('packagers that go on after each other list what one would have', () => {
     maxLength: 4,
   })
   fc.assert(
-    fc.property(scripts, places, (all, cuts) => {
+    fc.property(scenes, places, (all, cuts) => {
       // What still waits for its take to begin, of a rendition that is dropped, is given up with the packager.
       const script = all.map((it) =>
         (it.dropAfter ?? 9) < 3 ? { ...it, dropAfter: undefined } : it,

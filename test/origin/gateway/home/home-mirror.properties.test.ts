@@ -42,7 +42,7 @@ test('at every version, over takes, holes, lags and dropped renditions', () => {
         expect(held.at(names)).toEqual(made.at(names))
         expect(held.media(names)).toEqual(made.media(names))
       })
-      for (const step of sceneSteps(rig, script)) step.run()
+      for (const step of sceneSteps(script).steps) step.run(rig, (name) => name)
       packager.end()
       expect(home.isEnded).toBe(true)
       expect(refused).toEqual([])
