@@ -1,4 +1,5 @@
 // `ring`, `drain` and `undrain` against a real coordinator that hears of nodes by their heartbeats.
+
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,6 +15,7 @@ import { silentLogger } from '../../common/log.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { loadConfig } from '../../config/load.ts'
 import { startCoordinator } from '../../coordinator/coordinator-node.ts'
+import { heartbeatOf } from '../support/heartbeats.ts'
 import { nearcast } from './command.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'nearcast-bin-'))
@@ -76,28 +78,7 @@ async function as<Answer>(
 async function beat(id: string, role: Role, draining: boolean): Promise<void> {
   const instance = crypto.randomUUID()
   instances.set(id, instance)
-  await as(id, role, 'PUT', `/nodes/${id}`, {
-    role,
-    instance,
-    version: '0.0.0',
-    pid: 1,
-    region: null,
-    latitude: null,
-    longitude: null,
-    weight: 1,
-    draining,
-    urls: { http: `http://${id}.test`, rtmp: `rtmp://${id}.test/live` },
-    load: {
-      cpu: 0,
-      memoryBytes: 0,
-      streams: 0,
-      cost: 0,
-      viewers: 0,
-      bitsInPerSecond: 0,
-      bitsOutPerSecond: 0,
-    },
-    viewers: [],
-  })
+  await as(id, role, 'PUT', `/nodes/${id}`, heartbeatOf(id, { role, instance, draining }))
 }
 
 /** Makes a channel that is live; answers its transcoder. */

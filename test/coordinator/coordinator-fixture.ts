@@ -1,4 +1,5 @@
 // A coordinator on a real database file and a clock that the test turns, with nodes that speak for themselves.
+
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,6 +21,7 @@ import { Coordinator } from '../../coordinator/coordinator.ts'
 import { type Database, openDatabase } from '../../coordinator/database/database.ts'
 import { digestOf } from '../../coordinator/stream-key.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { heartbeatOf } from '../support/heartbeats.ts'
 
 export const clusterSecret = `ncs_${'s'.repeat(40)}`
 export const adminToken = `nct_${'t'.repeat(32)}`
@@ -170,29 +172,7 @@ export class FakeNode {
   }
 
   heartbeat(): Heartbeat {
-    return {
-      role: this.role,
-      instance: this.instance,
-      version: '0.0.0',
-      pid: 1,
-      region: null,
-      latitude: null,
-      longitude: null,
-      weight: 1,
-      draining: false,
-      urls: { http: `http://${this.id}.test`, rtmp: `rtmp://${this.id}.test/live` },
-      load: {
-        cpu: 0,
-        memoryBytes: 0,
-        streams: 0,
-        cost: 0,
-        viewers: 0,
-        bitsInPerSecond: 0,
-        bitsOutPerSecond: 0,
-      },
-      viewers: [],
-      ...this.settings,
-    }
+    return heartbeatOf(this.id, { role: this.role, instance: this.instance, ...this.settings })
   }
 
   beat() {

@@ -1,5 +1,6 @@
 // A channel's whole world in one process: the coordinator's real lease code on a real database, transcoders that
 // freeze, go deaf, are cut off or start anew, and a home that commits what they make. Nothing here asserts anything.
+
 import { randomUUID } from 'node:crypto'
 import type { Selectable } from 'kysely'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
@@ -12,6 +13,7 @@ import { Membership } from '../../coordinator/membership.ts'
 import { Placement } from '../../coordinator/placement.ts'
 import { PublishService } from '../../coordinator/publish-service.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
+import { heartbeatOf } from '../support/heartbeats.ts'
 import { type Commit, ReferenceHome } from './reference-home.ts'
 
 export const liveId = 'demo'
@@ -166,28 +168,14 @@ export class LeaseWorld {
   async beat(): Promise<void> {
     for (const node of this.transcoders) {
       if (!node.isHeard) continue
-      await this.membership.beat(node.id, {
-        role: 'transcoder',
-        instance: node.instance,
-        version: '0.0.0',
-        pid: 1,
-        region: null,
-        latitude: null,
-        longitude: null,
-        weight: 1,
-        draining: node.isDraining,
-        urls: { http: `http://${node.id}.test`, rtmp: `rtmp://${node.id}.test/live` },
-        load: {
-          cpu: 0,
-          memoryBytes: 0,
-          streams: 0,
-          cost: 0,
-          viewers: 0,
-          bitsInPerSecond: 0,
-          bitsOutPerSecond: 0,
-        },
-        viewers: [],
-      })
+      await this.membership.beat(
+        node.id,
+        heartbeatOf(node.id, {
+          role: 'transcoder',
+          instance: node.instance,
+          draining: node.isDraining,
+        }),
+      )
     }
   }
 
