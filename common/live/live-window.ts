@@ -31,6 +31,15 @@ export function windowSecondsOf(settings: LiveSettings): number {
   return Math.max(windowSegments * segmentSeconds, minimumTargetDurations * targetDurationSeconds)
 }
 
+/** From where on segments may be listed, and are kept for whoever saw them listed, when the newest ends there (seconds). */
+export function keptSpanOf(
+  settings: LiveSettings,
+  endSeconds: number,
+): { listedFrom: number; keptFrom: number } {
+  const span = windowSecondsOf(settings) + settings.segmentSeconds
+  return { listedFrom: endSeconds - span, keptFrom: endSeconds - 2 * span }
+}
+
 /** Undefined while nothing can be listed. */
 export function liveWindowOf(broadcast: LiveBroadcast, name: string): LiveWindow | undefined {
   const { settings } = broadcast

@@ -10,7 +10,7 @@ import {
   type PackagedSegment,
   type PackagedTake,
 } from '../../common/live/live-broadcast.ts'
-import { windowSecondsOf } from '../../common/live/live-window.ts'
+import { keptSpanOf } from '../../common/live/live-window.ts'
 import { renditionFor } from '../../common/live/presentation.ts'
 import type { CutSegment } from './cut-segment.ts'
 import type { TrackCutter } from './cutter.ts'
@@ -90,8 +90,7 @@ export class PublishedTakes {
   /** Keeps what is listed, and what was listed for as long as a client may still ask (RFC 8216bis §6.2.2). */
   trim(newest: CutSegment, settings: LiveSettings): void {
     const end = (newest.startTicks + newest.durationTicks) / newest.rendition.timescale
-    const listedFrom = end - windowSecondsOf(settings) - settings.segmentSeconds
-    const keptFrom = 2 * listedFrom - end
+    const { listedFrom, keptFrom } = keptSpanOf(settings, end)
     let number: number | undefined
     for (const { leader } of this.begun) {
       const segments = leader.cutter?.segments ?? []

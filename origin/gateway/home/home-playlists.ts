@@ -7,7 +7,7 @@ import type {
   PackagedPlaylist,
   PackagedRendition,
 } from '../../../common/live/live-broadcast.ts'
-import { windowSecondsOf } from '../../../common/live/live-window.ts'
+import { keptSpanOf } from '../../../common/live/live-window.ts'
 import { endSecondsOf, gapSegment, type HomeSegment, sealSegment } from './home-segment.ts'
 import type { HomeTakes } from './home-takes.ts'
 
@@ -79,9 +79,8 @@ export class HomePlaylists {
     const leader = this.#byName.get(names[0] ?? '')
     const newest = leader?.segments.findLast((it) => !it.isOpen)
     if (!leader || !newest) return
-    const end = endSecondsOf(newest)
-    const listedFrom = end - windowSecondsOf(settings) - settings.segmentSeconds
-    const kept = leader.segments.find((it) => endSecondsOf(it) >= 2 * listedFrom - end)
+    const { listedFrom, keptFrom } = keptSpanOf(settings, endSecondsOf(newest))
+    const kept = leader.segments.find((it) => endSecondsOf(it) >= keptFrom)
     // However long the media is away: manifests name what was there last.
     const media = leader.segments.findLast(
       (it) => it.sizeBytes > 0 && it.startTicks / it.rendition.timescale < listedFrom,
