@@ -34,6 +34,9 @@ export type UpstreamOutcome =
   /** The next hop did not answer: another one may. */
   | { failed: string }
 
+/** While a publisher's media waits in a memory, a next hop that is not there must not take long to find out. */
+export const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
+
 export class UpstreamPublisher {
   readonly #socket: Socket
   readonly #session: RtmpClientSession

@@ -10,7 +10,11 @@ import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
-import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
+import {
+  againLimits,
+  type UpstreamOutcome,
+  UpstreamPublisher,
+} from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { Admission } from '../admission/admission.ts'
@@ -46,9 +50,6 @@ interface Connection {
   info: PublisherInfo
   gateway?: Gateway
 }
-
-/** While a publisher's media waits in the memory, a gateway that is not there must not take long to find out. */
-const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 
 export class PublishIngest {
   readonly #options: PublishIngestOptions

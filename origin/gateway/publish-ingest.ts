@@ -15,7 +15,11 @@ import type { Progress, ProgressSource } from '../../common/contract/progress.ts
 import { type RefusalCode, refusal } from '../../common/contract/refusal.ts'
 import { hostOf } from '../../common/net/addresses.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
-import { type UpstreamOutcome, UpstreamPublisher } from '../../common/relay/upstream-publisher.ts'
+import {
+  againLimits,
+  type UpstreamOutcome,
+  UpstreamPublisher,
+} from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
 import type { HomeStore } from './home/home-store.ts'
@@ -61,8 +65,6 @@ interface Connection {
 }
 
 const progressEveryMs = 500
-/** While a publisher's media waits in the memory, a transcoder that is not there must not take long to find out. */
-const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 const longestAgeMs = 60_000
 /** Refusals of a transcoder that hold for it alone. */
 const elsewhere: ReadonlySet<RefusalCode> = new Set([
