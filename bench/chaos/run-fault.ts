@@ -30,6 +30,7 @@ export async function runFault(
 
 async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun> {
   const { publisher } = stage
+  const at = new Date().toISOString()
   const problems: string[] = []
   const disconnectsBefore = publisher.disconnects
   let strike: Strike | undefined
@@ -44,10 +45,8 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
     await stage.segments(1, limitMs)
     silenceMs = stage.audit.longestSilenceMs(strike.struckAtMs)
     await strike.heal()
-    await stage.segments(1, limitMs).catch((err: unknown) => {
-      // Whoever published is gone with the healing.
-      if (!second) throw err
-    })
+    // A second publisher is gone with the healing.
+    if (!second) await stage.segments(1, limitMs)
   } catch (err) {
     problems.push(err instanceof Error ? err.message : String(err))
     await strike?.heal().catch(() => {})
@@ -60,6 +59,7 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
   const most = (values: number[]) => Math.max(0, ...values)
   return {
     fault: fault.id,
+    at,
     nextSegmentMs: strike && listedAtMs && listedAtMs - strike.struckAtMs,
     silenceMs,
     disconnects: publisher.disconnects - disconnectsBefore,

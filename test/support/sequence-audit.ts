@@ -93,9 +93,11 @@ export class SequenceAudit implements AsyncDisposable {
     return audit
   }
 
-  /** Highest number of a whole segment that every playlist lists. */
+  /** Highest number of a whole segment that every playlist lists which is offered. */
   get lastNumber(): number {
-    const lasts = [...this.#seen.values()].map(({ segments }) => Math.max(-1, ...segments.keys()))
+    const lasts = this.#offered.map((name) => {
+      return Math.max(-1, ...(this.#seen.get(name)?.segments.keys() ?? []))
+    })
     return lasts.length === 0 ? -1 : Math.min(...lasts)
   }
 
