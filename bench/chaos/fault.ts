@@ -17,7 +17,7 @@ export interface Fault {
   id: string
   name: string
   stage: StageOptions
-  /** The publisher does not outlive the strike as the one that the stage began with. */
+  /** No second strike belongs on the same stream. */
   needsOwnStage?: boolean
   /** Connections that a publisher may lose per run. */
   allowedDisconnects: number
@@ -48,5 +48,7 @@ export interface FaultRun {
   discontinuities: number
   /** Sentences of the audit. */
   faults: string[]
+  /** Which frames are not as they should be: `audio lost: 812, 813`. */
+  traces: string[]
   times: Record<string, number>
 }

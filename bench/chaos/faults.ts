@@ -70,6 +70,8 @@ export const faults: readonly Fault[] = [
     id: 'F7',
     name: 'ffmpeg killed',
     stage: { pops: 2, size },
+    // The third within a minute is another fault: the input is to blame then, and is refused.
+    needsOwnStage: true,
     allowedDisconnects: 0,
     goalMs: { p99: 3_000 },
     mayLose: false,

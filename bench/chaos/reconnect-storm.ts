@@ -12,6 +12,8 @@ const dialsAtOnce = 10
 const backLimitMs = 60_000
 /** Little of everything: what is tried is connections. */
 const media = { size: '160x90', framesPerSecond: 10, sampleRate: 16_000 }
+/** Who is turned away tries again, as OBS does. */
+const reconnectAfterMs = 2_000
 
 export const reconnectStorm: Fault = {
   id: 'F22',
@@ -36,7 +38,13 @@ async function strike({ cluster }: TakeoverStage): Promise<Strike> {
       liveId,
     })
     const servers = [edges[0]!.rtmps]
-    const publisher = await NumberedPublisher.start({ servers, streamKey, ca, ...media })
+    const publisher = await NumberedPublisher.start({
+      servers,
+      streamKey,
+      ca,
+      reconnectAfterMs,
+      ...media,
+    })
     crowd.push(stack.use(publisher))
   })
   const struckAtMs = performance.now()

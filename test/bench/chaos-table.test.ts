@@ -27,6 +27,7 @@ function run(change: Partial<FaultRun> = {}): FaultRun {
     gaps: 0,
     discontinuities: 1,
     faults: [],
+    traces: [],
     times: {},
     ...change,
   }

@@ -139,6 +139,16 @@ test('lost and doubled frames, gaps, discontinuities and takes are counted', asy
   expect(playlists).toMatchObject([{ gaps: 1, discontinuities: 1, takes: ['1-0', '2-0'] }])
 })
 
+test('what was before an audit is left to the one before', async () => {
+  await using edge = await ScriptedEdge.start()
+  edge.grow({ isDiscontinuity: true })
+  edge.grow()
+  await using audit = await SequenceAudit.start({ media: edge.media, ca: '', after: 8 })
+  const { playlists, video } = await audit.stop(sent)
+  expect(playlists).toMatchObject([{ firstNumber: 9, segments: 1, discontinuities: 0 }])
+  expect(video).toMatchObject({ lost: [], listed: framesPerSegment })
+})
+
 test('numbers that were skipped are named', async () => {
   const { playlists } = await reportOf((edge) => {
     edge.firstNumber += 2
