@@ -16,13 +16,13 @@ describe('a refused publisher', () => {
 
   const server = () => cluster.facts.edges[0]!.rtmps
 
-  test('with a wrong key is told so before it starts', async () => {
+  test.concurrent('with a wrong key is told so before it starts', async () => {
     await using encoder = new Encoder({ server: server(), streamKey: `nc_${'x'.repeat(32)}` })
     expect(await encoder.exited).not.toBe(0)
     expect(encoder.output).toContain('key-unknown')
   })
 
-  test('whose input is not accepted is told at its next try', async () => {
+  test.concurrent('whose input is not accepted is told at its next try', async () => {
     const { streamKey } = cluster.facts.channels[0]!
     const sorenson = { server: server(), streamKey, videoArgs: ['-c:v', 'flv', '-b:v', '500k'] }
     await using first = new Encoder(sorenson)
@@ -34,7 +34,7 @@ describe('a refused publisher', () => {
     expect(cluster.log('gw-1')).not.toContain(streamKey)
   })
 
-  test('that asks for a bandwidth test does not go live', async () => {
+  test.concurrent('that asks for a bandwidth test does not go live', async () => {
     const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
       liveId: 'tested',
     })
@@ -46,7 +46,7 @@ describe('a refused publisher', () => {
     expect(encoder.output).toContain('bandwidth-test-unavailable')
   })
 
-  test('with a revoked key is told so', async () => {
+  test.concurrent('with a revoked key is told so', async () => {
     const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
       liveId: 'revoked',
     })
