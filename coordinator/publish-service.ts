@@ -130,6 +130,7 @@ export class PublishService {
         'channels.topic',
         'channels.record',
         'channels.last_cost',
+        'channels.banned_at',
       ])
       .select(now.as('now'))
       .where('stream_keys.digest', '=', digest)
@@ -137,6 +138,7 @@ export class PublishService {
     if (!row) return refusal('key-unknown')
     if (row.revoked_at !== null) return refusal('key-revoked')
     if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
+    if (row.banned_at !== null) return refusal('channel-banned')
     await db
       .updateTable('stream_keys')
       .set({ last_used_at: now })
@@ -223,6 +225,8 @@ export class PublishService {
     const nowMs = await leases.nowMs(transaction)
     const claim = lease && claimOf(lease, request, nowMs)
     if (claim && 'refused' in claim) return claim.refused
+    // It may have been banned since its key was looked at; what the ban found running it has ended.
+    if (await isBanned(publisher.channelId, transaction)) return refusal('channel-banned')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
@@ -312,6 +316,15 @@ export class PublishService {
       ticket,
     }
   }
+}
+
+async function isBanned(channelId: string, transaction: Transaction<Tables>): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('channels')
+    .select('banned_at')
+    .where('id', '=', channelId)
+    .executeTakeFirst()
+  return row !== undefined && row.banned_at !== null
 }
 
 function isHolder(known: Holder | undefined, lease: RowHolder): boolean {
