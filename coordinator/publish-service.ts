@@ -19,6 +19,7 @@ import { GivenUp } from './given-up.ts'
 import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
+import { type Publisher, publisherOf } from './publisher.ts'
 import { makeBroadcastTag } from './stream-key.ts'
 import { claimOf, type Replaced } from './takeover.ts'
 
@@ -38,15 +39,6 @@ export interface PublishServiceOptions {
 
 export type PlacementReason = 'new' | 'rejoined' | 'taken-over' | 'moved'
 
-interface Publisher {
-  channelId: string
-  liveId: string
-  title: string
-  topic: string | null
-  record: boolean
-  lastCost: number | null
-}
-
 interface Placed {
   lease: ActiveLease
   transcoder: Member
@@ -65,7 +57,7 @@ export class PublishService {
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { log } = this.#options
-    const publisher = await this.#authenticate(request.keyDigest)
+    const publisher = await publisherOf(this.#options.database, request.keyDigest)
     if ('code' in publisher) return { refused: publisher }
     const { liveId } = publisher
     let placed: Placed | Refusal | undefined
@@ -112,46 +104,6 @@ export class PublishService {
     })
     if (isStopped) onChange()
     return isStopped
-  }
-
-  async #authenticate(digest: string): Promise<Publisher | Refusal> {
-    const { db, now } = this.#options.database
-    const row = await db
-      .selectFrom('stream_keys')
-      .innerJoin('channels', 'channels.id', 'stream_keys.channel_id')
-      .select([
-        'stream_keys.id as key_id',
-        'stream_keys.revoked_at',
-        'stream_keys.expires_at',
-        'channels.id',
-        'channels.live_id',
-        'channels.name',
-        'channels.title',
-        'channels.topic',
-        'channels.record',
-        'channels.last_cost',
-        'channels.banned_at',
-      ])
-      .select(now.as('now'))
-      .where('stream_keys.digest', '=', digest)
-      .executeTakeFirst()
-    if (!row) return refusal('key-unknown')
-    if (row.revoked_at !== null) return refusal('key-revoked')
-    if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
-    if (row.banned_at !== null) return refusal('channel-banned')
-    await db
-      .updateTable('stream_keys')
-      .set({ last_used_at: now })
-      .where('id', '=', row.key_id)
-      .execute()
-    return {
-      channelId: row.id,
-      liveId: row.live_id,
-      title: row.title || row.name,
-      topic: row.topic,
-      record: row.record === 1,
-      lastCost: row.last_cost,
-    }
   }
 
   /** `undefined`: somebody else changed the lease meanwhile; look again. */
