@@ -10,7 +10,7 @@ import type { Scenario, ScenarioOptions } from './support/scenario.ts'
 import { mean, median, rounded, table, welchT } from './support/statistics.ts'
 
 const triesPerRound = 400
-const atATime = 16
+const atATime = 8
 const warmUp = 48
 /** |t| below this: no difference that so many tries would show. */
 const goalT = 4.5

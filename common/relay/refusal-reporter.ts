@@ -29,6 +29,7 @@ export class RefusalReporter implements Disposable {
   readonly #options: RefusalReporterOptions
   #entries = new BoundedTable<Entry>(maxRefusalsPerReport)
   #timer: Timer | undefined
+  #isOver = false
 
   constructor(options: RefusalReporterOptions) {
     this.#options = options
@@ -42,7 +43,9 @@ export class RefusalReporter implements Disposable {
     this.#reportIn(gatherMs)
   }
 
+  /** What has not been told by now is not told any more. */
   [Symbol.dispose](): void {
+    this.#isOver = true
     this.#timer?.cancel()
   }
 
@@ -58,6 +61,7 @@ export class RefusalReporter implements Disposable {
   }
 
   #reportIn(ms: number): void {
+    if (this.#isOver) return
     this.#timer ??= this.#options.clock.setTimeout(() => void this.#report(), ms)
   }
 

@@ -8,16 +8,19 @@ import { FakeClock } from '../../support/fake-clock.ts'
 let clock: FakeClock
 let reports: RefusalReport[]
 let isHeard: boolean
+let meanwhile: () => void
 let reporter: RefusalReporter
 
 beforeEach(() => {
   clock = new FakeClock()
   reports = []
   isHeard = true
+  meanwhile = () => {}
   reporter = new RefusalReporter({
     clock,
     report: async (report) => {
       reports.push(refusalReportSchema.parse(report))
+      meanwhile()
       return isHeard
     },
   })
@@ -55,6 +58,16 @@ test('tells again what was not heard, with what has come since', async () => {
   isHeard = true
   await clock.advance(5_000)
   expect(reports[1]?.refusals).toMatchObject([{ count: 2, message: 'Later.', ageMs: 5_000 }])
+})
+
+test('leaves nothing to run when it goes while a report is under way', async () => {
+  isHeard = false
+  meanwhile = () => reporter[Symbol.dispose]()
+  reporter.note(one, refusal('node-full'))
+  await clock.advance(1_000)
+  expect(reports).toHaveLength(1)
+  reporter.note(one, refusal('maintenance'))
+  expect(clock.pending).toBe(0)
 })
 
 test('is silent about what is about no channel', async () => {

@@ -29,7 +29,7 @@ export function BandwidthPanel({ liveId }: { liveId: string }) {
 
 function TestRow({ test }: { test: BandwidthTest }) {
   const { t, language } = useSpeech()
-  const { state, end, startedAt, pop, gateway, atPop, atGateway } = test
+  const { id, state, end, startedAt, pop, gateway, atPop, atGateway } = test
   const measured = atPop ?? atGateway
   const facts = [
     formatMoment(startedAt, language),
@@ -41,7 +41,9 @@ function TestRow({ test }: { test: BandwidthTest }) {
       <div>
         {pop && atPop && <Hop node={pop.id} measure={atPop} />}
         {atGateway && <Hop node={gateway.id} measure={atGateway} />}
-        <small>{facts.join(' · ')}</small>
+        <small>
+          {facts.join(' · ')} · <code>{id}</code>
+        </small>
       </div>
     </li>
   )
