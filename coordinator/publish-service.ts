@@ -19,6 +19,7 @@ import { GivenUp } from './given-up.ts'
 import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
+import { type Publisher, publisherOf } from './publisher.ts'
 import { makeBroadcastTag } from './stream-key.ts'
 import { claimOf, type Replaced } from './takeover.ts'
 
@@ -38,15 +39,6 @@ export interface PublishServiceOptions {
 
 export type PlacementReason = 'new' | 'rejoined' | 'taken-over' | 'moved'
 
-interface Publisher {
-  channelId: string
-  liveId: string
-  title: string
-  topic: string | null
-  record: boolean
-  lastCost: number | null
-}
-
 interface Placed {
   lease: ActiveLease
   transcoder: Member
@@ -65,7 +57,7 @@ export class PublishService {
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { log } = this.#options
-    const publisher = await this.#authenticate(request.keyDigest)
+    const publisher = await publisherOf(this.#options.database, request.keyDigest)
     if ('code' in publisher) return { refused: publisher }
     const { liveId } = publisher
     let placed: Placed | Refusal | undefined
@@ -112,44 +104,6 @@ export class PublishService {
     })
     if (isStopped) onChange()
     return isStopped
-  }
-
-  async #authenticate(digest: string): Promise<Publisher | Refusal> {
-    const { db, now } = this.#options.database
-    const row = await db
-      .selectFrom('stream_keys')
-      .innerJoin('channels', 'channels.id', 'stream_keys.channel_id')
-      .select([
-        'stream_keys.id as key_id',
-        'stream_keys.revoked_at',
-        'stream_keys.expires_at',
-        'channels.id',
-        'channels.live_id',
-        'channels.name',
-        'channels.title',
-        'channels.topic',
-        'channels.record',
-        'channels.last_cost',
-      ])
-      .select(now.as('now'))
-      .where('stream_keys.digest', '=', digest)
-      .executeTakeFirst()
-    if (!row) return refusal('key-unknown')
-    if (row.revoked_at !== null) return refusal('key-revoked')
-    if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
-    await db
-      .updateTable('stream_keys')
-      .set({ last_used_at: now })
-      .where('id', '=', row.key_id)
-      .execute()
-    return {
-      channelId: row.id,
-      liveId: row.live_id,
-      title: row.title || row.name,
-      topic: row.topic,
-      record: row.record === 1,
-      lastCost: row.last_cost,
-    }
   }
 
   /** `undefined`: somebody else changed the lease meanwhile; look again. */
@@ -223,6 +177,8 @@ export class PublishService {
     const nowMs = await leases.nowMs(transaction)
     const claim = lease && claimOf(lease, request, nowMs)
     if (claim && 'refused' in claim) return claim.refused
+    // It may have been banned since its key was looked at; what the ban found running it has ended.
+    if (await isBanned(publisher.channelId, transaction)) return refusal('channel-banned')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
@@ -312,6 +268,15 @@ export class PublishService {
       ticket,
     }
   }
+}
+
+async function isBanned(channelId: string, transaction: Transaction<Tables>): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('channels')
+    .select('banned_at')
+    .where('id', '=', channelId)
+    .executeTakeFirst()
+  return row !== undefined && row.banned_at !== null
 }
 
 function isHolder(known: Holder | undefined, lease: RowHolder): boolean {

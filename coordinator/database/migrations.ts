@@ -135,6 +135,11 @@ const migrations: Record<string, Migration> = {
         .execute()
     },
   },
+  '0004-channel-bans': {
+    async up(db) {
+      await db.schema.alterTable('channels').addColumn('banned_at', 'bigint').execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

@@ -19,6 +19,8 @@ export interface ChannelTable {
   views: Generated<number>
   /** Cost of its last broadcast, for placing the next one. */
   last_cost: number | null
+  /** Since when nobody may publish to it, by the operator's word. */
+  banned_at: Generated<number | null>
   created_at: number
 }
 

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import { bandwidthTestMs } from '../../common/contract/bandwidth-test.ts'
 import type { ClusterSnapshot } from '../../common/contract/membership.ts'
 import {
   connectionSchema,
@@ -12,8 +13,9 @@ import {
   type PublishGrant,
 } from '../../common/contract/placement.ts'
 import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
-import { type RefusalCode, refusal } from '../../common/contract/refusal.ts'
+import { type Refusal, type RefusalCode, refusal } from '../../common/contract/refusal.ts'
 import { hostOf } from '../../common/net/addresses.ts'
+import { type BandwidthTests, isBandwidthTest } from '../../common/relay/bandwidth-tests.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import {
   againLimits,
@@ -22,6 +24,7 @@ import {
 } from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
+import { discard } from './discard.ts'
 import type { HomeStore } from './home/home-store.ts'
 
 export interface RelayedPublisher {
@@ -39,7 +42,10 @@ export interface GatewayIngestOptions {
   gatewayId: string
   config: Pick<GatewayConfig, 'ingest'>
   relays: RelayHost
-  coordinator: Pick<CoordinatorClient, 'publish'>
+  coordinator: Pick<CoordinatorClient, 'publish' | 'beginBandwidthTest'>
+  tests: BandwidthTests
+  /** Hears of each refusal of a publisher that came straight to us: of the others their edge tells. */
+  onRefused?: (keyDigest: string, refused: Refusal) => void
   /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
@@ -65,6 +71,8 @@ interface Connection {
 }
 
 const progressEveryMs = 500
+/** An edge ends a test itself, unless it hangs. */
+const relayedTestMs = bandwidthTestMs + 10_000
 const longestAgeMs = 60_000
 /** Refusals of a transcoder that hold for it alone. */
 const elsewhere: ReadonlySet<RefusalCode> = new Set([
@@ -89,8 +97,11 @@ export class GatewayIngest {
       { pop: publisher.pop, address: publisher.clientAddress },
       (request) => {
         connection ??= connectionOf(request, publisher)
-        return this.#open(request, connection)
+        return isBandwidthTest(request.intent.query)
+          ? this.#test(request, connection, socket)
+          : this.#open(request, connection)
       },
+      publisher.pop === null ? this.#options.onRefused : undefined,
     )
   }
 
@@ -100,6 +111,25 @@ export class GatewayIngest {
       const live = isMoving && id !== null ? this.#live.get(id) : undefined
       if (live?.connection.grant?.epoch === epoch) live.move()
     }
+  }
+
+  /** The key is checked as for any publish; the media ends here. */
+  async #test(request: HopRequest, connection: Connection, socket: Socket): Promise<RoadOutcome> {
+    const { coordinator, gatewayId, tests } = this.#options
+    const { pop, clientAddress } = connection.publisher
+    const { keyDigest, annotate } = request
+    const result = tests.recall(keyDigest)
+    if (result) return { refused: result }
+    annotate({ publisher: connection.id })
+    const begun = await coordinator.beginBandwidthTest({
+      ...{ keyDigest, pop, clientAddress },
+      gateway: gatewayId,
+      connection: connection.id,
+    })
+    if ('refused' in begun) return begun
+    annotate({ liveId: begun.granted.liveId })
+    tests.run(connection.id, socket, request, pop === null ? bandwidthTestMs : relayedTestMs)
+    return { started: discard() }
   }
 
   async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {

@@ -25,6 +25,7 @@ test('a lease of the first schema keeps its epoch and its holder', async () => {
     old.exec(`alter table leases drop column ${column}`)
   }
   old.exec(`
+    alter table channels drop column banned_at;
     drop table drained_nodes;
     delete from kysely_migration where name > '0001-first';
     insert into channels (id, live_id, name, title, description, record, chat_enabled, protected, created_at)

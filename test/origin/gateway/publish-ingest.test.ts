@@ -1,12 +1,18 @@
 // A gateway between an edge and two transcoders, all on loopback; the test answers for the coordinator.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
+import type {
+  BandwidthReport,
+  BandwidthTestRequest,
+} from '../../../common/contract/bandwidth-test.ts'
 import type { PublishGrant, PublishRequest } from '../../../common/contract/placement.ts'
 import type { Progress } from '../../../common/contract/progress.ts'
-import { refusal } from '../../../common/contract/refusal.ts'
+import { type Refusal, refusal } from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { BandwidthTests } from '../../../common/relay/bandwidth-tests.ts'
 import { RelayHost } from '../../../common/relay/relay-host.ts'
+import { digestOfKey } from '../../../common/relay/stream-key.ts'
 import { GatewayIngest } from '../../../origin/gateway/publish-ingest.ts'
 import { PublisherDoor } from '../../support/publisher-door.ts'
 import { routeTo } from '../../support/routes.ts'
@@ -23,6 +29,9 @@ let door: PublisherDoor
 let ingest: GatewayIngest
 let pop: string | null
 let asked: PublishRequest[]
+let askedTests: BandwidthTestRequest[]
+let reports: (BandwidthReport & { id: string })[]
+let refused: Refusal[]
 let told: (Progress & { connection: string })[]
 let answers: ({ granted: PublishGrant } | { refused: ReturnType<typeof refusal> })[]
 
@@ -31,6 +40,9 @@ beforeEach(async () => {
   progress = new ScriptedProgress()
   pop = 'pop-1'
   asked = []
+  askedTests = []
+  reports = []
+  refused = []
   told = []
   answers = []
   const limits = { publishTimeoutMs: 5_000, idleTimeoutMs: 8_000 }
@@ -52,7 +64,19 @@ beforeEach(async () => {
         asked.push(request)
         return answers.shift() ?? { refused: refusal('coordinator-away') }
       },
+      beginBandwidthTest: async (request) => {
+        askedTests.push(request)
+        return askedTests.length > 1
+          ? { refused: refusal('key-revoked') }
+          : { granted: { liveId: 'live-1' } }
+      },
     },
+    tests: new BandwidthTests({
+      clock: systemClock,
+      refusalMemoryMs: 15_000,
+      report: async (id, report) => void reports.push({ id, ...report }),
+    }),
+    onRefused: (_keyDigest, reason) => void refused.push(reason),
     progressOf: progress.of,
     progress: { publish: (connection, one) => void told.push({ connection, ...one }) },
     clock: systemClock,
@@ -203,4 +227,46 @@ describe('a gateway', () => {
     expect(asked[0]).toMatchObject({ attempt: 1, pop: null })
     expect(asked[0]?.connection).not.toBe('abcdefghijklmnop')
   })
+})
+
+describe('a bandwidth test at a gateway', () => {
+  test('has its key checked, is measured, and is placed nowhere', async () => {
+    await using client = await RtmpTestClient.publish(door.url, `${ofEdge}&bandwidthtest=true`)
+    const messages = broadcast(4)
+    for (const message of messages) client.send(message)
+    await client.leave()
+    await until('the report', () => reports.length > 0)
+    expect(client.statuses).toEqual([expect.objectContaining({ level: 'status' })])
+    expect(asked).toEqual([])
+    expect(askedTests).toEqual([
+      {
+        keyDigest: digestOfKey('key-1'),
+        gateway: 'gw-1',
+        pop: 'pop-1',
+        clientAddress: '192.0.2.7',
+        connection: 'abcdefghijklmnop',
+      },
+    ])
+    const sentBytes = messages.reduce((sum, { payload }) => sum + payload.length, 0)
+    const [report] = reports as [(typeof reports)[0]]
+    expect(report).toMatchObject({ id: 'abcdefghijklmnop', end: 'left' })
+    expect(report.measure.bytes).toBeGreaterThan(sentBytes)
+  })
+
+  test('is refused as a publish would be', async () => {
+    askedTests.push({} as BandwidthTestRequest)
+    await using client = await RtmpTestClient.publish(door.url, `${ofEdge}&bandwidthtest=true`)
+    expect(client.statuses[0]?.description).toContain('(key-revoked)')
+    expect(reports).toEqual([])
+  })
+})
+
+test.each([
+  ['is told by its edge', 'pop-1', []],
+  ['that came without one is told by the gateway', null, ['coordinator-away']],
+])('a refusal of a publisher %s', async (_name, via, codes) => {
+  pop = via
+  await using client = await RtmpTestClient.publish(door.url, 'key-1')
+  expect(client.statuses).toHaveLength(1)
+  expect(refused.map(({ code }) => code)).toEqual(codes)
 })
