@@ -6,8 +6,8 @@ import {
   type PackagingPoint,
   type ResumePoint,
 } from '../../common/contract/resume-point.ts'
+import { ArrivalTimes } from '../../common/relay/arrival-times.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
-import { ArrivalTimes } from './arrival-times.ts'
 import { type DatedStep, FirstRun } from './first-run.ts'
 import { type InputLimits, InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputStep } from './input-reader.ts'
@@ -42,7 +42,7 @@ export class PublisherConnection {
   #tracks: InputTracks | undefined
   #originSeconds = 0
   #pipe: Pipe | undefined
-  #arrivals: ArrivalTimes
+  readonly #arrivals = new ArrivalTimes()
   /** Where another transcoder has left its run. */
   readonly #left: ResumePoint | undefined
   #gate: ResumeGate | undefined
@@ -60,7 +60,7 @@ export class PublisherConnection {
     this.meter = new InputMeter(limits)
     this.#reader = new InputReader(limits, trackParsers, nowMs)
     this.#pipe = pipe
-    this.#arrivals = new ArrivalTimes(pipe.stream.firstReachedMs, nowMs)
+    this.#arrivals.startedAt(pipe.stream.firstReachedMs ?? nowMs, nowMs)
   }
 
   /** Undefined while a node on the way is lost. */
@@ -82,7 +82,7 @@ export class PublisherConnection {
   resume(pipe: Pipe, nowMs: number): void {
     this.#pipe?.stream.drop()
     this.#pipe = pipe
-    this.#arrivals = new ArrivalTimes(pipe.stream.firstReachedMs, nowMs)
+    this.#arrivals.startedAt(pipe.stream.firstReachedMs ?? nowMs, nowMs)
     this.#taken.resume()
   }
 
