@@ -115,7 +115,10 @@ export class RelayHost implements AsyncDisposable {
     })
     const budgeted = this.#budget.add(memory)
     const held = () => heldIn(memory)
-    const startedAgo = (ageMs: number) => arrivals.startedAgo(ageMs)
+    const startedAgo = (ageMs: number) => {
+      const now = clock.monotonic()
+      arrivals.startedAt(now - ageMs, now)
+    }
     const relay = new PublishRelay({
       socket,
       clock,
