@@ -47,3 +47,14 @@ export function table(rows: readonly (readonly string[])[]): string {
   const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
   return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
 }
+
+/** The rows of a Markdown table in a text, its rule left out. */
+export function rowsOf(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => /^\| /.test(line))
+  return lines.map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
+}
