@@ -135,6 +135,11 @@ const migrations: Record<string, Migration> = {
         .execute()
     },
   },
+  '0004-waiting-connections': {
+    async up(db) {
+      await db.schema.alterTable('leases').addColumn('waiting', 'text').execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {
