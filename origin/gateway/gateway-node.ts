@@ -71,6 +71,7 @@ export async function startGateway(
       clock,
       log,
       metrics,
+      memoryBytes: config.home.memoryBytes,
       onLeft: (broadcast) => shield.letGo(broadcast),
     }),
   )
