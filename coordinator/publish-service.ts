@@ -21,7 +21,7 @@ import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
 import { type Publisher, publisherOf } from './publisher.ts'
 import { makeBroadcastTag } from './stream-key.ts'
-import { claimOf, type Replaced } from './takeover.ts'
+import { claimOf } from './takeover.ts'
 
 // Each lost race means that another publish of the same channel got through meanwhile.
 const maxRaces = 5
@@ -146,7 +146,7 @@ export class PublishService {
       if (!holder) await leases.end(lease, 'stopped', transaction)
       return refusal('broadcast-stopped')
     }
-    if (!holder) return 'needs-transcoder'
+    if (!holder || holder.info.draining) return 'needs-transcoder'
     return this.#rejoin(lease, holder, request, claim, transaction)
   }
 
@@ -154,16 +154,18 @@ export class PublishService {
     lease: ActiveLease,
     transcoder: Member,
     request: PublishRequest,
-    { isTakeover, replaced }: { isTakeover: boolean; replaced: readonly Replaced[] },
+    { isTakeover }: { isTakeover: boolean },
     transaction: Transaction<Tables>,
   ): Promise<Placed | undefined> {
-    const { leases } = this.#options
-    if (!(await leases.rejoin(lease, { ...request, replaced }, transaction))) return undefined
-    const bound = { ...lease, connection: request.connection, attempt: request.attempt, replaced }
-    return { lease: bound, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
+    const binding = { ...request, isTakeover }
+    if (!(await this.#options.leases.rejoin(lease, binding, transaction))) return undefined
+    return { lease, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
   }
 
-  /** Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again. */
+  /**
+   * Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again, and
+   * the holder that is to be left.
+   */
   async #assign(
     publisher: Publisher,
     request: PublishRequest,
@@ -186,17 +188,19 @@ export class PublishService {
     const other =
       choose(this.#givenUp.of(liveId, nowMs)) ?? choose(new Set(away ? [away.instance] : []))
     const holder = lease && this.#livingHolder(lease)
-    if (!other && lease && holder && claim && isHolder(away, lease)) {
+    const transcoder = other ?? choose(new Set())
+    const isOnlyHolder = !transcoder || (!other && isHolder(away, lease))
+    if (isOnlyHolder && lease && holder && claim && isKnown(away, lease)) {
       return this.#rejoin(lease, holder, request, claim, transaction)
     }
-    const transcoder = other ?? choose(new Set())
     if (!transcoder) return refusal('no-transcoder')
     const broadcastId = lease?.broadcastId ?? randomUUID()
     const expected = await leases.standing(liveId, transaction)
     const assigned = await leases.assign(
       {
         ...request,
-        replaced: claim?.replaced ?? [],
+        isTakeover: claim?.isTakeover ?? false,
+        isNew: !lease,
         liveId,
         channelId: publisher.channelId,
         broadcastId,
@@ -229,14 +233,14 @@ export class PublishService {
     return made && { lease: made, transcoder, reason: lease ? 'moved' : 'new' }
   }
 
-  /** The transcoder process that holds the lease, if it is here and not about to go. */
+  /** The transcoder process that holds the lease, if it is here. */
   #livingHolder(lease: ActiveLease): Member | undefined {
     const { membership } = this.#options
     if (lease.transcoder === null || !membership.isAlive(lease.transcoder, lease.instance)) {
       return undefined
     }
     const member = membership.member(lease.transcoder)!
-    return member.info.draining || !member.info.urls.rtmp ? undefined : member
+    return member.info.urls.rtmp ? member : undefined
   }
 
   async #grant(
@@ -279,6 +283,11 @@ async function isBanned(channelId: string, transaction: Transaction<Tables>): Pr
   return row !== undefined && row.banned_at !== null
 }
 
-function isHolder(known: Holder | undefined, lease: RowHolder): boolean {
-  return known?.epoch === lease.epoch && known.instance === lease.instance
+function isHolder(known: Holder | undefined, lease: RowHolder | undefined): boolean {
+  return known?.epoch === lease?.epoch && known?.instance === lease?.instance
+}
+
+/** False for a holder that the row has never had. */
+function isKnown(away: Holder | undefined, lease: RowHolder): boolean {
+  return away === undefined || away.epoch < lease.epoch || isHolder(away, lease)
 }

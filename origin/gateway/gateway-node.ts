@@ -73,6 +73,7 @@ export async function startGateway(
       clock,
       log,
       metrics,
+      memoryBytes: config.home.memoryBytes,
       onLeft: (broadcast) => shield.letGo(broadcast),
     }),
   )

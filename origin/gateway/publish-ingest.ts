@@ -70,6 +70,8 @@ interface Connection {
   isTold: boolean
 }
 
+/** Of a publisher that waits for its first answer: others have room where these have none. */
+const mostTranscoders = 3
 const progressEveryMs = 500
 /** An edge ends a test itself, unless it hangs. */
 const relayedTestMs = bandwidthTestMs + 10_000
@@ -79,6 +81,7 @@ const elsewhere: ReadonlySet<RefusalCode> = new Set([
   'maintenance',
   'transcoder-failed',
   'no-transcoder',
+  'node-full',
 ])
 
 export class GatewayIngest {
@@ -136,6 +139,24 @@ export class GatewayIngest {
     const { attempt, annotate } = request
     if (attempt.number === 1) annotate({ publisher: connection.id })
     if (attempt.lost) leave(connection)
+    if (attempt.number > 1) return (await this.#ask(request, connection)).outcome
+    const { clock, config } = this.#options
+    const lateMs = clock.monotonic() + config.ingest.publishTimeoutMs / 2
+    const tried = new Set<string>()
+    for (;;) {
+      const { outcome, isElsewhere } = await this.#ask(request, connection, tried)
+      const isEnough = tried.size === mostTranscoders || clock.monotonic() >= lateMs
+      if (!isElsewhere || isEnough || request.signal.aborted) return outcome
+    }
+  }
+
+  /** One placement, and the transcoder that it names, unless that was tried; whether another may take the publish. */
+  async #ask(
+    request: HopRequest,
+    connection: Connection,
+    tried = new Set<string>(),
+  ): Promise<{ outcome: RoadOutcome; isElsewhere?: boolean }> {
+    const { attempt, annotate } = request
     const nonce = randomBytes(12).toString('base64url')
     const placed = await this.#options.coordinator.publish({
       keyDigest: request.keyDigest,
@@ -147,22 +168,22 @@ export class GatewayIngest {
       clientAddress: connection.publisher.clientAddress,
       ...(connection.away && { away: connection.away }),
     })
-    if ('refused' in placed) return placed
+    if ('refused' in placed) return { outcome: placed }
     const { granted } = placed
     connection.grant = granted
-    const { liveId, epoch, transcoder } = granted
+    const { liveId, epoch, transcoder, instance } = granted
     const log = annotate({ liveId, epoch })
+    if (tried.has(instance)) return { outcome: { refused: refusal('no-transcoder') } }
+    tried.add(instance)
     const ageMs = attempt.number === 1 ? connection.toldAgeMs : attempt.ageMs
     await this.#options.homes?.handOver(granted)
     const outcome = await this.#dial(granted, nonce, ageMs, attempt.number > 1)
-    if ('started' in outcome) return this.#started(outcome, request, connection)
-    if ('refused' in outcome) {
-      if (elsewhere.has(outcome.refused.code)) leave(connection)
-      return outcome
-    }
+    if ('started' in outcome) return { outcome: this.#started(outcome, request, connection) }
+    const isElsewhere = 'failed' in outcome || elsewhere.has(outcome.refused.code)
+    if (isElsewhere) leave(connection)
+    if ('refused' in outcome) return { outcome, isElsewhere }
     log.warn({ transcoder: transcoder.id, detail: outcome.failed }, 'transcoder away')
-    leave(connection)
-    return { refused: refusal('no-transcoder') }
+    return { outcome: { refused: refusal('no-transcoder') }, isElsewhere }
   }
 
   #started(
@@ -173,6 +194,8 @@ export class GatewayIngest {
     const { progressOf, homes } = this.#options
     const { signal, move } = request
     const { id } = connection
+    // It says nothing of the next loss, which may be long from now.
+    delete connection.away
     this.#live.set(id, { connection, move })
     // Its edge may have come again by then, with the same connection.
     const forget = () => this.#live.get(id)?.connection === connection && this.#live.delete(id)
@@ -220,6 +243,8 @@ export class GatewayIngest {
   ): Promise<UpstreamOutcome> {
     const { clock, config } = this.#options
     const { connectTimeoutMs, publishTimeoutMs } = config.ingest
+    // Whoever waits for the answer has as long in all: a second transcoder must come before the end of that.
+    const firstLimits = { connectTimeoutMs, publishTimeoutMs: publishTimeoutMs / 2 }
     const url = new URL(grant.transcoder.rtmp)
     const query = new URLSearchParams({ ticket: grant.ticket })
     if (ageMs > 0) query.set('age', String(ageMs))
@@ -232,7 +257,7 @@ export class GatewayIngest {
       },
       {
         clock,
-        ...(isAgain ? againLimits : { connectTimeoutMs, publishTimeoutMs }),
+        ...(isAgain ? againLimits : firstLimits),
       },
     )
   }

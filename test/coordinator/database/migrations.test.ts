@@ -21,7 +21,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 test('a lease of the first schema keeps its epoch and its holder', async () => {
   await (await openDatabase(file, clock))[Symbol.asyncDispose]()
   const old = new DatabaseSync(file)
-  for (const column of ['connection', 'attempt', 'replaced']) {
+  for (const column of ['connection', 'attempt', 'replaced', 'waiting']) {
     old.exec(`alter table leases drop column ${column}`)
   }
   old.exec(`
@@ -46,5 +46,6 @@ test('a lease of the first schema keeps its epoch and its holder', async () => {
     connection: null,
     attempt: null,
     replaced: [],
+    waiting: [],
   })
 })

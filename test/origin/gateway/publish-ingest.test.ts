@@ -7,7 +7,12 @@ import type {
 } from '../../../common/contract/bandwidth-test.ts'
 import type { PublishGrant, PublishRequest } from '../../../common/contract/placement.ts'
 import type { Progress } from '../../../common/contract/progress.ts'
-import { type Refusal, refusal } from '../../../common/contract/refusal.ts'
+import {
+  type Refusal,
+  type RefusalCode,
+  refusal,
+  statusDescription,
+} from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
 import { BandwidthTests } from '../../../common/relay/bandwidth-tests.ts'
@@ -92,6 +97,14 @@ afterEach(() => stack.disposeAsync())
 
 async function transcoder() {
   const sink = stack.use(new RtmpSink())
+  return { sink, port: await sink.listen() }
+}
+
+/** Refuses every publish before its start. */
+async function refusing(code: RefusalCode) {
+  const description = statusDescription(refusal(code))
+  const status = { level: 'error' as const, code: 'NetStream.Publish.Failed', description }
+  const sink = stack.use(new RtmpSink({ refuse: () => status }))
   return { sink, port: await sink.listen() }
 }
 
@@ -217,6 +230,60 @@ describe('a gateway', () => {
       { epoch, instance },
     ])
     expect(client.isClosed).toBe(false)
+  })
+
+  test('asks for another transcoder before the start too, and the publisher does not notice', async () => {
+    const [gone, full, free] = [await transcoder(), await refusing('node-full'), await transcoder()]
+    await gone.sink[Symbol.asyncDispose]()
+    const [one, two, three] = [grant(1, gone.port), grant(2, full.port), grant(3, free.port)]
+    answers.push(one, two, three)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.isStarted).toBe(true)
+    const holders = [one, two].map(({ granted: { epoch, instance } }) => ({ epoch, instance }))
+    expect(asked.map(({ away }) => away)).toEqual([undefined, ...holders])
+    expect(asked.map(({ attempt }) => attempt)).toEqual([3, 3, 3])
+    expect(queryOf(free.sink).get('age')).toBe('5000')
+    for (const message of broadcast(1)) client.send(message)
+    await free.sink.until(([hop]) => hop?.media.length === broadcast(1).length)
+    // Those that had no room then may have some now.
+    answers.push(grant(4, free.port))
+    const route = routeTo('live-1', { id: 'tc-3', url: 'http://tc-3' })
+    const moving = { ...route, connection: 'abcdefghijklmnop', isMoving: true, epoch: 3 }
+    ingest.update({ routes: [moving] })
+    await free.sink.until((hops) => hops.length === 2)
+    expect(asked[3]?.away).toBeUndefined()
+  })
+
+  test.each<[string, () => Promise<(typeof answers)[number][]>, RefusalCode, number]>([
+    [
+      'after three transcoders that have no room',
+      async () => {
+        const { port } = await refusing('no-transcoder')
+        return [1, 2, 3, 4].map((epoch) => grant(epoch, port))
+      },
+      'no-transcoder',
+      3,
+    ],
+    [
+      'when the same one is named again',
+      async () => {
+        const one = grant(1, (await refusing('maintenance')).port)
+        return [one, one]
+      },
+      'no-transcoder',
+      2,
+    ],
+    [
+      'on a verdict that holds everywhere',
+      async () => [grant(1, (await refusing('input-quarantined')).port)],
+      'input-quarantined',
+      1,
+    ],
+  ])('asks no more %s', async (_name, given, code, times) => {
+    answers.push(...(await given()))
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.statuses[0]?.description).toContain(`(${code})`)
+    expect(asked).toHaveLength(times)
   })
 
   test('owns the connection of a publisher that comes without an edge', async () => {

@@ -161,11 +161,16 @@ describe.concurrent('a stream with picture and sound', { timeout: limitMs }, () 
     expect(mpd).toContain('type="dynamic"')
   })
 
-  test('goes to the encoder that came last, and the one before is told', async () => {
+  test('goes to the encoder that came last, and the one before is told, also while the node drains', async () => {
     await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
+    const { streamName: other } = await rig.grant(await rig.createChannel('other'))
     await using first = await publish(rig, key)
     await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
+    const { admin, rtmp } = rig.transcoder.endpoints
+    expect((await fetch(`${admin}/drain`, { method: 'POST' })).ok).toBe(true)
+    await using late = await RtmpTestClient.publish(String(rtmp), other)
+    expect(late.statuses[0]?.description).toMatch(/\(maintenance\)$/)
     await using _second = await publish(rig, key)
     await first.exited
     expect(first.output).toMatch(/\(already-publishing\)/)
