@@ -19,6 +19,7 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
     }),
     isIrregular: sequence.isIrregular,
     partIds,
+    kinds: Object.fromEntries(published.kinds),
     openTakes: sequence.open.map(openTakeOf),
   }
 }

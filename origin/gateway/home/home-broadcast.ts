@@ -27,6 +27,7 @@ import type {
 import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
 import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
 import { HomePlaylists } from './home-playlists.ts'
+import { isListed } from './home-point.ts'
 import { HomeTakes } from './home-takes.ts'
 
 export type Verdict =
@@ -203,19 +204,21 @@ export class HomeBroadcast implements LiveBroadcast {
     }
     this.#settings ??= change.settings
     if (change.segments.length > 0) this.#point = undefined
-    let isTrue = true
-    for (const { rendition } of this.#takes.merge(change, bodies, this.#feed)) {
+    const misfits = this.#takes.merge(change, bodies, this.#feed)
+    for (const { rendition } of misfits) {
       this.#options.onRefused({ rendition, reason: 'its init section is another' })
-      isTrue = false
     }
-    for (const told of change.segments) isTrue = this.#addSegment(told, bodies) && isTrue
-    if (change.point && isTrue) this.#point = this.#completed(change.point)
+    if (change.point && misfits.length === 0) this.#point = this.#completed(change.point)
+    for (const told of change.segments) this.#addSegment(told, bodies)
     for (const told of change.playlists) {
       this.#placeFirstTake(told)
       this.#playlists.merge(told, this.#feed)
     }
     for (const { take, rendition, numbers } of change.coming) {
       this.#takes.track(take, rendition)!.coming = numbers
+    }
+    if (this.#point && !isListed(this.#point.packaging, this.#takes, this.#playlists)) {
+      this.#point = undefined
     }
     if (this.#settings) this.#playlists.trim(this.#settings)
     this.#takes.forgetEmpty((take) => this.#playlists.lists(take))
@@ -240,19 +243,16 @@ export class HomeBroadcast implements LiveBroadcast {
     )
   }
 
-  /** False where it is not what is listed. */
-  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): boolean {
+  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): void {
     const { take, rendition, number } = told
     const there = this.#takes.segment(take, rendition, number)
-    if (!there && this.#playlists.isBehindWindow(rendition, number)) return true
+    if (!there && this.#playlists.isBehindWindow(rendition, number)) return
     const isOther = this.#playlists.hasOther(rendition, number, there)
     if (isOther && !there) this.#takes.addGap(told, this.#feed)
     const reason = isOther
       ? 'its number is listed already'
       : this.#takes.add(told, bodies, this.#feed)
-    if (reason === undefined) return true
-    this.#options.onRefused({ rendition, number, reason })
-    return false
+    if (reason !== undefined) this.#options.onRefused({ rendition, number, reason })
   }
 
   #placeFirstTake({ discontinuitySequence, entries }: FeedPlaylist): void {
