@@ -25,6 +25,8 @@ import type {
   PackagedTake,
 } from '../../../common/live/live-broadcast.ts'
 import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
+import { measurePeaks } from '../../../common/live/live-presentation.ts'
+import { PeakRates } from '../../../common/live/peak-rates.ts'
 import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
 import { HomePlaylists } from './home-playlists.ts'
 import { HomeTakes } from './home-takes.ts'
@@ -49,6 +51,7 @@ const maxStagedBytes = 512 * 1024 * 1024
 
 export class HomeBroadcast implements LiveBroadcast {
   readonly facts: BroadcastFacts
+  readonly peaks = new PeakRates()
   readonly #options: HomeBroadcastOptions
   readonly #takes = new HomeTakes()
   readonly #playlists = new HomePlaylists(this.#takes)
@@ -202,6 +205,7 @@ export class HomeBroadcast implements LiveBroadcast {
       return this.#isEnded ? 'accepted' : 'malformed'
     }
     this.#settings ??= change.settings
+    this.peaks.merge(change.peaks ?? {})
     if (change.segments.length > 0) this.#point = undefined
     let isTrue = true
     for (const { rendition } of this.#takes.merge(change, bodies, this.#feed)) {
@@ -223,7 +227,7 @@ export class HomeBroadcast implements LiveBroadcast {
       this.#playlists.close()
       this.#isEnded = true
     }
-    this.#changed()
+    this.#changed(change.segments.some((it) => !it.isOpen))
     return 'accepted'
   }
 
@@ -273,9 +277,11 @@ export class HomeBroadcast implements LiveBroadcast {
     return Math.max(0, ordinal - (number === take.firstNumber ? 1 : 0))
   }
 
-  #changed(): void {
+  #changed(hasClosed = false): void {
     this.#heldBytes = this.#takes.bytes
     this.#version++
+    // Of two transcoders each has but a part of what is listed here.
+    if (hasClosed) measurePeaks(this)
     for (const listener of [...this.#listeners]) listener()
   }
 }
