@@ -25,6 +25,8 @@ import type {
   PackagedTake,
 } from '../../../common/live/live-broadcast.ts'
 import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
+import { measurePeaks } from '../../../common/live/live-presentation.ts'
+import { PeakRates } from '../../../common/live/peak-rates.ts'
 import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
 import { HomePlaylists } from './home-playlists.ts'
 import { isListed } from './home-point.ts'
@@ -50,6 +52,7 @@ const maxStagedBytes = 512 * 1024 * 1024
 
 export class HomeBroadcast implements LiveBroadcast {
   readonly facts: BroadcastFacts
+  readonly peaks = new PeakRates()
   readonly #options: HomeBroadcastOptions
   readonly #takes = new HomeTakes()
   readonly #playlists = new HomePlaylists(this.#takes)
@@ -203,6 +206,7 @@ export class HomeBroadcast implements LiveBroadcast {
       return this.#isEnded ? 'accepted' : 'malformed'
     }
     this.#settings ??= change.settings
+    this.peaks.merge(change.peaks ?? {})
     if (change.segments.length > 0) this.#point = undefined
     const misfits = this.#takes.merge(change, bodies, this.#feed)
     for (const { rendition } of misfits) {
@@ -226,7 +230,7 @@ export class HomeBroadcast implements LiveBroadcast {
       this.#playlists.close()
       this.#isEnded = true
     }
-    this.#changed()
+    this.#changed(change.segments.some((it) => !it.isOpen))
     return 'accepted'
   }
 
@@ -273,9 +277,11 @@ export class HomeBroadcast implements LiveBroadcast {
     return Math.max(0, ordinal - (number === take.firstNumber ? 1 : 0))
   }
 
-  #changed(): void {
+  #changed(hasClosed = false): void {
     this.#heldBytes = this.#takes.bytes
     this.#version++
+    // Of two transcoders each has but a part of what is listed here.
+    if (hasClosed) measurePeaks(this)
     for (const listener of [...this.#listeners]) listener()
   }
 }
