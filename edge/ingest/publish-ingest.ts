@@ -8,6 +8,7 @@ import type { ProgressSource } from '../../common/contract/progress.ts'
 import { refusal } from '../../common/contract/refusal.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
+import { Gather } from '../../common/relay/gather.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import {
@@ -53,9 +54,11 @@ interface Connection {
 
 export class PublishIngest {
   readonly #options: PublishIngestOptions
+  readonly #gather: Gather
 
   constructor(options: PublishIngestOptions) {
     this.#options = options
+    this.#gather = new Gather(options.clock)
   }
 
   handle(socket: Duplex, info: PublisherInfo): void {
@@ -137,6 +140,7 @@ export class PublishIngest {
       },
       {
         clock,
+        gather: this.#gather,
         ...(attempt.number === 1 ? { connectTimeoutMs, publishTimeoutMs } : againLimits),
       },
     )
