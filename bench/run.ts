@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { edge } from './edge.ts'
 import { ingest } from './ingest.ts'
+import { keyGuessing } from './key-guessing.ts'
 import { latency } from './latency.ts'
 import { packager } from './packager.ts'
 import { recovery } from './recovery.ts'
@@ -13,7 +14,7 @@ import { road } from './road.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 
-const scenarios = [road, latency, recovery, packager, edge, ingest]
+const scenarios = [road, latency, recovery, packager, edge, ingest, keyGuessing]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -20,7 +20,6 @@ import type {
   LiveBroadcast,
   LiveSettings,
   PackagedPart,
-  PackagedPlaylist,
   PackagedSegment,
 } from './live-broadcast.ts'
 import { livePresentation, offeredTake, type PeakRates } from './live-presentation.ts'
@@ -60,7 +59,7 @@ export function liveMediaPlaylist(
 ): string | undefined {
   const window = liveWindowOf(broadcast, name)
   if (!window) return undefined
-  const { settings, playlist, complete, open } = window
+  const { settings, complete, open } = window
   const isEnded = broadcast.isEnded
   const zeroMs = timelineZeroMs(broadcast.facts)
   const partsFrom = isEnded ? complete.length : firstWithParts(window)
@@ -79,7 +78,7 @@ export function liveMediaPlaylist(
     segments,
     open: open && openSegment(window, open, zeroMs),
     skippedSegments: skip && !isEnded ? skippable(window) : 0,
-    ...(!isEnded && { hintUri: hintUri(playlist), reports: reportsFor(broadcast, name) }),
+    ...(!isEnded && { hintUri: hintUri(window), reports: reportsFor(broadcast, name) }),
   })
 }
 
@@ -250,12 +249,19 @@ function playlistPart(segment: PackagedSegment, part: PackagedPart): PlaylistPar
   }
 }
 
-function folderOf({ take, rendition }: PackagedSegment): string {
+function folderOf({ take, rendition }: Pick<PackagedSegment, 'take' | 'rendition'>): string {
   return `${take.name}/${rendition.name}`
 }
 
-function hintUri({ next }: PackagedPlaylist): string | undefined {
-  return next && `${next.take.name}/${next.rendition.name}/p${next.partId}.m4s`
+/**
+ * None for the first part of a take: what names its init section is not listed yet, and Shaka Player, which loads
+ * what is hinted at, would decode it with the one in force.
+ */
+function hintUri({ playlist: { next }, complete, open }: LiveWindow): string | undefined {
+  const last = open ?? complete.at(-1)!
+  const isInForce =
+    next?.take.name === last.take.name && next.rendition.name === last.rendition.name
+  return isInForce ? `${folderOf(next)}/p${next.partId}.m4s` : undefined
 }
 
 /** Index of the first complete segment whose parts are listed. */

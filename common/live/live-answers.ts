@@ -16,6 +16,7 @@ import {
   types,
 } from './playback-answer.ts'
 import type { AskedDirectives, PlaybackPath } from './playback-path.ts'
+import { timelineZeroMs } from './segment-log.ts'
 
 /** A broadcast that is live, or has ended a moment ago. */
 export interface LiveStream {
@@ -30,6 +31,12 @@ export type LivePath = Exclude<PlaybackPath, { kind: 'time' }>
 const firstListingMs = 6_000
 /** Gateways and edges wait a little longer than this, so that they hear our reason. */
 const longestHoldMs = 12_000
+
+interface SegmentName {
+  take: string
+  rendition: string
+  number: number
+}
 
 interface Question {
   /** The answer, as soon as there is one. */
@@ -105,7 +112,7 @@ export class LiveAnswers {
       case 'init':
         return media(broadcast, () => initOf(live, path))
       case 'segment':
-        return media(broadcast, () => segmentOf(live, path))
+        return media(broadcast, () => segmentOf(live, path, this.#clock.now()))
       case 'part':
         return media(broadcast, () => partOf(broadcast, path))
     }
@@ -140,14 +147,17 @@ function initOf(live: LiveStream, path: { take: string; rendition: string }): An
 
 function segmentOf(
   live: LiveStream,
-  { take, rendition, number }: { take: string; rendition: string; number: number },
+  { take, rendition, number }: SegmentName,
+  nowMs: number,
 ): Answer | undefined {
   const { broadcast } = live
   const segment = broadcast.segment(take, rendition, number)
-  if ((!segment || segment.isGap) && isBehindTake(broadcast, take, rendition, number))
+  if ((!segment || segment.isGap) && isBehindTake(broadcast, { take, rendition, number })) {
     return undefined
+  }
   if (!segment) {
-    const isComing = broadcast.expects(take, rendition, number).kind === 'coming'
+    const { kind } = broadcast.expects(take, rendition, number)
+    const isComing = kind === 'coming' || isDue(broadcast, { take, rendition, number }, nowMs)
     if (isComing && !broadcast.isEnded) return undefined
     return fileAnswer(live.file(take, rendition, `${number}.m4s`), types.segment)
   }
@@ -160,14 +170,12 @@ function segmentOf(
 
 /**
  * Its publisher is away, and players cannot know yet where the next take begins: dash.js asks fifteen times in 1.5 s
- * and then gives the stream up. They are held until the next take has a whole segment, which is longer than it takes
- * them to fetch the MPD again.
+ * and then gives the stream up. They are held until the next take has a whole segment in every rendition, which is
+ * longer than it takes them to fetch the MPD again: that lists a take as soon as all have begun.
  */
 function isBehindTake(
   broadcast: LiveBroadcast,
-  name: string,
-  rendition: string,
-  number: number,
+  { take: name, rendition, number }: SegmentName,
 ): boolean {
   const index = broadcast.takes.findIndex((it) => it.name === name)
   if (broadcast.isEnded || broadcast.takes[index]?.endSeconds === undefined) return false
@@ -175,10 +183,26 @@ function isBehindTake(
   const last = kept.findLast((it) => it.take.name === name && !it.isGap)
   if (!last || number <= last.number || number > kept.at(-1)!.number + numbersAhead) return false
   const next = broadcast.takes[index + 1]
-  return !next?.renditions.some((it) => {
+  const hasBegun = next?.renditions.every((it) => {
     const first = broadcast.segment(next.name, it.name, next.firstNumber)
     return first !== undefined && !first.isOpen
   })
+  return !next?.isComplete || !hasBegun
+}
+
+/** By the clock it has begun, and media is late: a DASH player that jumps to the live edge asks for it all the same. */
+function isDue(
+  broadcast: LiveBroadcast,
+  { take: name, rendition, number }: SegmentName,
+  nowMs: number,
+): boolean {
+  const take = broadcast.takes.at(-1)
+  if (take?.name !== name || take.endSeconds !== undefined || !take.isRegular) return false
+  const newest = broadcast.playlist(rendition)?.segments.at(-1)
+  if (newest?.take.name !== name || number <= newest.number) return false
+  const startSeconds =
+    take.startSeconds + (number - take.firstNumber) * broadcast.settings!.segmentSeconds
+  return timelineZeroMs(broadcast.facts) + startSeconds * 1000 <= nowMs
 }
 
 function partOf(

@@ -1,5 +1,6 @@
 // Leases, transcoders and a commit log through everything that can happen to them, in whatever order: at most one
 // committed writer per segment, epochs that only grow, and a stream that can always go on.
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,24 +66,40 @@ interface Encoder {
   holder: Holder | undefined
 }
 
+interface Placed {
+  connection: string
+  attempt: number
+  nonce: string
+  isTakeover: boolean
+}
+
+/** Who has a broadcast, and who had it. */
+interface Seat {
+  taken: Placed | undefined
+  /** Placed under the present epoch, and not let in. */
+  waiting: Placed[]
+  replaced: Set<string>
+  takenOverMs: number[]
+}
+
 /** What a database knows: goes back with it. */
 interface Known {
   granted: Holder[]
-  /** Connections of each broadcast that another has replaced. */
-  replaced: Map<string, Set<string>>
-  takeovers: { broadcast: string; atMs: number }[]
+  /** By broadcast. */
+  seats: Map<string, Seat>
 }
 
 class Model {
   readonly world: LeaseWorld
   readonly encoders: Encoder[]
-  #known: Known = { granted: [], replaced: new Map(), takeovers: [] }
+  #known: Known = { granted: [], seats: new Map() }
   #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
   #connections = 0
 
   constructor(world: LeaseWorld) {
     this.world = world
     this.encoders = [this.#encoder(undefined), this.#encoder(undefined)]
+    world.onHeld = (nonce) => this.#letIn(nonce)
   }
 
   async take(now: Step): Promise<void> {
@@ -93,7 +110,7 @@ class Model {
         await this.#publishAs(now)
         break
       case 'renew':
-        if (node?.job) await this.renew(node, node.job)
+        if (node?.job) await this.renew(node)
         break
       case 'commit':
         this.commit(node!)
@@ -148,7 +165,7 @@ class Model {
     this.commit(node)
     node.isCutOff = false
     await this.world.beat()
-    if (node.job) await this.renew(node, node.job)
+    if (node.job) await this.renew(node)
   }
 
   async giveBack(node: Transcoder, reason: 'unbind' | 'publisher-left'): Promise<void> {
@@ -167,10 +184,10 @@ class Model {
     expect(commit.by).toEqual(followed)
   }
 
-  async renew(node: Transcoder, holder: Holder): Promise<void> {
-    const { epoch, instance } = holder
+  async renew(node: Transcoder): Promise<void> {
+    const { epoch, instance, nonce } = node.job!
     const lease = await this.world.find()
-    const outcome = await this.world.renew(node, { epoch, instance })
+    const outcome = await this.world.renew(node, { epoch, instance }, nonce)
     if (outcome === 'error') return
     const isHolder = lease?.epoch === epoch && lease.instance === instance
     expect(outcome).toBe(isHolder ? 'held' : 'lost')
@@ -198,42 +215,68 @@ class Model {
   /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
   async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
     const { world } = this
-    const granted = await this.#place(encoder, away)
+    const nonce = randomUUID()
+    const granted = await this.#place(encoder, nonce, away)
     if (!granted) return false
     let holder: Holder = granted
     if (!world.home.follow(holder)) {
-      const again = await this.#place(encoder, world.home.holder)
+      const again = await this.#place(encoder, nonce, world.home.holder)
       if (!again) return false
       holder = again
       expect(world.home.follow(holder)).toBe(true)
     }
     encoder.holder = holder
     const node = world.transcoders.find(({ instance }) => instance === holder.instance)
-    return node !== undefined && world.letIn(node, holder)
+    return node !== undefined && world.letIn(node, holder, nonce)
   }
 
-  async #place(encoder: Encoder, away: Holder | undefined): Promise<Holder | undefined> {
+  #letIn(nonce: string): void {
+    for (const seat of this.#known.seats.values()) {
+      const at = seat.waiting.findIndex((it) => it.nonce === nonce)
+      const placed = seat.waiting[at]
+      if (!placed) continue
+      const isOther = seat.taken !== undefined && seat.taken.connection !== placed.connection
+      if (isOther) seat.replaced.add(seat.taken!.connection)
+      if (isOther && placed.isTakeover) seat.takenOverMs.push(this.world.clock.now())
+      seat.taken = placed
+      seat.waiting = seat.waiting.filter((it, i) =>
+        it.connection === placed.connection ? i > at : !seat.replaced.has(it.connection),
+      )
+    }
+  }
+
+  async #place(
+    encoder: Encoder,
+    nonce: string,
+    away: Holder | undefined,
+  ): Promise<Holder | undefined> {
     const { world } = this
     const { connection, attempt } = encoder
     const before = await world.find()
     const expected = this.#refusalOf(before, connection, attempt)
-    const answer = await world.publish({ connection, attempt, ...(away && { away }) })
+    const answer = await world.publish({ connection, attempt, nonce, ...(away && { away }) })
     if ('refused' in answer) {
       const { code } = answer.refused
       if (expected !== undefined) expect(code).toBe(expected)
       else expect(['no-transcoder', 'broadcast-stopped']).toContain(code)
-      if (code === 'no-transcoder') expect(this.#open(undefined)).toEqual([])
+      if (code === 'no-transcoder') {
+        expect(this.#open(undefined)).toEqual([])
+        const isStrange = away && before && away.epoch >= before.epoch
+        const isLeft = isStrange && away.instance !== before.instance
+        if (!isLeft) expect(this.#isHere(before?.instance)).toBe(false)
+      }
       return undefined
     }
     expect(expected).toBeUndefined()
     const { epoch, instance, broadcastId } = answer.granted
     this.#judgeHolder({ epoch, instance }, before, away)
-    if (before?.connection && before.connection !== connection) {
-      this.#replacedIn(broadcastId).add(before.connection)
-      if (before.state === 'live') {
-        this.#known.takeovers.push({ broadcast: broadcastId, atMs: world.clock.now() })
-      }
-    }
+    const seat = this.#seatOf(broadcastId)
+    const isOther = seat.taken !== undefined && seat.taken.connection !== connection
+    if (epoch !== before?.epoch) seat.waiting = []
+    seat.waiting.push({
+      ...{ connection, attempt, nonce },
+      isTakeover: isOther && before?.state === 'live',
+    })
     return { epoch, instance }
   }
 
@@ -262,23 +305,31 @@ class Model {
     attempt: number,
   ): string | undefined {
     if (!lease) return undefined
-    if (lease.connection === connection) {
-      return attempt < lease.attempt! ? 'already-publishing' : undefined
-    }
-    if (this.#replacedIn(lease.broadcastId).has(connection)) return 'already-publishing'
-    if (lease.state !== 'live') return undefined
+    const { taken, waiting, replaced, takenOverMs } = this.#seatOf(lease.broadcastId)
+    const own = [taken, ...waiting].filter((it) => it?.connection === connection)
+    if (own.some((it) => attempt < it!.attempt)) return 'already-publishing'
+    if (replaced.has(connection)) return 'already-publishing'
+    if (lease.state !== 'live' || !taken || taken.connection === connection) return undefined
     const nowMs = this.world.clock.now()
-    const agesMs = this.#known.takeovers
-      .filter(({ broadcast }) => broadcast === lease.broadcastId)
-      .map(({ atMs }) => nowMs - atMs)
-      .filter((ageMs) => ageMs < 60_000)
+    const agesMs = takenOverMs.map((atMs) => nowMs - atMs).filter((ageMs) => ageMs < 60_000)
     return agesMs.length >= 3 && Math.min(...agesMs) < 5_000 ? 'takeover-too-often' : undefined
   }
 
-  #replacedIn(broadcast: string): Set<string> {
-    const known = this.#known.replaced
-    if (!known.has(broadcast)) known.set(broadcast, new Set())
-    return known.get(broadcast)!
+  #seatOf(broadcast: string): Seat {
+    const { seats } = this.#known
+    if (!seats.has(broadcast)) {
+      seats.set(broadcast, {
+        ...{ taken: undefined, waiting: [] },
+        ...{ replaced: new Set(), takenOverMs: [] },
+      })
+    }
+    return seats.get(broadcast)!
+  }
+
+  #isHere(instance: string | null | undefined): boolean {
+    return this.world.membership
+      .members('transcoder')
+      .some(({ info }) => info.instance === instance)
   }
 
   /** Instances that may be given a stream, but for this one. */

@@ -23,6 +23,8 @@ const goneAfterMs = 6_000
 const tables = ['broadcasts', 'leases', 'nodes'] as const
 
 interface Job extends Holder {
+  /** Of the publish that was let in last. */
+  nonce: string
   /** It was answered `lost`, and does nothing any more. */
   isLost: boolean
 }
@@ -59,6 +61,8 @@ export class LeaseWorld {
   readonly clock: FakeClock
   readonly transcoders = ['tc-1', 'tc-2', 'tc-3'].map((id) => new Transcoder(id))
   readonly home = new ReferenceHome()
+  /** Told of each renewal that was held. */
+  onHeld: (nonce: string) => void = () => {}
   leases!: LeaseStore
   membership!: Membership
   #publishes!: PublishService
@@ -104,13 +108,12 @@ export class LeaseWorld {
     return this.leases.find(liveId)
   }
 
-  publish(asks: Pick<PublishRequest, 'connection' | 'attempt' | 'away'>) {
+  publish(asks: Pick<PublishRequest, 'connection' | 'attempt' | 'nonce' | 'away'>) {
     return this.#publishes.publish({
       keyDigest,
       gateway: 'gw-1',
       pop: null,
       clientAddress: '192.0.2.7',
-      nonce: randomUUID(),
       ...asks,
     })
   }
@@ -120,20 +123,25 @@ export class LeaseWorld {
   }
 
   /** Whether the transcoder lets a publish in that was granted: its side of the first gate. */
-  async letIn(node: Transcoder, holder: Holder): Promise<boolean> {
+  async letIn(node: Transcoder, holder: Holder, nonce: string): Promise<boolean> {
     if (!node.takesMedia || holder.instance !== node.instance) return false
     if (node.job && !node.job.isLost && node.job.epoch > holder.epoch) return false
-    if ((await this.renew(node, holder)) === 'lost') return false
-    node.job = { ...holder, isLost: false }
+    if ((await this.renew(node, holder, nonce)) === 'lost') return false
+    node.job = { ...holder, nonce, isLost: false }
     return true
   }
 
   /** An error says nothing: the job goes on. */
-  async renew(node: Transcoder, holder: Holder): Promise<'held' | 'lost' | 'error'> {
+  async renew(
+    node: Transcoder,
+    { epoch, instance }: Holder,
+    nonce: string,
+  ): Promise<'held' | 'lost' | 'error'> {
     if (!node.isHeard) return 'error'
+    const holder = { epoch, instance }
     const renewed = await this.leases.renew(liveId, {
       ...holder,
-      nonce: null,
+      nonce,
       state: 'live',
       takes: 1,
       cost: 0,
@@ -141,6 +149,7 @@ export class LeaseWorld {
       audio: null,
       renditions: [],
     })
+    if (renewed) this.onHeld(nonce)
     const { job } = node
     const isOver = !renewed || renewed.stop
     if (isOver && job?.epoch === holder.epoch && job.instance === holder.instance) job.isLost = true
@@ -194,7 +203,7 @@ export class LeaseWorld {
       await this.membership.sweep()
       if (!renews) continue
       for (const node of this.transcoders) {
-        if (node.job && !node.job.isLost) await this.renew(node, node.job)
+        if (node.job && !node.job.isLost) await this.renew(node, node.job, node.job.nonce)
       }
     }
     await this.leases.endExpired()

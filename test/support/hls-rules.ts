@@ -124,6 +124,10 @@ function* hintFaults({ hints, reports, segments, isEnded }: LivePlaylist): Gener
   for (const { URI: uri = '' } of hints) {
     if (listed.includes(uri)) yield `hints at ${uri}, which is listed (§4.4.5.3)`
     if (!isRelative(uri)) yield `${uri} is not relative`
+    const map = segments.at(-1)?.mapUri
+    if (map !== undefined && splitPart(uri)[0] !== map.replace(/[^/]*$/, '')) {
+      yield `hints at ${uri} where ${map} is in force (§4.4.4.5)`
+    }
   }
   const uris = reports.map((it) => it.uri)
   if (new Set(uris).size < uris.length) yield 'two reports of one rendition (§4.4.5.4)'

@@ -59,6 +59,7 @@ export class HomeBroadcast implements LiveBroadcast {
   #feed = 0
   #bodies: Buffer[] = []
   #stagedBytes = 0
+  #heldBytes = 0
   #settings: LiveSettings | undefined
   #isEnded = false
   #version = 0
@@ -74,6 +75,11 @@ export class HomeBroadcast implements LiveBroadcast {
 
   get holder(): Holder | undefined {
     return this.#holder
+  }
+
+  /** Of media that is held, and of what has come for the next change. */
+  get bytes(): number {
+    return this.#heldBytes + this.#stagedBytes
   }
 
   get settings(): LiveSettings | undefined {
@@ -268,6 +274,7 @@ export class HomeBroadcast implements LiveBroadcast {
   }
 
   #changed(): void {
+    this.#heldBytes = this.#takes.bytes
     this.#version++
     for (const listener of [...this.#listeners]) listener()
   }

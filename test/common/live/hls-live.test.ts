@@ -318,6 +318,15 @@ describe('parts', () => {
     check(() => broadcast.addParts(1))
   })
 
+  test('nothing is hinted at before the init section that it needs is in force (§4.4.4.5)', () => {
+    const broadcast = live(1)
+    broadcast.addGaps(1)
+    broadcast.beginTake()
+    expect(read(broadcast).hints).toEqual([])
+    broadcast.addParts(1)
+    expect(read(broadcast).hints.map((it) => it.URI)).toEqual(['abcdefgh12-2/720p/p6.m4s'])
+  })
+
   test('each playlist reports how far the others have got, by their last part (§4.4.5.4)', () => {
     const broadcast = live(2)
     broadcast.addPart('360p')

@@ -32,27 +32,39 @@ class House implements AsyncDisposable {
   readonly clock = new FakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   readonly metrics = new Metrics('gateway', 'gw-1', '0')
   readonly left: HomeBroadcast[] = []
-  readonly homes = new HomeStore({
-    gatewayId: 'gw-1',
-    authorize: async () => 'node-token',
-    clock: this.clock,
-    log: silentLogger,
-    metrics: this.metrics,
-    onLeft: (it) => this.left.push(it),
-  })
+  readonly homes: HomeStore
+
+  constructor(memoryBytes?: number) {
+    this.homes = new HomeStore({
+      gatewayId: 'gw-1',
+      authorize: async () => 'node-token',
+      clock: this.clock,
+      log: silentLogger,
+      metrics: this.metrics,
+      memoryBytes,
+      onLeft: (it) => this.left.push(it),
+    })
+  }
 
   get home(): HomeBroadcast {
     return this.homes.home('demo')!
   }
 
-  follow(stage: LiveStage, { epoch = 1, instance = firstInstance, ...rest } = {}) {
+  follow(
+    stage: LiveStage,
+    { epoch = 1, instance = firstInstance, ...rest }: Partial<FollowedGrant> = {},
+  ) {
     const { broadcastId } = broadcast
     const grant = { liveId: 'demo', broadcastId, epoch, instance, transcoder: { url: stage.url } }
     return this.homes.follow({ ...grant, ...rest } as FollowedGrant)
   }
 
-  async refusals(): Promise<number> {
-    const metric = this.metrics.registry.getSingleMetric('nearcast_home_refused_total')!
+  refusals(): Promise<number> {
+    return this.metric('refused_total')
+  }
+
+  async metric(name: string): Promise<number> {
+    const metric = this.metrics.registry.getSingleMetric(`nearcast_home_${name}`)!
     return (await metric.get()).values[0]?.value ?? 0
   }
 
@@ -349,4 +361,36 @@ it('forgets a broadcast to which nobody comes back', async () => {
   await until('the feed is gone', () => house.clock.pending > 1)
   await house.clock.advance(91_000)
   expect(house.homes.home('demo')).toBeUndefined()
+})
+
+it('holds as much as it may, and gives up the home that came last for more', async () => {
+  const [one, two] = [rigWith(31.3), rigWith(31.3)]
+  await using stage = await LiveStage.start({ instead: one.packager })
+  await using other = await LiveStage.start({ instead: two.packager, liveId: 'other' })
+  await using empty = new House()
+  empty.follow(stage)
+  await empty.hears(one)
+  const alone = await empty.metric('bytes')
+  const listed = one.packager.playlist('720p')!.segments.map(({ sizeBytes }) => sizeBytes)
+  expect(alone).toBeGreaterThan(listed.reduce((sum, bytes) => sum + bytes))
+  expect(alone).toBe(empty.home.bytes)
+  empty.homes.leave('demo')
+  expect(await empty.metric('bytes')).toBe(0)
+
+  await using house = new House(Math.floor(alone * 1.5))
+  house.follow(stage)
+  await house.hears(one)
+  house.follow(other, { liveId: 'other' })
+  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  expect(house.homes.home('other')).toBeUndefined()
+  expect(house.homes.home('demo')).toBe(house.home)
+  expect(await house.metric('bytes')).toBe(alone)
+  deliver(one, 'take-1', media(41.3, 2))
+  await house.hears(one)
+  expect(await house.metric('bytes')).toBe(house.home.bytes)
+
+  house.homes.leave('demo')
+  house.follow(other, { liveId: 'other' })
+  await until('room for it', () => house.homes.home('other'))
+  expect(await house.metric('given_up_total')).toBe(1)
 })
