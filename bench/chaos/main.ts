@@ -2,7 +2,7 @@
 // Prints a table, writes every run below bench/results/, with --docs into docs/benchmarks.md, and leaves with 1 where
 // what was agreed was missed.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { resultsFolder, writeDocs } from '../support/report.ts'
@@ -50,11 +50,14 @@ async function main(): Promise<number> {
     console.error(missing)
     return 1
   }
+  const others = `Load average before: ${loadavg()[0]!.toFixed(1)}.`
   const outcomes: Outcome[] = []
   const struck = ids.filter((id) => id !== 'players')
   if (struck.length > 0) outcomes.push(await strikeAll(struck, runs))
   if (ids.includes('players')) outcomes.push(await watchAll(runs))
-  for (const outcome of outcomes) note(outcome, docs)
+  for (const outcome of outcomes) {
+    note({ ...outcome, setting: `${outcome.setting} ${others}` }, docs)
+  }
   return outcomes.every(({ isMet }) => isMet) ? 0 : 1
 }
 

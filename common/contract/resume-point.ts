@@ -130,6 +130,10 @@ export const packagingPointSchema = z.object({
   isIrregular: z.boolean().optional(),
   /** Of the next part, by rendition name. */
   partIds: z.record(z.string(), z.int()).optional(),
+  /** Of all renditions that ever were: their playlists go on, in gaps where a take lacks them. */
+  kinds: z.record(z.string(), mediaKindSchema).optional(),
+  /** Highest bitrates seen, by rendition name. */
+  peaks: z.record(z.string(), z.number()).optional(),
   /** Those of which something is still to come, in the order of their beginning. */
   openTakes: z.array(openTakeSchema).optional(),
 })

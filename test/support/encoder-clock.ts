@@ -15,6 +15,8 @@ export interface EncoderClockOptions {
   soundJitterMs?: (index: number) => number
   /** Of the publisher's clock, for pictures and sound. */
   firstMs?: number
+  /** Of the first frame: each has its own. */
+  firstNumber?: number
   /** When the first is due. */
   dueMs?: number
 }
@@ -24,11 +26,17 @@ const aacConfigs = { 48000: '1190', 44100: '1210' }
 
 export function encoderOutput(options: EncoderClockOptions): Clip {
   const { seconds, framesPerSecond = 30, keyframes = 60, sampleRate = 48_000 } = options
-  const { soundLagMs = 0, soundJitterMs = () => 0, firstMs = 0, dueMs = firstMs } = options
+  const {
+    soundLagMs = 0,
+    soundJitterMs = () => 0,
+    firstMs = 0,
+    dueMs = firstMs,
+    firstNumber = 0,
+  } = options
   const frames: ClipMessage[] = []
   const add = (kind: MediaMessage['kind'], head: string, ms: number, lateMs: number) => {
     const number = Buffer.alloc(8)
-    number.writeUInt32BE(frames.length)
+    number.writeUInt32BE(firstNumber + frames.length)
     const payload = Buffer.concat([Buffer.from(head, 'hex'), number])
     const timestampMs = Math.max(0, Math.round(ms)) + firstMs
     frames.push({ kind, timestampMs, payload, dueMs: dueMs + Math.max(0, ms + lateMs) })

@@ -23,7 +23,7 @@ import { broadcast } from './segment-logs.ts'
 import { transcoderConfig } from './transcoder-rig.ts'
 
 /** Nothing is encoded. */
-const sourceOnly: Ladder = {
+export const sourceOnly: Ladder = {
   name: 'source',
   rungs: [],
   audioBitsPerSecond: 96_000,
@@ -45,6 +45,7 @@ interface Holder {
   epoch: number
   pipe: PassThrough
   hasUnpublished: boolean
+  isAttached: boolean
 }
 
 export class RelayedStream implements AsyncDisposable {
@@ -62,6 +63,7 @@ export class RelayedStream implements AsyncDisposable {
   #epoch = 0
   #takes = 0
   #toldMs = 0
+  #allowance = Infinity
   #holder: Holder | undefined
 
   private constructor(progressMs: number) {
@@ -72,10 +74,10 @@ export class RelayedStream implements AsyncDisposable {
     })
   }
 
-  /** So often the relay hears how far its media has been taken. */
-  static async publish(progressMs = 500): Promise<RelayedStream> {
+  /** So often, as relays are told how far their media has been taken. */
+  static async publish({ progressMs = 500, ladder = sourceOnly } = {}): Promise<RelayedStream> {
     const stream = new RelayedStream(progressMs)
-    await stream.place()
+    await stream.place({ ladder })
     return stream
   }
 
@@ -94,8 +96,11 @@ export class RelayedStream implements AsyncDisposable {
   }
 
   /** A transcoder goes on from what the home knows, and gets what the relay has kept. */
-  async place(ladder = sourceOnly): Promise<void> {
-    const left = this.point
+  async place(how: { isTold?: boolean; isPublished?: boolean; ladder?: Ladder } = {}) {
+    const { isTold = true, isPublished = true, ladder = sourceOnly } = how
+    const { point } = this
+    const isOurs = point?.connection === `connection-${this.#connection}`
+    const left = isTold && isOurs ? point : undefined
     const epoch = ++this.#epoch
     const ticket = this.#ticket(epoch)
     const config = transcoderConfig('/nowhere', { windowSegments: 60, cluster: nobody })
@@ -114,9 +119,16 @@ export class RelayedStream implements AsyncDisposable {
       onEnded: () => {},
     })
     job.start()
-    this.#holder = { job, epoch, pipe: new PassThrough(), hasUnpublished: false }
+    this.#holder = { job, epoch, pipe: new PassThrough(), hasUnpublished: false, isAttached: false }
     this.#tellHome(this.#holder)
+    if (isPublished) await this.#attach()
+  }
+
+  /** Of the relay's memory the holder gets so many messages, and no more. */
+  async replay(messages: number): Promise<void> {
+    this.#allowance = messages
     await this.#attach()
+    this.#allowance = Infinity
   }
 
   /** The publisher sends each when it is due, or all at once where the holder is away. */
@@ -146,7 +158,7 @@ export class RelayedStream implements AsyncDisposable {
     await settle()
     this.#connection++
     this.#memory = this.#newMemory()
-    this.#holder = { ...holder, pipe: new PassThrough(), hasUnpublished: false }
+    this.#holder = { ...holder, pipe: new PassThrough(), hasUnpublished: false, isAttached: false }
     await this.#attach()
   }
 
@@ -225,6 +237,7 @@ export class RelayedStream implements AsyncDisposable {
       },
       drop: () => pipe.end(),
     }
+    holder.isAttached = true
     pipe.write(flvHeader({ audio: true, video: true }))
     job.attach({ ...stream, media: pipe } as unknown as ReceivedStream, this.#ticket(epoch))
     this.#memory.rewind()
@@ -233,9 +246,9 @@ export class RelayedStream implements AsyncDisposable {
 
   async #pump(): Promise<void> {
     const holder = this.#holder
-    if (!holder) return
+    if (!holder?.isAttached) return
     const { pipe, job } = holder
-    const next = () => this.#memory.next()
+    const next = () => (this.#allowance-- > 0 ? this.#memory.next() : undefined)
     for (let it: MediaMessage | undefined = next(); it; it = next()) {
       pipe.write(Buffer.concat(flvTag(it)))
     }

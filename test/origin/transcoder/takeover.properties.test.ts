@@ -14,7 +14,7 @@ interface Death {
 
 async function play(clip: Clip, death?: Death) {
   const { deathAtMs = Infinity, awayMs = 0, progressMs } = death ?? {}
-  await using stream = await RelayedStream.publish(progressMs)
+  await using stream = await RelayedStream.publish({ progressMs })
   await stream.send(clip.filter((it) => it.dueMs < deathAtMs))
   const hasPoint = stream.point !== undefined
   if (death) {

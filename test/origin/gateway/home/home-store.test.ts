@@ -1,8 +1,13 @@
 // A home and its transcoders, with real connections between them and a clock that stands still.
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { neededSeconds, type PackagingPoint } from '../../../../common/contract/resume-point.ts'
+import {
+  neededSeconds,
+  type PackagingPoint,
+  packagingPointSchema,
+} from '../../../../common/contract/resume-point.ts'
 import { frameBytes } from '../../../../common/live/feed-frames.ts'
+import { liveMultivariant } from '../../../../common/live/hls-live.ts'
 import { silentLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import type { FollowedGrant } from '../../../../origin/gateway/home/home.ts'
@@ -393,4 +398,46 @@ it('holds as much as it may, and gives up the home that came last for more', asy
   house.follow(other, { liveId: 'other' })
   await until('room for it', () => house.homes.home('other'))
   expect(await house.metric('given_up_total')).toBe(1)
+})
+
+it('says the highest bitrate that there was, also at another home and of another transcoder', async () => {
+  const secondsOf = ({ sample, rendition }: ReturnType<typeof media>[number]) =>
+    sample.dts / (rendition === 'audio' ? 48_000 : 90_000)
+  const all = media(10, 34).map((it) => {
+    if (it.rendition === 'audio' || secondsOf(it) > 13) return it
+    const data = Buffer.concat([it.sample.data, Buffer.alloc(10_000)])
+    return { ...it, sample: { ...it.sample, data } }
+  })
+  const first = packagerRig({ isForgetful: true })
+  await using stage = await LiveStage.start({ instead: first.packager })
+  await using house = new House()
+  startTake(first.packager, takePlan({ name: 'take-1' }), 10)
+  house.follow(stage)
+  // Nobody asks for a manifest until that is over by far.
+  for (let from = 0; from < 38; from += 2) {
+    const next = all.filter((it) => secondsOf(it) >= from && secondsOf(it) < from + 2)
+    deliver(first, 'take-1', next)
+    await house.hears(first)
+  }
+  const bandwidthOf = (made: PackagerRig['packager'] | HomeBroadcast) =>
+    Number(/:BANDWIDTH=(\d+)/.exec(liveMultivariant(made)!)![1])
+  const highest = bandwidthOf(house.home)
+  expect(highest).toBeGreaterThan(30 * 10_000 * 8)
+  expect(bandwidthOf(first.packager)).toBe(highest)
+
+  await using other = new House()
+  other.follow(stage)
+  await other.hears(first)
+  expect(bandwidthOf(other.home)).toBe(highest)
+
+  const resume = packagingPointSchema.parse(JSON.parse(JSON.stringify(first.packager.checkpoint())))
+  const second = packagerRig({ isForgetful: true, resume })
+  startTake(second.packager, takePlan({ name: 'take-1' }), resume.endSeconds)
+  const needed = neededSeconds(resume)! - 0.03
+  deliver(
+    second,
+    'take-1',
+    all.filter((it) => secondsOf(it) >= needed),
+  )
+  expect(bandwidthOf(second.packager)).toBe(highest)
 })
