@@ -11,11 +11,11 @@ import type {
   Finding,
   LeaseRenewal,
   Rendition,
+  Replaced,
   VideoFacts,
 } from '../common/contract/placement.ts'
 import type { Database, Queries } from './database/database.ts'
 import type { LeaseTable, Tables } from './database/tables.ts'
-import type { Replaced } from './takeover.ts'
 
 export type EndReason =
   | 'publisher-left'

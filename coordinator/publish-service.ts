@@ -9,18 +9,25 @@
 //   since. The next epoch is above both, so that no epoch ever has two holders in the eyes of who saw the first.
 import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
+import { makeBroadcastTag } from '../common/broadcast-tag.ts'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
-import type { Holder, PublishGrant, PublishRequest } from '../common/contract/placement.ts'
+import type {
+  Holder,
+  PublishGrant,
+  PublishRequest,
+  Replaced,
+} from '../common/contract/placement.ts'
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
+import { claimOf } from '../common/takeover.ts'
+import { beginBroadcast } from './broadcast-store.ts'
 import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import { GivenUp } from './given-up.ts'
 import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
-import { makeBroadcastTag } from './stream-key.ts'
-import { claimOf, type Replaced } from './takeover.ts'
+import { type Publisher, publisherOf } from './publisher.ts'
 
 // Each lost race means that another publish of the same channel got through meanwhile.
 const maxRaces = 5
@@ -32,20 +39,13 @@ export interface PublishServiceOptions {
   placement: Placement
   auth: ClusterAuth
   log: Logger
+  /** True while transcoders may still tell what they have let in while this process was away. */
+  isSettling?: () => boolean
   onChange: () => void
   onPlaced?: (reason: PlacementReason) => void
 }
 
 export type PlacementReason = 'new' | 'rejoined' | 'taken-over' | 'moved'
-
-interface Publisher {
-  channelId: string
-  liveId: string
-  title: string
-  topic: string | null
-  record: boolean
-  lastCost: number | null
-}
 
 interface Placed {
   lease: ActiveLease
@@ -65,7 +65,7 @@ export class PublishService {
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { log } = this.#options
-    const publisher = await this.#authenticate(request.keyDigest)
+    const publisher = await publisherOf(this.#options.database, request.keyDigest)
     if ('code' in publisher) return { refused: publisher }
     const { liveId } = publisher
     let placed: Placed | Refusal | undefined
@@ -112,44 +112,6 @@ export class PublishService {
     })
     if (isStopped) onChange()
     return isStopped
-  }
-
-  async #authenticate(digest: string): Promise<Publisher | Refusal> {
-    const { db, now } = this.#options.database
-    const row = await db
-      .selectFrom('stream_keys')
-      .innerJoin('channels', 'channels.id', 'stream_keys.channel_id')
-      .select([
-        'stream_keys.id as key_id',
-        'stream_keys.revoked_at',
-        'stream_keys.expires_at',
-        'channels.id',
-        'channels.live_id',
-        'channels.name',
-        'channels.title',
-        'channels.topic',
-        'channels.record',
-        'channels.last_cost',
-      ])
-      .select(now.as('now'))
-      .where('stream_keys.digest', '=', digest)
-      .executeTakeFirst()
-    if (!row) return refusal('key-unknown')
-    if (row.revoked_at !== null) return refusal('key-revoked')
-    if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
-    await db
-      .updateTable('stream_keys')
-      .set({ last_used_at: now })
-      .where('id', '=', row.key_id)
-      .execute()
-    return {
-      channelId: row.id,
-      liveId: row.live_id,
-      title: row.title || row.name,
-      topic: row.topic,
-      record: row.record === 1,
-      lastCost: row.last_cost,
-    }
   }
 
   /** `undefined`: somebody else changed the lease meanwhile; look again. */
@@ -223,6 +185,8 @@ export class PublishService {
     const nowMs = await leases.nowMs(transaction)
     const claim = lease && claimOf(lease, request, nowMs)
     if (claim && 'refused' in claim) return claim.refused
+    // The gateway asks the transcoder that may have it already.
+    if (!lease && this.#options.isSettling?.()) return refusal('coordinator-away')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
@@ -254,20 +218,8 @@ export class PublishService {
     )
     if (!assigned) return undefined
     if (!lease) {
-      await transaction
-        .insertInto('broadcasts')
-        .values({
-          id: broadcastId,
-          tag: makeBroadcastTag(),
-          channel_id: publisher.channelId,
-          live_id: liveId,
-          title: publisher.title,
-          topic: publisher.topic,
-          started_at: database.now,
-          ended_at: null,
-          end_reason: null,
-        })
-        .execute()
+      const begun = { id: broadcastId, tag: makeBroadcastTag() }
+      await beginBroadcast(database, begun, publisher, transaction)
     }
     const made = await leases.find(liveId, transaction)
     return made && { lease: made, transcoder, reason: lease ? 'moved' : 'new' }
