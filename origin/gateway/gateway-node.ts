@@ -17,9 +17,11 @@ import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { HomeStore } from './home/home-store.ts'
+import { KnownKeys } from './known-keys.ts'
 import { ProgressBoard } from './progress-board.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
+import { StandIns } from './stand-ins.ts'
 
 const refusalMemoryMs = 15_000
 
@@ -63,7 +65,11 @@ export async function startGateway(
         bytesIn: relays.bytesIn,
         bytesOut: shield.bytesOut,
       }),
+    onAnswer: ({ knownKeys }) => void keys.heard(knownKeys),
   })
+  const keys = stack.use(
+    new KnownKeys({ client: coordinator, dataDir: config.dataDir, clock, log }),
+  )
   const homes = stack.use(
     new HomeStore({
       gatewayId: id,
@@ -74,6 +80,16 @@ export async function startGateway(
       onLeft: (broadcast) => shield.letGo(broadcast),
     }),
   )
+  const standIns = stack.use(
+    new StandIns({
+      keys,
+      snapshot: () => membership.snapshot,
+      holderOf: (liveId) => homes.holderOf(liveId),
+      authorize: () => coordinator.nodeToken(),
+      clock,
+      log,
+    }),
+  )
   const shield: Shield = stack.use(
     new Shield({
       name: id,
@@ -81,6 +97,8 @@ export async function startGateway(
       snapshot: () => membership.snapshot,
       homes,
       coordinator,
+      standIns,
+      isAlone: () => !membership.connected,
       authorize: () => coordinator.nodeToken(),
       clock,
       log,
@@ -102,6 +120,7 @@ export async function startGateway(
     config,
     relays,
     coordinator,
+    standIns,
     progressOf: (transcoderUrl) => progress.at(transcoderUrl),
     progress,
     homes,
@@ -153,6 +172,7 @@ export async function startGateway(
     homes.update(snapshot)
     ingest.update(snapshot)
   })
+  await keys.start()
   await membership.start()
 
   const owned = stack.move()

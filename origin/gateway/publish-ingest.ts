@@ -10,6 +10,7 @@ import {
   connectionSchema,
   type Holder,
   type PublishGrant,
+  type PublishRequest,
 } from '../../common/contract/placement.ts'
 import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
 import { type RefusalCode, refusal } from '../../common/contract/refusal.ts'
@@ -23,6 +24,7 @@ import {
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
 import type { HomeStore } from './home/home-store.ts'
+import type { StandIns } from './stand-ins.ts'
 
 export interface RelayedPublisher {
   /** The encoder's address, as the edge told it. */
@@ -40,6 +42,8 @@ export interface GatewayIngestOptions {
   config: Pick<GatewayConfig, 'ingest'>
   relays: RelayHost
   coordinator: Pick<CoordinatorClient, 'publish'>
+  /** Asked when the coordinator is away. */
+  standIns?: Pick<StandIns, 'publish'>
   /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
@@ -107,7 +111,7 @@ export class GatewayIngest {
     if (attempt.number === 1) annotate({ publisher: connection.id })
     if (attempt.lost) leave(connection)
     const nonce = randomBytes(12).toString('base64url')
-    const placed = await this.#options.coordinator.publish({
+    const placed = await this.#place({
       keyDigest: request.keyDigest,
       connection: connection.id,
       attempt: connection.edgeAttempt ?? attempt.number,
@@ -133,6 +137,13 @@ export class GatewayIngest {
     log.warn({ transcoder: transcoder.id, detail: outcome.failed }, 'transcoder away')
     leave(connection)
     return { refused: refusal('no-transcoder') }
+  }
+
+  async #place(request: PublishRequest): ReturnType<CoordinatorClient['publish']> {
+    const { coordinator, standIns } = this.#options
+    const answer = await coordinator.publish(request)
+    const isAway = 'refused' in answer && answer.refused.code === 'coordinator-away'
+    return (isAway ? await standIns?.publish(request) : undefined) ?? answer
   }
 
   #started(

@@ -18,6 +18,7 @@ import type { HomeBroadcast } from './home/home-broadcast.ts'
 import type { HomeStore } from './home/home-store.ts'
 import { HomeUpstream, homeOrigin } from './home/home-upstream.ts'
 import { AnswerMemo } from './shield-memo.ts'
+import type { StandIns } from './stand-ins.ts'
 
 /** What the shield asks of the coordinator; answers are values, also when it is away. */
 export interface ShieldCoordinator {
@@ -36,6 +37,10 @@ export interface ShieldOptions {
   /** What has its home here. */
   homes: Pick<HomeStore, 'home'>
   coordinator: ShieldCoordinator
+  /** Where a live id without a route may be live while the coordinator is away. */
+  standIns?: Pick<StandIns, 'playbackUrl'>
+  /** True while the coordinator is not heard. */
+  isAlone?: () => boolean
   /** A node token for transcoders. */
   authorize: () => Promise<string>
   clock: Clock
@@ -134,6 +139,9 @@ export class Shield implements AsyncDisposable {
 
   /** Why a live id has no route; of a broadcast that has just ended its transcoder still tells the end. */
   async #explainAbsence(liveId: string): Promise<Resolution> {
+    const { isAlone, standIns } = this.#options
+    const standIn = isAlone?.() ? standIns?.playbackUrl(liveId) : undefined
+    if (standIn !== undefined) return this.#at(standIn)
     const { status, body } = await this.#statuses.get(liveId)
     if (status === 404) return unknownLiveId
     const url = this.#leftTranscoderOf(liveId)

@@ -1,6 +1,7 @@
 // The live ids whose home is this gateway.
 import type { Clock } from '../../../common/clock.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import type { Holder } from '../../../common/contract/placement.ts'
 import { messageOf } from '../../../common/errors.ts'
 import { HttpClient } from '../../../common/http-client.ts'
 import type { Logger } from '../../../common/log.ts'
@@ -110,6 +111,11 @@ export class HomeStore implements AsyncDisposable {
   neededMs(liveId: string, connection: string): number | undefined {
     const point = this.#homes.get(liveId)?.broadcast?.resumePoint
     return point?.connection === connection ? point.input.entry.timestampMs : undefined
+  }
+
+  /** Whom this gateway has followed last. */
+  holderOf(liveId: string): Holder | undefined {
+    return this.#homes.get(liveId)?.holder
   }
 
   /** Leaves what another gateway relays now. */
