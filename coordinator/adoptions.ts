@@ -3,8 +3,8 @@
 // - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
 //   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
 //   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
-// - At the row's own epoch only the publisher's connection may have changed: it is bound, unless the row knows of a
-//   newer one.
+// - At the row's own epoch only the publisher's connection may have changed: it is placed, and let in by the renewal,
+//   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
 //   lease that stands is not let in there, or is stopped.
 import type { Transaction } from 'kysely'
@@ -63,13 +63,8 @@ export class Adoptions {
     if (lease && lease.epoch === epoch && lease.instance === instance) {
       if (lease.broadcastId !== adopt.broadcastId || !isNewer(adopt, lease)) return 'left'
       if (!publisher) return 'stopped'
-      return (await leases.rejoin(
-        lease,
-        { ...adopt, replaced: replacedBy(adopt, lease) },
-        transaction,
-      ))
-        ? 'bound'
-        : 'left'
+      const binding = { ...adopt, isTakeover: lease.state === 'live' }
+      return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
     const { epoch: known } = await leases.standing(liveId, transaction)
     if (epoch <= known || !publisher) return 'left'
@@ -81,6 +76,7 @@ export class Adoptions {
     const assigned = await leases.assign(
       {
         ...adopt,
+        ...{ isNew: true, isTakeover: false },
         replaced: lease ? replacedBy(adopt, lease) : adopt.replaced,
         ...{ liveId, channelId, broadcastId, epoch, transcoder, instance },
         cost: cost || (lastCost ?? assumedCost),
@@ -95,8 +91,9 @@ export class Adoptions {
   }
 }
 
-/** Not where the row has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt }: ActiveLease): boolean {
+/** Not where the row knows it, or has a connection that the transcoder has never heard of. */
+function isNewer(adopt: Adoption, { connection, attempt, nonce, waiting }: ActiveLease): boolean {
+  if (nonce === adopt.nonce || waiting.some((it) => it.nonce === adopt.nonce)) return false
   if (connection === null) return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)

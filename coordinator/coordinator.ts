@@ -11,8 +11,10 @@ import { AccessTokens } from './access-tokens.ts'
 import { Adoptions } from './adoptions.ts'
 import type { consoleStateSchema } from './api/public-api.ts'
 import type { CoordinatorParts } from './app.ts'
+import { BandwidthTests } from './bandwidth-tests.ts'
 import { BroadcastStore } from './broadcast-store.ts'
 import { ChangeFeed } from './change-feed.ts'
+import { ChannelRefusals } from './channel-refusals.ts'
 import { ChannelStatuses } from './channel-status.ts'
 import { ChannelStore } from './channel-store.ts'
 import { SnapshotRenderer } from './cluster-snapshot.ts'
@@ -64,6 +66,8 @@ export class Coordinator implements AsyncDisposable {
   readonly #viewers: ViewerCounts
   readonly #publishes: PublishService
   readonly #statuses: ChannelStatuses
+  readonly #refusals: ChannelRefusals
+  readonly #bandwidthTests: BandwidthTests
   readonly #snapshot: SnapshotRenderer
   readonly #snapshotFeed: ChangeFeed
   readonly #view: ClusterView
@@ -101,6 +105,8 @@ export class Coordinator implements AsyncDisposable {
     this.#recordings = new RecordingStore(database)
     this.#viewers = new ViewerCounts(database, this.membership)
     this.#statuses = new ChannelStatuses(database, this.leaseStore, this.#recordings, this.#viewers)
+    this.#refusals = new ChannelRefusals(database, clock)
+    this.#bandwidthTests = new BandwidthTests(database, clock)
     this.#publishes = new PublishService({
       database,
       leases: this.leaseStore,
@@ -191,6 +197,8 @@ export class Coordinator implements AsyncDisposable {
       recordings: this.#recordings,
       viewers: this.#viewers,
       statuses: this.#statuses,
+      refusals: this.#refusals,
+      bandwidthTests: this.#bandwidthTests,
       snapshot: this.#snapshot,
       snapshotFeed: this.#snapshotFeed,
       onChange: () => this.#changed(),

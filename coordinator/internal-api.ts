@@ -3,6 +3,10 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import type { Clock } from '../common/clock.ts'
 import type { ClusterAuth, NodeIdentity } from '../common/cluster/cluster-auth.ts'
+import {
+  bandwidthReportSchema,
+  bandwidthTestRequestSchema,
+} from '../common/contract/bandwidth-test.ts'
 import { liveIdSchema } from '../common/contract/channel.ts'
 import { type HeartbeatAnswer, heartbeatSchema } from '../common/contract/membership.ts'
 import {
@@ -14,12 +18,15 @@ import {
   type RecordingLocation,
   recordingReportSchema,
 } from '../common/contract/placement.ts'
-import { isRetryable } from '../common/contract/refusal.ts'
+import { isRetryable, type Refusal } from '../common/contract/refusal.ts'
+import { refusalReportSchema } from '../common/contract/refusal-report.ts'
 import type { KnownKeyList } from '../common/contract/stand-in.ts'
 import type { Logger } from '../common/log.ts'
 import type { Adoptions } from './adoptions.ts'
+import type { BandwidthTests } from './bandwidth-tests.ts'
 import { bodySizeLimit } from './body-size.ts'
 import type { ChangeFeed } from './change-feed.ts'
+import type { ChannelRefusals } from './channel-refusals.ts'
 import type { ChannelStatuses } from './channel-status.ts'
 import type { SnapshotRenderer } from './cluster-snapshot.ts'
 import { eventResponse } from './event-response.ts'
@@ -46,6 +53,8 @@ export interface InternalApiParts {
   recordings: RecordingStore
   viewers: ViewerCounts
   statuses: ChannelStatuses
+  refusals: ChannelRefusals
+  bandwidthTests: BandwidthTests
   snapshot: SnapshotRenderer
   snapshotFeed: ChangeFeed
   onChange: () => void
@@ -103,7 +112,31 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     if (role !== 'gateway' || request.gateway !== nodeId) throw notYours()
     const outcome = await publishes.publish(request)
     if ('granted' in outcome) return c.json(outcome.granted)
-    return c.json(outcome.refused, isRetryable(outcome.refused.code) ? 503 : 403)
+    return c.json(outcome.refused, statusOf(outcome.refused))
+  })
+
+  app.post('/bandwidth-tests', async (c) => {
+    const { nodeId, role } = c.get('node')
+    const request = await bodyOf(c.req, bandwidthTestRequestSchema)
+    if (role !== 'gateway' || request.gateway !== nodeId) throw notYours()
+    const outcome = await parts.bandwidthTests.begin(request)
+    if ('refused' in outcome) return c.json(outcome.refused, statusOf(outcome.refused))
+    return c.json(outcome)
+  })
+
+  app.put('/bandwidth-tests/:id', async (c) => {
+    const report = await bodyOf(c.req, bandwidthReportSchema)
+    if (!parts.bandwidthTests.report(c.req.param('id'), c.get('node').nodeId, report)) {
+      throw new Problem(404, 'bandwidth-test-unknown', 'There is no such test of yours.')
+    }
+    return c.body(null, 204)
+  })
+
+  app.post('/refusals', async (c) => {
+    const { nodeId, role } = c.get('node')
+    if (role !== 'edge' && role !== 'gateway') throw notYours()
+    await parts.refusals.note(nodeId, await bodyOf(c.req, refusalReportSchema))
+    return c.body(null, 204)
   })
 
   app.post('/leases/:liveId/renew', async (c) => {
@@ -194,6 +227,10 @@ function nodeTokenRequired(auth: ClusterAuth): MiddlewareHandler<Env> {
     c.set('node', node)
     await next()
   }
+}
+
+function statusOf({ code }: Refusal): 503 | 403 {
+  return isRetryable(code) ? 503 : 403
 }
 
 function notYours(): Problem {

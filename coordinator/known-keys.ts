@@ -33,6 +33,10 @@ export class KnownKeys {
           .select(({ fn }) => fn.sum<number>('record').as('n'))
           .as('recorded'),
         all
+          .selectFrom('channels')
+          .select(({ fn }) => fn.count<number>('banned_at').as('n'))
+          .as('banned'),
+        all
           .selectFrom('leases')
           .select(({ fn }) => fn.sum<number>('epoch').as('n'))
           .as('epochs'),
@@ -52,6 +56,7 @@ export class KnownKeys {
       .select(['stream_keys.digest', 'stream_keys.expires_at', 'channels.live_id'])
       .select(['channels.record', 'leases.epoch'])
       .where('stream_keys.revoked_at', 'is', null)
+      .where('channels.banned_at', 'is', null)
       .where((where) =>
         where.or([
           where('stream_keys.expires_at', 'is', null),

@@ -11,12 +11,7 @@ import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import { makeBroadcastTag } from '../common/broadcast-tag.ts'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
-import type {
-  Holder,
-  PublishGrant,
-  PublishRequest,
-  Replaced,
-} from '../common/contract/placement.ts'
+import type { Holder, PublishGrant, PublishRequest } from '../common/contract/placement.ts'
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
 import { claimOf } from '../common/takeover.ts'
@@ -154,7 +149,7 @@ export class PublishService {
       if (!holder) await leases.end(lease, 'stopped', transaction)
       return refusal('broadcast-stopped')
     }
-    if (!holder) return 'needs-transcoder'
+    if (!holder || holder.info.draining) return 'needs-transcoder'
     return this.#rejoin(lease, holder, request, claim, transaction)
   }
 
@@ -162,16 +157,18 @@ export class PublishService {
     lease: ActiveLease,
     transcoder: Member,
     request: PublishRequest,
-    { isTakeover, replaced }: { isTakeover: boolean; replaced: readonly Replaced[] },
+    { isTakeover }: { isTakeover: boolean },
     transaction: Transaction<Tables>,
   ): Promise<Placed | undefined> {
-    const { leases } = this.#options
-    if (!(await leases.rejoin(lease, { ...request, replaced }, transaction))) return undefined
-    const bound = { ...lease, connection: request.connection, attempt: request.attempt, replaced }
-    return { lease: bound, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
+    const binding = { ...request, isTakeover }
+    if (!(await this.#options.leases.rejoin(lease, binding, transaction))) return undefined
+    return { lease, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
   }
 
-  /** Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again. */
+  /**
+   * Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again, and
+   * the holder that is to be left.
+   */
   async #assign(
     publisher: Publisher,
     request: PublishRequest,
@@ -185,6 +182,8 @@ export class PublishService {
     const nowMs = await leases.nowMs(transaction)
     const claim = lease && claimOf(lease, request, nowMs)
     if (claim && 'refused' in claim) return claim.refused
+    // It may have been banned since its key was looked at; what the ban found running it has ended.
+    if (await isBanned(publisher.channelId, transaction)) return refusal('channel-banned')
     // The gateway asks the transcoder that may have it already.
     if (!lease && this.#options.isSettling?.()) return refusal('coordinator-away')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
@@ -194,17 +193,19 @@ export class PublishService {
     const other =
       choose(this.#givenUp.of(liveId, nowMs)) ?? choose(new Set(away ? [away.instance] : []))
     const holder = lease && this.#livingHolder(lease)
-    if (!other && lease && holder && claim && isHolder(away, lease)) {
+    const transcoder = other ?? choose(new Set())
+    const isOnlyHolder = !transcoder || (!other && isHolder(away, lease))
+    if (isOnlyHolder && lease && holder && claim && isKnown(away, lease)) {
       return this.#rejoin(lease, holder, request, claim, transaction)
     }
-    const transcoder = other ?? choose(new Set())
     if (!transcoder) return refusal('no-transcoder')
     const broadcastId = lease?.broadcastId ?? randomUUID()
     const expected = await leases.standing(liveId, transaction)
     const assigned = await leases.assign(
       {
         ...request,
-        replaced: claim?.replaced ?? [],
+        isTakeover: claim?.isTakeover ?? false,
+        isNew: !lease,
         liveId,
         channelId: publisher.channelId,
         broadcastId,
@@ -225,14 +226,14 @@ export class PublishService {
     return made && { lease: made, transcoder, reason: lease ? 'moved' : 'new' }
   }
 
-  /** The transcoder process that holds the lease, if it is here and not about to go. */
+  /** The transcoder process that holds the lease, if it is here. */
   #livingHolder(lease: ActiveLease): Member | undefined {
     const { membership } = this.#options
     if (lease.transcoder === null || !membership.isAlive(lease.transcoder, lease.instance)) {
       return undefined
     }
     const member = membership.member(lease.transcoder)!
-    return member.info.draining || !member.info.urls.rtmp ? undefined : member
+    return member.info.urls.rtmp ? member : undefined
   }
 
   async #grant(
@@ -266,6 +267,20 @@ export class PublishService {
   }
 }
 
-function isHolder(known: Holder | undefined, lease: RowHolder): boolean {
-  return known?.epoch === lease.epoch && known.instance === lease.instance
+async function isBanned(channelId: string, transaction: Transaction<Tables>): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('channels')
+    .select('banned_at')
+    .where('id', '=', channelId)
+    .executeTakeFirst()
+  return row !== undefined && row.banned_at !== null
+}
+
+function isHolder(known: Holder | undefined, lease: RowHolder | undefined): boolean {
+  return known?.epoch === lease?.epoch && known?.instance === lease?.instance
+}
+
+/** False for a holder that the row has never had. */
+function isKnown(away: Holder | undefined, lease: RowHolder): boolean {
+  return away === undefined || away.epoch < lease.epoch || isHolder(away, lease)
 }

@@ -1,8 +1,7 @@
-// Whom a stream key belongs to, and whether it may be used.
+// Whom a stream key lets publish: the channel behind it, or why not.
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Database } from './database/database.ts'
 
-/** What is known of a channel when somebody publishes to it. */
 export interface Publisher {
   channelId: string
   liveId: string
@@ -12,7 +11,7 @@ export interface Publisher {
   lastCost: number | null
 }
 
-/** Notes that the key was used. */
+/** Keys that are not known cost the same single look-up as keys that are and may not publish. */
 export async function publisherOf(
   { db, now }: Database,
   keyDigest: string,
@@ -31,6 +30,7 @@ export async function publisherOf(
       'channels.topic',
       'channels.record',
       'channels.last_cost',
+      'channels.banned_at',
     ])
     .select(now.as('now'))
     .where('stream_keys.digest', '=', keyDigest)
@@ -38,6 +38,7 @@ export async function publisherOf(
   if (!row) return refusal('key-unknown')
   if (row.revoked_at !== null) return refusal('key-revoked')
   if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
+  if (row.banned_at !== null) return refusal('channel-banned')
   await db
     .updateTable('stream_keys')
     .set({ last_used_at: now })

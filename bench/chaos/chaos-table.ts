@@ -4,6 +4,7 @@ import type { Fault, FaultRun } from './fault.ts'
 
 const head = [
   'fault',
+  'on',
   'runs',
   'next segment s: median',
   'p99',
@@ -43,6 +44,9 @@ export function missesOf(fault: Fault, runs: readonly FaultRun[]): string[] {
     ['skipped', total((run) => run.skipped) > 0],
     ['discontinuities', runs.some((run) => run.discontinuities > 1)],
     ['listed and not there', runs.some((run) => run.faults.length > 0)],
+    ...Object.entries(fault.goalTimesMs ?? {}).map(([name, boundMs]): [string, boolean] => {
+      return [name, runs.some(({ times }) => !((times[name] ?? Number.NaN) <= boundMs))]
+    }),
   ]
   return checks.filter(([, isMissed]) => isMissed).map(([name]) => name)
 }
@@ -55,6 +59,7 @@ function lineOf(fault: Fault, runs: readonly FaultRun[]): string[] {
   const misses = missesOf(fault, runs)
   return [
     `${fault.id} ${fault.name}${timesOf(runs)}`,
+    runs.at(-1)!.at.slice(0, 10),
     `${runs.length}`,
     rounded(median(seconds)),
     rounded(quantile(seconds, 0.99)),

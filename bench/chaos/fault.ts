@@ -6,9 +6,9 @@ export interface Strike {
   struckAtMs: number
   /** Makes the machine whole again, once media is listed again; resolves when every role is there. */
   heal(): Promise<void>
-  /** Further times that this fault is about, by the words of the table. */
+  /** Further times that this fault is about, by the words of the table; complete when it is healed. */
   times?: Record<string, number>
-  /** What a second publisher sent. */
+  /** What a second publisher sent; it is gone when the strike is healed. */
   alsoSent?: TakeoverStage['publisher']['sent']
 }
 
@@ -17,12 +17,14 @@ export interface Fault {
   id: string
   name: string
   stage: StageOptions
-  /** The publisher does not outlive the strike as the one that the stage began with. */
+  /** No second strike belongs on the same stream. */
   needsOwnStage?: boolean
   /** Connections that a publisher may lose per run. */
   allowedDisconnects: number
   /** Bound of the time to the next segment, as agreed: at the median, and of 99 in 100. */
   goalMs?: { median?: number; p99?: number }
+  /** Bounds of the strike's further times, by the same words; each run must keep them. */
+  goalTimesMs?: Record<string, number>
   /** Frames that were sent to a connection that was then lost, or not at all, count as lost, and are no fault here. */
   mayLose: boolean
   strike(stage: TakeoverStage): Promise<Strike>
@@ -30,6 +32,8 @@ export interface Fault {
 
 export interface FaultRun {
   fault: string
+  /** ISO 8601. */
+  at: string
   /** Undefined: nothing new within the limit. */
   nextSegmentMs: number | undefined
   /** The longest time in which some playlist listed nothing new. */
@@ -44,5 +48,7 @@ export interface FaultRun {
   discontinuities: number
   /** Sentences of the audit. */
   faults: string[]
+  /** Which frames are not as they should be: `audio lost: 812, 813`. */
+  traces: string[]
   times: Record<string, number>
 }

@@ -10,6 +10,10 @@ const publisherCount = 100
 const withinMs = 1_000
 const dialsAtOnce = 10
 const backLimitMs = 60_000
+/** Little of everything: what is tried is connections. */
+const media = { size: '160x90', framesPerSecond: 10, sampleRate: 16_000 }
+/** Who is turned away tries again, as OBS does. */
+const reconnectAfterMs = 2_000
 
 export const reconnectStorm: Fault = {
   id: 'F22',
@@ -18,6 +22,7 @@ export const reconnectStorm: Fault = {
   stage: { pops: 2, transcoders: 4, gateways: 2, args: ['--ladder', 'passthrough'] },
   needsOwnStage: true,
   allowedDisconnects: 0,
+  goalTimesMs: { 'all back': 15_000 },
   mayLose: false,
   strike,
 }
@@ -33,7 +38,13 @@ async function strike({ cluster }: TakeoverStage): Promise<Strike> {
       liveId,
     })
     const servers = [edges[0]!.rtmps]
-    const publisher = await NumberedPublisher.start({ servers, streamKey, ca, size: '160x90' })
+    const publisher = await NumberedPublisher.start({
+      servers,
+      streamKey,
+      ca,
+      reconnectAfterMs,
+      ...media,
+    })
     crowd.push(stack.use(publisher))
   })
   const struckAtMs = performance.now()
@@ -43,5 +54,10 @@ async function strike({ cluster }: TakeoverStage): Promise<Strike> {
   await until('all to be back', () => crowd.every((it) => it.startedAtMs.length > 1), backLimitMs)
   const backMs = Math.max(...crowd.map((it) => it.startedAtMs.at(-1)!)) - struckAtMs
   const owned = stack.move()
-  return { struckAtMs, times: { 'all back': backMs }, heal: () => owned.disposeAsync() }
+  const heal = async () => {
+    const lost = crowd.filter(({ disconnects }) => disconnects > 0).length
+    await owned.disposeAsync()
+    if (lost > 0) throw new Error(`${lost} of ${publisherCount} lost their connection`)
+  }
+  return { struckAtMs, times: { 'all back': backMs }, heal }
 }

@@ -1,4 +1,6 @@
 // Strikes one fault time and again, and notes what publisher and viewer saw of each.
+import type { SequenceVerdict } from '../../test/support/frame-sequence.ts'
+import type { FrameKind } from '../../test/support/numbered-media.ts'
 import { TakeoverStage } from '../../test/support/takeover-stage.ts'
 import type { Fault, FaultRun, Strike } from './fault.ts'
 
@@ -30,6 +32,7 @@ export async function runFault(
 
 async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun> {
   const { publisher } = stage
+  const at = new Date().toISOString()
   const problems: string[] = []
   const disconnectsBefore = publisher.disconnects
   let strike: Strike | undefined
@@ -44,10 +47,8 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
     await stage.segments(1, limitMs)
     silenceMs = stage.audit.longestSilenceMs(strike.struckAtMs)
     await strike.heal()
-    await stage.segments(1, limitMs).catch((err: unknown) => {
-      // Whoever published is gone with the healing.
-      if (!second) throw err
-    })
+    // A second publisher is gone with the healing.
+    if (!second) await stage.segments(1, limitMs)
   } catch (err) {
     problems.push(err instanceof Error ? err.message : String(err))
     await strike?.heal().catch(() => {})
@@ -60,6 +61,7 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
   const most = (values: number[]) => Math.max(0, ...values)
   return {
     fault: fault.id,
+    at,
     nextSegmentMs: strike && listedAtMs && listedAtMs - strike.struckAtMs,
     silenceMs,
     disconnects: publisher.disconnects - disconnectsBefore,
@@ -70,12 +72,21 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
     gaps: most(report.playlists.map(({ gaps }) => gaps)),
     discontinuities: most(report.playlists.map(({ discontinuities }) => discontinuities)),
     faults: [...problems, ...report.faults],
+    traces: [...tracesOf('video', report.video), ...tracesOf('audio', report.audio)],
     times: strike?.times ?? {},
   }
 }
 
+function tracesOf(kind: FrameKind, verdict: SequenceVerdict): string[] {
+  const { lost, doubled, disordered, changed } = verdict
+  return Object.entries({ lost, doubled, disordered, changed })
+    .filter(([, numbers]) => numbers.length > 0)
+    .map(([name, numbers]) => `${kind} ${name}: ${numbers.join(', ')}`)
+}
+
 function lineOf(run: FaultRun): string {
   const next = run.nextSegmentMs === undefined ? 'none' : `${Math.round(run.nextSegmentMs)} ms`
-  const { disconnects, lost, doubled, discontinuities, faults } = run
-  return `next segment ${next}, ${disconnects} disconnects, ${lost} lost, ${doubled} twice, ${discontinuities} discontinuities, ${faults.length} faults`
+  const { disconnects, lost, doubled, discontinuities, faults, traces } = run
+  const all = [...traces, ...faults].slice(0, 5).map((text) => `\n    ${text}`)
+  return `next segment ${next}, ${disconnects} disconnects, ${lost} lost, ${doubled} twice, ${discontinuities} discontinuities, ${faults.length} faults${all.join('')}`
 }

@@ -2,12 +2,15 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ScenarioResult } from './scenario.ts'
+import { rowsOf, table } from './statistics.ts'
 
 export interface BenchReport extends ScenarioResult {
   scenario: string
   at: string
   node: string
   processor: string
+  /** Lines of the page stay whose first word none of the table begins with, as long as the columns are the same. */
+  keepsOthers?: boolean
 }
 
 export const resultsFolder = fileURLToPath(new URL('../results/', import.meta.url))
@@ -24,6 +27,19 @@ export function withReport(page: string, report: BenchReport): string {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)]
   if (from < 0 || to < from) throw new Error(`the page has no markers for ${report.scenario}`)
   const { at, node, processor, setting } = report
+  const own = report.keepsOthers ? joined(page.slice(from, to), report.table) : report.table
   const head = `${at.slice(0, 10)}, Node ${node}, ${processor}. ${setting}`
-  return `${page.slice(0, from)}${begin}\n${head}\n\n${report.table}\n${page.slice(to)}`
+  return `${page.slice(0, from)}${begin}\n${head}\n\n${own}\n${page.slice(to)}`
+}
+
+function joined(page: string, made: string): string {
+  const [head, ...lines] = rowsOf(made)
+  const [oldHead, ...oldLines] = rowsOf(page)
+  const key = ([name]: readonly string[]) => name!.split(' ')[0]!
+  const isSame = head!.join() === oldHead?.join()
+  const others = oldLines.filter((old) => isSame && !lines.some((line) => key(line) === key(old)))
+  const all = [...lines, ...others].toSorted((a, b) => {
+    return key(a).localeCompare(key(b), 'en', { numeric: true })
+  })
+  return table([head!, ...all])
 }

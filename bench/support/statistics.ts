@@ -1,10 +1,24 @@
-// Medians and ratios of repeated runs.
+// Medians, ratios and differences of repeated runs.
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   if (sorted.length === 0) return Number.NaN
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
+/** Welch's t of two samples: how many standard errors their means lie apart. */
+export function welchT(a: readonly number[], b: readonly number[]): number {
+  return (mean(a) - mean(b)) / Math.sqrt(variance(a) / a.length + variance(b) / b.length)
+}
+
+function variance(values: readonly number[]): number {
+  const middle = mean(values)
+  return values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1)
 }
 
 /** The value that this share of all stays at or below. */
@@ -32,4 +46,15 @@ export function table(rows: readonly (readonly string[])[]): string {
     `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`
   const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
   return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
+}
+
+/** The rows of a Markdown table in a text, its rule left out. */
+export function rowsOf(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => /^\| /.test(line))
+  return lines.map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
 }

@@ -3,6 +3,11 @@
 import type { z } from 'zod'
 import { type Clock, systemClock } from '../clock.ts'
 import {
+  type BandwidthReport,
+  type BandwidthTestRequest,
+  bandwidthTestGrantSchema,
+} from '../contract/bandwidth-test.ts'
+import {
   type Heartbeat,
   type HeartbeatAnswer,
   heartbeatAnswerSchema,
@@ -22,6 +27,7 @@ import {
   recordingLocationSchema,
 } from '../contract/placement.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
+import type { RefusalReport } from '../contract/refusal-report.ts'
 import { type KnownKeyList, knownKeysSchema } from '../contract/stand-in.ts'
 import { messageOf } from '../errors.ts'
 import { type Dispatcher, HttpClient, type HttpResponse } from '../http-client.ts'
@@ -77,16 +83,26 @@ export class CoordinatorClient implements AsyncDisposable {
   async publish(
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
-    const call = await this.#call('POST', '/publishes', request, prompt)
-    if ('error' in call) return { refused: refusal('coordinator-away') }
-    if (call.status === 200) {
-      const grant = parseBody(publishGrantSchema, call.body)
-      if (grant) return { granted: grant }
-    }
-    const refused = parseBody(publishRefusalSchema, call.body)
-    if (refused) return { refused }
-    this.#log.error({ status: call.status }, 'the coordinator answered a publish with nonsense')
-    return { refused: refusal('coordinator-away') }
+    return this.#ask('/publishes', request, publishGrantSchema)
+  }
+
+  /** A publish that is only measured: its key is checked, and nothing is placed. */
+  async beginBandwidthTest(
+    request: BandwidthTestRequest,
+  ): Promise<{ granted: { liveId: string } } | { refused: Refusal }> {
+    return this.#ask('/bandwidth-tests', request, bandwidthTestGrantSchema)
+  }
+
+  /** False when the coordinator did not hear it, or does not know the test (any more). */
+  async reportBandwidthTest(id: string, report: BandwidthReport): Promise<boolean> {
+    const call = await this.#call('PUT', `/bandwidth-tests/${encodeURIComponent(id)}`, report)
+    return !('error' in call) && call.status < 300
+  }
+
+  /** False when the coordinator did not hear it: report again later. */
+  async reportRefusals(report: RefusalReport): Promise<boolean> {
+    const call = await this.#call('POST', '/refusals', report)
+    return !('error' in call) && call.status < 500
   }
 
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
@@ -171,6 +187,24 @@ export class CoordinatorClient implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#http[Symbol.asyncDispose](), this.#promptHttp[Symbol.asyncDispose]()])
+  }
+
+  /** What a publisher waits for: a grant, or why not. */
+  async #ask<Grant>(
+    path: string,
+    request: object,
+    schema: z.ZodType<Grant>,
+  ): Promise<{ granted: Grant } | { refused: Refusal }> {
+    const call = await this.#call('POST', path, request, prompt)
+    if ('error' in call) return { refused: refusal('coordinator-away') }
+    if (call.status === 200) {
+      const granted = parseBody(schema, call.body)
+      if (granted) return { granted }
+    }
+    const refused = parseBody(publishRefusalSchema, call.body)
+    if (refused) return { refused }
+    this.#log.error({ status: call.status }, 'the coordinator answered a publish with nonsense')
+    return { refused: refusal('coordinator-away') }
   }
 
   async #lease(

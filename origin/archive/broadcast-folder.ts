@@ -108,7 +108,7 @@ export class BroadcastFolder {
 
   /** Was listed live, whether it will be recorded or not. True: `writeNotes` is due. */
   noteListed(listed: Partial<ListedPoint>, nowMs: number): boolean {
-    this.#listed.note(listed)
+    this.#listed.note(listed, nowMs)
     return this.#listed.due(nowMs) !== undefined
   }
 

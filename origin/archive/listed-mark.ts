@@ -2,13 +2,15 @@
 //
 // Numbers are listed live before anything is on disk, and also while the disk is full. So the journal holds a
 // mark that lies ahead of what is listed: every number below it may have been seen. A new one is written when
-// less than half of the reserve is left, with each take, and at the end, where it is exact.
+// less than half of the reserve is left, with each take, and at the end, where it is exact. From then on, another
+// transcoder may have the broadcast: whoever goes on with it here counts the time since the last number.
 
 /** Numbers and takes that may have been listed by `atMs` and a reserve of time after it. */
 export interface ListedMark {
   below: number
   takes: number
   endSeconds: number
+  /** Of a final mark: when the last number was listed. */
   atMs: number
   /** The broadcast was closed properly: nothing is reserved. */
   isFinal: boolean
@@ -30,8 +32,10 @@ const numbersPerSecond = 1.2
 export class ListedNumbers {
   #point: ListedPoint
   #mark: ListedMark | undefined
-  /** The point has been handed out: from then on it is told, not estimated. */
+  /** The point has been handed out: until the end it is told, not estimated. */
   #isOpen = false
+  /** When the newest number was told, or the point was handed out. */
+  #toldAtMs = 0
 
   constructor(start: ListedPoint) {
     this.#point = start
@@ -43,7 +47,8 @@ export class ListedNumbers {
     this.note({ takes: mark.takes, endSeconds: mark.endSeconds })
   }
 
-  note({ nextNumber = 0, takes = 0, endSeconds = 0 }: Partial<ListedPoint>): void {
+  note({ nextNumber = 0, takes = 0, endSeconds = 0 }: Partial<ListedPoint>, nowMs?: number): void {
+    if (nowMs !== undefined && nextNumber > this.#point.nextNumber) this.#toldAtMs = nowMs
     this.#point = {
       nextNumber: Math.max(this.#point.nextNumber, nextNumber),
       takes: Math.max(this.#point.takes, takes),
@@ -62,6 +67,7 @@ export class ListedNumbers {
       // One more take may have begun whose mark never reached the disk.
       this.note({ nextNumber: mark.below + late, takes: mark.takes + (mark.isFinal ? 0 : 1) })
     }
+    if (!this.#isOpen) this.#toldAtMs = nowMs
     this.#isOpen = true
     return this.#point
   }
@@ -86,11 +92,12 @@ export class ListedNumbers {
   /** What the journal holds now. */
   written(mark: ListedMark | undefined): void {
     this.#mark = mark
+    if (mark?.isFinal) this.#isOpen = false
   }
 
   #markAt(nowMs: number, isFinal: boolean): ListedMark {
     const { nextNumber, takes, endSeconds } = this.#point
     const below = isFinal ? nextNumber : nextNumber + reservedNumbers
-    return { below, takes, endSeconds, atMs: nowMs, isFinal }
+    return { below, takes, endSeconds, atMs: isFinal ? this.#toldAtMs : nowMs, isFinal }
   }
 }

@@ -10,6 +10,8 @@ import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import { readMutualTls } from '../../common/net/mutual-tls.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
+import { BandwidthTests } from '../../common/relay/bandwidth-tests.ts'
+import { RefusalReporter } from '../../common/relay/refusal-reporter.ts'
 import { RelayHost } from '../../common/relay/relay-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
@@ -77,6 +79,7 @@ export async function startGateway(
       clock,
       log,
       metrics,
+      memoryBytes: config.home.memoryBytes,
       onLeft: (broadcast) => shield.letGo(broadcast),
     }),
   )
@@ -115,12 +118,21 @@ export async function startGateway(
     log,
     metrics,
   })
+  const refusals = stack.use(
+    new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
+  )
   const ingest = new GatewayIngest({
     gatewayId: id,
     config,
     relays,
     coordinator,
     standIns,
+    tests: new BandwidthTests({
+      clock,
+      refusalMemoryMs,
+      report: (test, report) => coordinator.reportBandwidthTest(test, report),
+    }),
+    onRefused: (keyDigest, refused) => refusals.note(keyDigest, refused),
     progressOf: (transcoderUrl) => progress.at(transcoderUrl),
     progress,
     homes,

@@ -1,6 +1,7 @@
 // One set of rungs from one instant to another, whatever happens to the ffmpegs that make it: when one is gone, the
 // next is fed from the last keyframe of the source that it needs, and each rung begins exactly where its last sample
-// ended. An encoder's first frame is a keyframe, so a rung goes on as if nothing had been.
+// ended. An encoder's first frame is a keyframe, so a rung goes on as if nothing had been. Where that keyframe is kept
+// no longer, it goes on with the oldest that is.
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard } from '../../common/process-guard.ts'
@@ -140,14 +141,14 @@ export class LadderLeg {
   /** Feeds what the history holds; later samples come by `push`. */
   start(): void {
     if (this.#isOver) return
-    const { settings, history } = this.#options
+    const { settings } = this.#options
+    const samples = this.#samplesToResume()
     const rungs = this.#rungs.filter(({ name }) => this.#isAwaited(name))
     const audio = this.#isAwaited(this.#audioName) ? settings.audio : undefined
     if (rungs.length === 0 && !audio) {
       this.#complete()
       return
     }
-    const samples = history.since(this.resumePoint)
     if (!samples) {
       this.kill()
       this.#options.onLost()
@@ -185,6 +186,19 @@ export class LadderLeg {
       this.#feed(kept.kind, kept.sample)
     }
     if (this.#isFinishing) session.finish()
+  }
+
+  /** Pictures that the history has lost are left out: a machine that is too slow must not end the stream. */
+  #samplesToResume(): KeptSample[] | undefined {
+    const { history, settings } = this.#options
+    const samples = history.since(this.resumePoint)
+    const first = history.samples.find(({ kind, sample }) => kind === 'video' && sample.isKeyframe)
+    if (samples || !first || this.#isAwaited(this.#audioName)) return samples
+    settings.log.warn('the encoders are too far behind: pictures are left out')
+    for (const state of this.#states.values()) {
+      state.nextTicks = Math.max(state.nextTicks ?? first.ticks, first.ticks)
+    }
+    return history.since(this.resumePoint)
   }
 
   push(kind: 'video' | 'audio', sample: MediaSample): void {

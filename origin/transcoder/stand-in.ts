@@ -14,7 +14,7 @@ import type { Adoption, PublishGrant } from '../../common/contract/placement.ts'
 import { isRetryable, type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { type StandInRequest, standInRequestSchema } from '../../common/contract/stand-in.ts'
 import type { Logger } from '../../common/log.ts'
-import { type ConnectionStanding, claimOf } from '../../common/takeover.ts'
+import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
 
 /** A broadcast that runs or is held here. */
 export interface StandingBroadcast {
@@ -86,7 +86,8 @@ export class StandIn {
     const claim = claimOf(stand.standing, request, clock.now())
     if ('refused' in claim) return claim
     const { connection, attempt, nonce } = request
-    const { replaced } = claim
+    const taken = { connection, isTakeover: claim.isTakeover }
+    const replaced = replacedBy(stand.standing, taken, clock.now())
     const { epoch, takes, facts } = stand.broadcast
     const { broadcastId, broadcastTag, startedAtMs, isRecorded } = facts
     const broadcast = { broadcastId, broadcastTag, broadcastStartedAt: startedAtMs }
@@ -128,7 +129,7 @@ export class StandIn {
     if (running && this.#isNewest(running.epoch, { epoch, instance })) {
       const { state, connection, facts } = running
       const isSame = before?.broadcast.facts.broadcastId === facts.broadcastId
-      const fresh = { connection, attempt: null, replaced: [] }
+      const fresh = { connection, attempt: null, replaced: [], waiting: [] }
       const known = isSame && before.adoption ? before.standing : fresh
       return { broadcast: running, standing: { ...known, state }, ...notGranted }
     }
@@ -136,7 +137,7 @@ export class StandIn {
     const highest = Math.max(epoch, running?.epoch ?? 0, before?.broadcast.epoch ?? 0)
     return {
       broadcast: this.#begin(highest + 1, record),
-      standing: { connection: null, attempt: null, state: 'starting', replaced: [] },
+      standing: { connection: null, attempt: null, state: 'starting', replaced: [], waiting: [] },
       ...notGranted,
     }
   }

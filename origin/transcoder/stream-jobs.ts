@@ -75,6 +75,7 @@ export class StreamJobs implements AsyncDisposable {
   readonly #settling = new Set<Promise<void>>()
   readonly #refusalLines: LogBudget
   readonly #quarantine: Quarantine
+  #isEnding = false
 
   constructor(options: StreamJobsOptions) {
     this.#options = options
@@ -136,7 +137,7 @@ export class StreamJobs implements AsyncDisposable {
       return refusal('lease-lost', 'The ticket of this publish is not valid. Connect again.')
     }
     if (ticket.transcoder !== nodeId || ticket.instance !== instance) return refusal('lease-lost')
-    if (isDraining()) return refusal('maintenance')
+    if (this.#isEnding || (isDraining() && !this.#goesOn(ticket))) return refusal('maintenance')
     if (this.#quarantine.has(ticket.liveId)) return refusal('input-quarantined')
     if (!this.#use(attempt.ticket)) {
       return refusal('lease-lost', 'The ticket of this publish has been used. Connect again.')
@@ -163,6 +164,12 @@ export class StreamJobs implements AsyncDisposable {
     return undefined
   }
 
+  /** A draining node gets nothing new, and keeps what nobody else can take. */
+  #goesOn({ liveId, epoch }: PublishTicket): boolean {
+    const job = this.#jobs.get(liveId)
+    return job?.epoch === epoch && (job.state === 'receiving' || job.state === 'held')
+  }
+
   /** False: it has opened a publish before. Whoever overhears a ticket can do nothing with it. */
   #use(ticket: string): boolean {
     // Without the signature: of that, several spellings are the same.
@@ -177,7 +184,7 @@ export class StreamJobs implements AsyncDisposable {
   /** The media of a publish that was let in. */
   onStream(stream: ReceivedStream): void {
     const admission = this.#admitted.get(stream.pipe)
-    if (!admission) {
+    if (!admission || this.#isEnding) {
       stream.drop()
       return
     }
@@ -198,6 +205,7 @@ export class StreamJobs implements AsyncDisposable {
 
   /** Ends all broadcasts: the node is stopping. */
   async endAll(): Promise<void> {
+    this.#isEnding = true
     await Promise.all([...this.#jobs.values()].map((job) => job.end('transcoder-stopping')))
     await Promise.all(this.#settling)
   }

@@ -16,6 +16,7 @@ const fault: Fault = {
 function run(change: Partial<FaultRun> = {}): FaultRun {
   return {
     fault: 'F5',
+    at: '2026-11-20T10:00:00.000Z',
     nextSegmentMs: 3_000,
     silenceMs: 2_500,
     disconnects: 0,
@@ -26,6 +27,7 @@ function run(change: Partial<FaultRun> = {}): FaultRun {
     gaps: 0,
     discontinuities: 1,
     faults: [],
+    traces: [],
     times: {},
     ...change,
   }
@@ -55,6 +57,13 @@ test('a median above its bound is missed', () => {
   ])
 })
 
+test('a further time that is too long, or was never taken, is missed', () => {
+  const timed = { ...fault, goalTimesMs: { 'let in': 1_000 } }
+  expect(missesOf(timed, [run({ times: { 'let in': 1_000 } })])).toEqual([])
+  expect(missesOf(timed, [run({ times: { 'let in': 1_001 } })])).toEqual(['let in'])
+  expect(missesOf(timed, [run({ times: { 'let in': 900 } }), run()])).toEqual(['let in'])
+})
+
 test('frames may be lost where the publisher lost its connection', () => {
   expect(missesOf({ ...fault, mayLose: true }, [run({ lost: 9 })])).toEqual([])
 })
@@ -67,8 +76,9 @@ test('a line has quantiles, sums, further times and the verdict', () => {
   ]
   const [, , line] = chaosTable([fault, { ...fault, id: 'F4' }], runs).split('\n')
   const cells = line!.split('|').map((cell) => cell.trim())
-  expect(cells.slice(1, 6)).toEqual([
+  expect(cells.slice(1, 7)).toEqual([
     'F5 transcoder killed (let in 1.50 s at worst)',
+    '2026-11-20',
     '3',
     '3.00',
     '5.00',

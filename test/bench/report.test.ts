@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { edgeTable } from '../../bench/edge.ts'
 import { type BenchReport, withReport } from '../../bench/support/report.ts'
-import { median, rounded, table } from '../../bench/support/statistics.ts'
+import { median, rounded, rowsOf, table } from '../../bench/support/statistics.ts'
 
 const report: BenchReport = {
   scenario: 'edge',
@@ -23,6 +23,21 @@ describe('withReport', () => {
     expect(page).toContain('| 1 |')
     expect(page).not.toContain('old')
     expect(withReport(page, report)).toBe(page)
+  })
+
+  it('keeps lines of others where asked, in order, and none with other columns', () => {
+    const page = (head: string) =>
+      withReport(
+        `${begin}\n| ${head} | n |\n|---|--:|\n| F5 a | 1 |\n| F13 b | 1 |\n<!-- /edge -->`,
+        {
+          ...report,
+          keepsOthers: true,
+          table: '| fault | n |\n|---|--:|\n| F5 a | 2 |\n| F9 c | 2 |',
+        },
+      )
+    const rows = (text: string) => rowsOf(text).map((cells) => cells.join(' '))
+    expect(rows(page('fault'))).toEqual(['fault n', 'F5 a 2', 'F9 c 2', 'F13 b 1'])
+    expect(rows(page('other'))).toEqual(['fault n', 'F5 a 2', 'F9 c 2'])
   })
 
   it('refuses a page without markers', () => {

@@ -30,7 +30,15 @@ function adoption(more: Partial<Adoption> = {}, key = streamKey): Adoption {
 
 const lease = () => fixture.coordinator.leaseStore.find('demo')
 const outcome = async (node: FakeNode, epoch: number, adopt: Adoption) =>
-  (await node.renew('demo', epoch, { adopt })).body
+  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce })).body
+/** Publishes through the coordinator, and is let in. */
+async function live(connection = 'c'.repeat(16)): Promise<PublishGrant> {
+  const nonce = 'n'.repeat(16)
+  const grant = await gateway.granted(streamKey, null, { connection, nonce })
+  await holderOf(grant).renew('demo', grant.epoch, { nonce })
+  return grant
+}
+
 const holderOf = (grant: PublishGrant) => (grant.transcoder.id === one.id ? one : two)
 
 test('a broadcast that began without it is taken over as it stands, with its first renewal', async () => {
@@ -63,9 +71,8 @@ test('a claim that is not above the row is lost', async () => {
 })
 
 test('a higher epoch ends what the row had, whose holder then hears that it has lost', async () => {
-  const grant = await gateway.granted(streamKey, null, { connection: 'c'.repeat(16) })
+  const grant = await live()
   const former = holderOf(grant)
-  await former.renew('demo', grant.epoch)
   const other = former === one ? two : one
   expect(await outcome(other, grant.epoch + 1, adoption())).toMatchObject({ outcome: 'held' })
   expect((await former.renew('demo', grant.epoch)).body).toMatchObject({ outcome: 'lost' })
@@ -80,19 +87,20 @@ test('a higher epoch ends what the row had, whose holder then hears that it has 
 })
 
 test('a publisher who came back without it is bound to the lease that stands', async () => {
-  const grant = await gateway.granted(streamKey, null, { connection: 'c'.repeat(16) })
+  const grant = await live()
   const holder = holderOf(grant)
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const adopt = adoption({ broadcastId: grant.broadcastId, gateway: 'gw-2', replaced })
   expect(await outcome(holder, grant.epoch, adopt)).toMatchObject({ outcome: 'held' })
   expect(await lease()).toMatchObject({
-    ...{ epoch: grant.epoch, broadcastId: grant.broadcastId, replaced },
+    ...{ epoch: grant.epoch, broadcastId: grant.broadcastId },
     ...{ connection: adopt.connection, nonce: adopt.nonce, gateway: 'gw-2' },
+    replaced: [{ connection: 'c'.repeat(16), takenAtMs: fixture.clock.now() }],
   })
 })
 
 test('a connection that has come through it since stays', async () => {
-  const grant = await gateway.granted(streamKey)
+  const grant = await live('d'.repeat(16))
   const before = await lease()
   const adopt = adoption({ broadcastId: grant.broadcastId })
   expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ outcome: 'held' })
@@ -100,7 +108,7 @@ test('a connection that has come through it since stays', async () => {
 })
 
 test('a key that was revoked takes nothing over; whoever came back by it is stopped, and nobody else', async () => {
-  const grant = await gateway.granted(streamKey, null, { connection: 'c'.repeat(16) })
+  const grant = await live()
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const back = adoption({ broadcastId: grant.broadcastId, replaced })

@@ -1,5 +1,6 @@
 // Leases, transcoders and a commit log through everything that can happen to them, in whatever order, the coordinator's
 // absence included: at most one committed writer per segment, epochs that only grow, and a stream that can always go on.
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -72,24 +73,40 @@ interface Encoder {
   holder: Holder | undefined
 }
 
+interface Placed {
+  connection: string
+  attempt: number
+  nonce: string
+  isTakeover: boolean
+}
+
+/** Who has a broadcast, and who had it. */
+interface Seat {
+  taken: Placed | undefined
+  /** Placed under the present epoch, and not let in. */
+  waiting: Placed[]
+  replaced: Set<string>
+  takenOverMs: number[]
+}
+
 /** What a database knows: goes back with it. */
 interface Known {
   granted: Holder[]
-  /** Connections of each broadcast that another has replaced. */
-  replaced: Map<string, Set<string>>
-  takeovers: { broadcast: string; atMs: number }[]
+  /** By broadcast. */
+  seats: Map<string, Seat>
 }
 
 class Model {
   readonly world: LeaseWorld
   readonly encoders: Encoder[]
-  #known: Known = { granted: [], replaced: new Map(), takeovers: [] }
+  #known: Known = { granted: [], seats: new Map() }
   #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
   #connections = 0
 
   constructor(world: LeaseWorld) {
     this.world = world
     this.encoders = [this.#encoder(undefined), this.#encoder(undefined)]
+    world.onHeld = (nonce) => this.#letIn(nonce)
     world.onAdoption = (renewal, before, after) => this.#judgeAdoption(renewal, before, after)
   }
 
@@ -101,7 +118,7 @@ class Model {
         await this.#publishAs(now)
         break
       case 'renew':
-        if (node?.job) await this.renew(node, node.job)
+        if (node?.job) await this.renew(node)
         break
       case 'commit':
         this.commit(node!)
@@ -171,7 +188,7 @@ class Model {
     this.commit(node)
     node.isCutOff = false
     await this.world.beat()
-    if (node.job) await this.renew(node, node.job)
+    if (node.job) await this.renew(node)
   }
 
   async comeBack(): Promise<void> {
@@ -197,9 +214,9 @@ class Model {
     expect(commit.by).toEqual(followed)
   }
 
-  async renew(node: Transcoder, holder: Holder): Promise<void> {
-    const { epoch, instance } = holder
-    const outcome = await this.world.renew(node, { epoch, instance })
+  async renew(node: Transcoder): Promise<void> {
+    const { epoch, instance, nonce } = node.job!
+    const outcome = await this.world.renew(node, { epoch, instance }, nonce)
     if (outcome === 'error') return
     const lease = await this.world.find()
     const isHolder = lease?.epoch === epoch && lease.instance === instance
@@ -229,11 +246,12 @@ class Model {
   /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
   async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
     const { world } = this
-    const granted = await this.#place(encoder, away)
+    const nonce = randomUUID()
+    const granted = await this.#place(encoder, nonce, away)
     if (!granted) return false
     let grant = granted
     if (!world.home.follow(grant)) {
-      const again = await this.#place(encoder, world.home.holder)
+      const again = await this.#place(encoder, nonce, world.home.holder)
       if (!again) return false
       grant = again
       expect(world.home.follow(grant)).toBe(true)
@@ -241,18 +259,34 @@ class Model {
     const { epoch, instance } = grant
     encoder.holder = { epoch, instance }
     const node = world.transcoders.find((it) => it.instance === instance)
-    return node !== undefined && world.letIn(node, grant, encoder.connection)
+    return node !== undefined && world.letIn(node, grant, { ...encoder, nonce })
+  }
+
+  #letIn(nonce: string | null): void {
+    for (const seat of this.#known.seats.values()) {
+      const at = seat.waiting.findIndex((it) => it.nonce === nonce)
+      const placed = seat.waiting[at]
+      if (!placed) continue
+      const isOther = seat.taken !== undefined && seat.taken.connection !== placed.connection
+      if (isOther) seat.replaced.add(seat.taken!.connection)
+      if (isOther && placed.isTakeover) seat.takenOverMs.push(this.world.clock.now())
+      seat.taken = placed
+      seat.waiting = seat.waiting.filter((it, i) =>
+        it.connection === placed.connection ? i > at : !seat.replaced.has(it.connection),
+      )
+    }
   }
 
   async #place(
     encoder: Encoder,
+    nonce: string,
     away: Holder | undefined,
   ): Promise<(Holder & { broadcastId: string }) | undefined> {
     const { world } = this
     const { connection, attempt } = encoder
     const before = await world.find()
     const expected = this.#refusalOf(before, connection, attempt)
-    const answer = await world.publish({ connection, attempt, ...(away && { away }) })
+    const answer = await world.publish({ connection, attempt, nonce, ...(away && { away }) })
     if (answer.by === 'nobody') return undefined
     if (answer.by === 'stand-in') {
       if ('refused' in answer) {
@@ -269,18 +303,24 @@ class Model {
       const { code } = answer.refused
       if (expected !== undefined) expect(code).toBe(expected)
       else expect(['no-transcoder', 'broadcast-stopped']).toContain(code)
-      if (code === 'no-transcoder') expect(this.#open(undefined)).toEqual([])
+      if (code === 'no-transcoder') {
+        expect(this.#open(undefined)).toEqual([])
+        const isStrange = away && before && away.epoch >= before.epoch
+        const isLeft = isStrange && away.instance !== before.instance
+        if (!isLeft) expect(this.#isHere(before?.instance)).toBe(false)
+      }
       return undefined
     }
     expect(expected).toBeUndefined()
     const { epoch, instance, broadcastId } = answer.granted
     this.#judgeHolder({ epoch, instance }, before, away)
-    if (before?.connection && before.connection !== connection) {
-      this.#replacedIn(broadcastId).add(before.connection)
-      if (before.state === 'live') {
-        this.#known.takeovers.push({ broadcast: broadcastId, atMs: world.clock.now() })
-      }
-    }
+    const seat = this.#seatOf(broadcastId)
+    const isOther = seat.taken !== undefined && seat.taken.connection !== connection
+    if (epoch !== before?.epoch) seat.waiting = []
+    seat.waiting.push({
+      ...{ connection, attempt, nonce },
+      isTakeover: isOther && before?.state === 'live',
+    })
     return { epoch, instance, broadcastId }
   }
 
@@ -291,28 +331,30 @@ class Model {
     after: ActiveLease | undefined,
   ): void {
     const { lease } = before
+    const { connection, attempt, nonce, replaced, broadcastId } = adopt!
+    const placed = { connection, attempt, nonce, isTakeover: false }
     if (epoch > before.epoch) {
-      expect(after).toMatchObject({ epoch, instance, broadcastId: adopt!.broadcastId })
-      expect(after!.connection).toBe(adopt!.connection)
+      expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
+      expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
+      const told = after!.replaced.map((it) => it.connection)
+      expect(told).toEqual(expect.arrayContaining(replaced.map((it) => it.connection)))
+      if (lease?.connection && lease.connection !== connection) {
+        expect(told).toContain(lease.connection)
+      }
+      expect(told).not.toContain(connection)
       this.#known.granted.push({ epoch, instance })
-    } else {
-      const { connection, attempt, replaced, nonce, expiresAt, ...kept } = after ?? {}
-      if (lease) expect(lease).toMatchObject(kept)
-      else expect(after).toBeUndefined()
+      this.#known.seats.set(broadcastId, {
+        ...{ taken: undefined, waiting: [placed], replaced: new Set(told) },
+        takenOverMs: after!.replaced.flatMap(({ takenAtMs }) => takenAtMs ?? []),
+      })
+      return
     }
-    if (!after) return
-    const { connection, broadcastId, replaced } = after
-    if (lease?.connection && lease.connection !== connection) {
-      expect(replaced.map((it) => it.connection)).toContain(lease.connection)
-    }
-    expect(replaced.map((it) => it.connection)).not.toContain(connection)
-    // What a transcoder has let in is beyond this model; from there on it goes by what the row was told.
-    this.#known.replaced.set(broadcastId, new Set(replaced.map((it) => it.connection)))
-    const others = this.#known.takeovers.filter((it) => it.broadcast !== broadcastId)
-    const told = replaced.flatMap(({ takenAtMs: atMs }) =>
-      atMs === null ? [] : [{ broadcast: broadcastId, atMs }],
-    )
-    this.#known.takeovers = [...others, ...told]
+    const { waiting, expiresAt, ...kept } = after ?? {}
+    if (lease) expect(lease).toMatchObject(kept)
+    else expect(after).toBeUndefined()
+    const isPlaced = waiting?.some((it) => it.nonce === nonce)
+    if (!isPlaced || lease!.waiting.some((it) => it.nonce === nonce)) return
+    this.#seatOf(broadcastId).waiting.push({ ...placed, isTakeover: lease!.state === 'live' })
   }
 
   #judgeHolder(holder: Holder, before: ActiveLease | undefined, away: Holder | undefined): void {
@@ -340,23 +382,31 @@ class Model {
     attempt: number,
   ): string | undefined {
     if (!lease) return undefined
-    if (lease.connection === connection) {
-      return attempt < lease.attempt! ? 'already-publishing' : undefined
-    }
-    if (this.#replacedIn(lease.broadcastId).has(connection)) return 'already-publishing'
-    if (lease.state !== 'live') return undefined
+    const { taken, waiting, replaced, takenOverMs } = this.#seatOf(lease.broadcastId)
+    const own = [taken, ...waiting].filter((it) => it?.connection === connection)
+    if (own.some((it) => attempt < it!.attempt)) return 'already-publishing'
+    if (replaced.has(connection)) return 'already-publishing'
+    if (lease.state !== 'live' || !taken || taken.connection === connection) return undefined
     const nowMs = this.world.clock.now()
-    const agesMs = this.#known.takeovers
-      .filter(({ broadcast }) => broadcast === lease.broadcastId)
-      .map(({ atMs }) => nowMs - atMs)
-      .filter((ageMs) => ageMs < 60_000)
+    const agesMs = takenOverMs.map((atMs) => nowMs - atMs).filter((ageMs) => ageMs < 60_000)
     return agesMs.length >= 3 && Math.min(...agesMs) < 5_000 ? 'takeover-too-often' : undefined
   }
 
-  #replacedIn(broadcast: string): Set<string> {
-    const known = this.#known.replaced
-    if (!known.has(broadcast)) known.set(broadcast, new Set())
-    return known.get(broadcast)!
+  #seatOf(broadcast: string): Seat {
+    const { seats } = this.#known
+    if (!seats.has(broadcast)) {
+      seats.set(broadcast, {
+        ...{ taken: undefined, waiting: [] },
+        ...{ replaced: new Set(), takenOverMs: [] },
+      })
+    }
+    return seats.get(broadcast)!
+  }
+
+  #isHere(instance: string | null | undefined): boolean {
+    return this.world.membership
+      .members('transcoder')
+      .some(({ info }) => info.instance === instance)
   }
 
   /** Instances that may be given a stream, but for this one. */

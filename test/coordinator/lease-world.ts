@@ -38,6 +38,8 @@ const goneAfterMs = 6_000
 const tables = ['broadcasts', 'leases', 'nodes'] as const
 
 interface Job extends Holder {
+  /** Of the publish that was let in last. */
+  nonce: string
   broadcastId: string
   connection: string
   /** It was answered `lost`, and does nothing any more. */
@@ -86,6 +88,8 @@ export class LeaseWorld implements Disposable {
   readonly clock: FakeClock
   readonly transcoders = ['tc-1', 'tc-2', 'tc-3'].map((id) => new Transcoder(id))
   readonly home = new ReferenceHome()
+  /** Told of each renewal that was held. */
+  onHeld: (nonce: string | null) => void = () => {}
   /** The coordinator: its process, and the gateway's way to it. */
   isAway = false
   isCutOff = false
@@ -203,7 +207,7 @@ export class LeaseWorld implements Disposable {
 
   /** As a gateway does: of a transcoder, where the coordinator does not answer. */
   async publish(
-    asks: Pick<PublishRequest, 'connection' | 'attempt' | 'away'>,
+    asks: Pick<PublishRequest, 'connection' | 'attempt' | 'nonce' | 'away'>,
   ): Promise<
     { granted: PublishGrant; by: 'coordinator' | 'stand-in' } | { refused: Refusal; by: string }
   > {
@@ -212,7 +216,6 @@ export class LeaseWorld implements Disposable {
       gateway: 'gw-1',
       pop: null,
       clientAddress: '192.0.2.7',
-      nonce: randomUUID(),
     }
     if (!this.isAway && !this.isCutOff) {
       const answer = await this.#publishes.publish({ ...request, ...asks })
@@ -242,22 +245,25 @@ export class LeaseWorld implements Disposable {
   async letIn(
     node: Transcoder,
     holder: Pick<PublishGrant, 'epoch' | 'instance' | 'broadcastId'>,
-    connection: string,
+    { connection, nonce }: Pick<PublishRequest, 'connection' | 'nonce'>,
   ): Promise<boolean> {
     const { epoch, instance, broadcastId } = holder
     if (!node.takesMedia || instance !== node.instance) return false
     if (node.job && !node.job.isLost && node.job.epoch > epoch) return false
     if (node.reports.isOver(liveId, epoch)) return false
-    if ((await this.renew(node, { epoch, instance })) === 'lost') return false
-    node.job = { epoch, instance, broadcastId, connection, isLost: false }
+    if ((await this.renew(node, { epoch, instance }, nonce)) === 'lost') return false
+    node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
     return true
   }
 
   /** An error says nothing: the job goes on. */
-  async renew(node: Transcoder, { epoch, instance }: Holder): Promise<'held' | 'lost' | 'error'> {
+  async renew(
+    node: Transcoder,
+    { epoch, instance }: Holder,
+    nonce: string,
+  ): Promise<'held' | 'lost' | 'error'> {
     const answer = await node.reports.renewLease(liveId, {
-      ...{ epoch, instance },
-      nonce: null,
+      ...{ epoch, instance, nonce },
       state: 'live',
       takes: 1,
       cost: 0,
@@ -282,6 +288,7 @@ export class LeaseWorld implements Disposable {
     const adoption = await this.#adoptions.adopt(node.id, liveId, renewal)
     if (renewal.adopt) this.onAdoption(renewal, before, await this.find())
     const renewed = await this.leases.renew(liveId, renewal)
+    if (renewed) this.onHeld(renewal.nonce)
     return renewed
       ? { outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' }
       : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false }
@@ -343,7 +350,7 @@ export class LeaseWorld implements Disposable {
       if (!this.isAway) await this.membership.sweep()
       if (!renews) continue
       for (const node of this.transcoders) {
-        if (node.job && !node.job.isLost) await this.renew(node, node.job)
+        if (node.job && !node.job.isLost) await this.renew(node, node.job, node.job.nonce)
       }
     }
     if (!this.isAway) await this.leases.endExpired()

@@ -24,6 +24,8 @@ export interface NumberedPublisherOptions {
   /** PEM of the authority that is trusted; nobody is checked without it. */
   ca?: Buffer
   size?: string
+  framesPerSecond?: number
+  sampleRate?: number
   keyframeSeconds?: number
   /** Number of the first frame, where several publishers must be told apart. */
   firstNumber?: number
@@ -31,9 +33,7 @@ export interface NumberedPublisherOptions {
   reconnectAfterMs?: number
 }
 
-const framesPerSecond = 30
-const sampleRate = 48_000
-/** 375 frames of AAC and 240 of video, both whole. */
+/** Whole frames of AAC at 48 kHz as at 16 kHz, and of video. */
 const loopSeconds = 8
 const tickMs = 10
 
@@ -67,12 +67,14 @@ export class NumberedPublisher implements AsyncDisposable {
 
   /** Resolves when the publish was let in. */
   static async start(options: NumberedPublisherOptions): Promise<NumberedPublisher> {
+    const { framesPerSecond = 30, sampleRate = 48_000 } = options
     const keyframes = framesPerSecond * (options.keyframeSeconds ?? 2)
     const made = await clip({
       seconds: loopSeconds,
       framesPerSecond,
       keyframes,
       size: options.size ?? '320x180',
+      sampleRate,
     })
     const { firstNumber } = options
     const source = new NumberedSource({

@@ -98,6 +98,7 @@ let running
 let stalls = 0
 let stalledMs = 0
 let waitings = 0
+let reloads = 0
 let playedSeconds = 0
 let last = { at: performance.now(), time: 0 }
 let hasStarted = false
@@ -133,6 +134,9 @@ globalThis.barePlayer = {
     video.addEventListener('waiting', () => {
       if (hasStarted) waitings++
     })
+    video.addEventListener('emptied', () => {
+      if (hasStarted) reloads++
+    })
     video.addEventListener('error', () => note(`video ${video.error?.message}`, true))
     running = players[options.engine](options)
   },
@@ -155,6 +159,7 @@ globalThis.barePlayer = {
       stalls,
       stalledMs: stalledMs + (isStalled ? performance.now() - last.at : 0),
       waitings,
+      reloads,
       errors,
     }
   },

@@ -44,6 +44,8 @@ export interface BarePlayerState {
   stalledMs: number
   /** `waiting` events after the start: shorter stops than a stall are in here too. */
   waitings: number
+  /** How often the media element was emptied after it had started: a player that began anew. */
+  reloads: number
   errors: PlayerError[]
 }
 

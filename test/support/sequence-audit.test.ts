@@ -44,10 +44,14 @@ interface Line {
 class ScriptedEdge implements AsyncDisposable {
   readonly lines: Line[] = []
   firstNumber = 5
+  /** The playlist of a rung, offered while it is there. */
+  rung: string | undefined
+  polls = 0
+  readonly served = new Set<string>()
   readonly #server = createServer((req, res) => {
     const name = req.url!.slice('/live/demo/'.length)
     const found = this.#body(name)
-    res.writeHead(found ? 200 : 404).end(found)
+    res.writeHead(found ? 200 : 404).end(found, () => this.served.add(name))
   })
 
   static async start(): Promise<ScriptedEdge> {
@@ -74,9 +78,18 @@ class ScriptedEdge implements AsyncDisposable {
   }
 
   #body(name: string): string | Buffer | undefined {
-    if (name === 'index.m3u8') return '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n'
+    if (name === 'index.m3u8') {
+      this.polls++
+      const names = this.rung === undefined ? ['v'] : ['v', 'rung']
+      return `#EXTM3U\n${names.map((it) => `#EXT-X-STREAM-INF:BANDWIDTH=1\n${it}.m3u8\n`).join('')}`
+    }
     if (name === 'init.mp4') return initSection()
-    if (name !== 'v.m3u8') return this.lines.find(({ uri }) => uri === name)?.bytes
+    if (name === 'rung.m3u8') return this.rung
+    if (name === 'v.m3u8') return this.playlist()
+    return this.lines.find(({ uri }) => uri === name)?.bytes
+  }
+
+  playlist(): string {
     const lines = this.lines.map(({ uri, isGap, isDiscontinuity }) => {
       return `${isDiscontinuity ? '#EXT-X-DISCONTINUITY\n' : ''}#EXT-X-MAP:URI="init.mp4"\n${isGap ? '#EXT-X-GAP\n' : ''}#EXTINF:1,\n${uri}\n`
     })
@@ -87,6 +100,8 @@ class ScriptedEdge implements AsyncDisposable {
 async function reportOf(script: (edge: ScriptedEdge) => void): Promise<SequenceReport> {
   await using edge = await ScriptedEdge.start()
   await using audit = await SequenceAudit.start({ media: edge.media, ca: '' })
+  // What is changed from here on had been fetched.
+  await until('all media', () => edge.lines.every(({ uri }) => edge.served.has(uri)))
   script(edge)
   const last = edge.firstNumber + edge.lines.length - 1
   await until('the last segment', () => audit.lastNumber >= last)
@@ -124,6 +139,16 @@ test('lost and doubled frames, gaps, discontinuities and takes are counted', asy
   expect(playlists).toMatchObject([{ gaps: 1, discontinuities: 1, takes: ['1-0', '2-0'] }])
 })
 
+test('what was before an audit is left to the one before', async () => {
+  await using edge = await ScriptedEdge.start()
+  edge.grow({ isDiscontinuity: true })
+  edge.grow()
+  await using audit = await SequenceAudit.start({ media: edge.media, ca: '', after: 8 })
+  const { playlists, video } = await audit.stop(sent)
+  expect(playlists).toMatchObject([{ firstNumber: 9, segments: 1, discontinuities: 0 }])
+  expect(video).toMatchObject({ lost: [], listed: framesPerSegment })
+})
+
 test('numbers that were skipped are named', async () => {
   const { playlists } = await reportOf((edge) => {
     edge.firstNumber += 2
@@ -141,6 +166,18 @@ test('what is listed and gone, and a number with another name, are faults', asyn
   })
   expect(faults).toContain('v.m3u8: 5 was 1-0/v/0.m4s and is other/v/0.m4s')
   expect(faults).toContain('1-0/v/1.m4s has other bytes than before')
+})
+
+test('a rung that is given up holds nothing back', async () => {
+  await using edge = await ScriptedEdge.start()
+  edge.rung = edge.playlist()
+  await using audit = await SequenceAudit.start({ media: edge.media, ca: '' })
+  edge.grow()
+  const polls = edge.polls + 2
+  await until('two more looks', () => edge.polls >= polls)
+  expect(audit.lastNumber).toBe(7)
+  edge.rung = undefined
+  await until('what the source lists', () => audit.lastNumber === 8)
 })
 
 test('media from after a moment counts once every playlist lists its segment', async () => {

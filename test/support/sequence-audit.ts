@@ -18,6 +18,8 @@ export interface SequenceAuditOptions {
   /** Folder of the manifests at an edge, without the last slash. */
   media: string
   ca: string | Buffer
+  /** Segments up to this number are not looked at: they were another audit's. */
+  after?: number
 }
 
 export interface PlaylistFacts {
@@ -63,6 +65,7 @@ const enoughFaults = 100
 
 export class SequenceAudit implements AsyncDisposable {
   readonly #media: string
+  readonly #after: number
   readonly #client: TlsClient
   readonly #stop = new AbortController()
   readonly #faults = new Set<string>()
@@ -72,8 +75,9 @@ export class SequenceAudit implements AsyncDisposable {
   readonly #inits = new Map<string, Promise<Buffer | undefined>>()
   #loop: Promise<void> | undefined
 
-  private constructor({ media, ca }: SequenceAuditOptions) {
+  private constructor({ media, ca, after = -1 }: SequenceAuditOptions) {
     this.#media = media
+    this.#after = after
     this.#client = new TlsClient(ca)
   }
 
@@ -93,9 +97,11 @@ export class SequenceAudit implements AsyncDisposable {
     return audit
   }
 
-  /** Highest number of a whole segment that every playlist lists. */
+  /** Highest number of a whole segment that every playlist lists which is offered. */
   get lastNumber(): number {
-    const lasts = [...this.#seen.values()].map(({ segments }) => Math.max(-1, ...segments.keys()))
+    const lasts = this.#offered.map((name) => {
+      return Math.max(-1, ...(this.#seen.get(name)?.segments.keys() ?? []))
+    })
     return lasts.length === 0 ? -1 : Math.min(...lasts)
   }
 
@@ -188,6 +194,7 @@ export class SequenceAudit implements AsyncDisposable {
     const known = Math.max(-1, ...seen.segments.keys())
     if (last < known) this.#fault(`${name} ends at ${last} after it had listed ${known}`)
     for (const segment of playlist.segments) {
+      if (segment.number <= this.#after) continue
       for (const { uri, isGap } of segment.parts) {
         if (isGap || seen.parts.has(uri)) continue
         isNews = true
@@ -211,7 +218,7 @@ export class SequenceAudit implements AsyncDisposable {
   /** What was listed must be there as long as it is listed, with the same bytes. */
   async #fetchAgain({ lastText, segments }: SeenPlaylist): Promise<void> {
     for (const { uri, number, isGap } of readLivePlaylist(lastText).segments) {
-      if (uri === undefined || isGap) continue
+      if (uri === undefined || isGap || number <= this.#after) continue
       const [again, first] = [await this.#bytes(uri), await segments.get(number)?.bytes]
       if (again && first && !again.equals(first)) this.#fault(`${uri} has other bytes than before`)
     }

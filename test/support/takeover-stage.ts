@@ -65,14 +65,14 @@ export class TakeoverStage implements AsyncDisposable {
     return new TakeoverStage(cluster, prepared, publisher, audit)
   }
 
-  /** A new audit, for the next fault; the one before must have been stopped. */
+  /** A new audit, for the next fault, of what the one before has not seen, which must have been stopped. */
   async watchAnew(): Promise<void> {
-    this.audit = await TakeoverStage.#watch(this.cluster)
+    this.audit = await TakeoverStage.#watch(this.cluster, this.audit.lastNumber)
   }
 
-  static #watch({ facts }: Cluster): Promise<SequenceAudit> {
+  static #watch({ facts }: Cluster, after = -1): Promise<SequenceAudit> {
     const media = `${facts.edges.at(-1)!.https}/live/${facts.channels[0]!.liveId}`
-    return SequenceAudit.start({ media, ca: readFileSync(facts.caFile) })
+    return SequenceAudit.start({ media, ca: readFileSync(facts.caFile), after })
   }
 
   stream(): Promise<StreamFacts> {

@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ListedNumbers } from '../../../origin/archive/listed-mark.ts'
 
+type Mark = Parameters<ListedNumbers['read']>[0]
+
 const fresh = { nextNumber: 1, takes: 0, endSeconds: 0 }
 
 test('whenever a process dies, the next one stays above what was listed, through any number of deaths', () => {
@@ -16,7 +18,7 @@ test('whenever a process dies, the next one stays above what was listed, through
   })
   fc.assert(
     fc.property(fc.array(life, { minLength: 1, maxLength: 6 }), (lives) => {
-      let journal: Parameters<ListedNumbers['read']>[0] | undefined
+      let journal: Mark | undefined
       let [nowMs, listed, takes] = [0, 0, 0]
       for (const [life, it] of lives.entries()) {
         // Where the disk never worked there is no folder to find again.
@@ -61,6 +63,33 @@ test('whenever a process dies, the next one stays above what was listed, through
     }),
     { numRuns: 1000 },
   )
+})
+
+test.each([
+  ['in the same process', (it: ListedNumbers) => it],
+  [
+    'after a start',
+    (_: ListedNumbers, mark: Mark) => {
+      const next = new ListedNumbers(fresh)
+      next.read(mark)
+      return next
+    },
+  ],
+])('what another transcoder may have listed meanwhile is stayed above, %s', (_, backTo) => {
+  const first = new ListedNumbers(fresh)
+  first.open(0)
+  for (let number = 1; number <= 5; number++) {
+    first.note({ nextNumber: number + 1, takes: 1, endSeconds: number * 2 }, number * 2_000)
+  }
+  // It stood still from the tenth second on, and learned in the seventeenth that its lease was gone.
+  const mark = first.final(17_000)!
+  first.written(mark)
+  for (let nowMs = 12_000; nowMs <= 60_000; nowMs += 1_000) {
+    const others = Math.floor((nowMs - 10_000) / 900)
+    const back = backTo(first, mark)
+    expect(back.open(nowMs).nextNumber).toBeGreaterThan(5 + others)
+    back.written(mark)
+  }
 })
 
 test('marks are rare while numbers are told one by one', () => {

@@ -356,15 +356,46 @@ test('the last rung frozen for too long: another ffmpeg goes on without a gap', 
   await expectWhole(rig, '48p', source)
 })
 
-test('what cannot be kept for a resume fails the resume, and only that', async () => {
+test('what cannot be kept for a resume is left out, and rungs go on behind it', async () => {
   const source = await sourceVideo({ seconds: 6, gopFrames: 30 })
   const rig = new Rig({ video: source.track, historyLimits: { bytes: 1e9, seconds: 2 } })
   rig.push(source.samples.slice(0, 10))
+  await rig.caughtUp(source.samples[8]!.dts)
+  const { pid } = rig.ladder
+  process.kill(pid!, 'SIGSTOP')
+  rig.push(source.samples.slice(10, 175))
+  process.kill(pid!, 'SIGKILL')
+  await until('another ffmpeg', () => rig.ladder.pid !== pid)
+  rig.push(source.samples.slice(175))
+  await rig.finish()
+  expect([rig.restarts, rig.events]).toEqual([['crashed'], []])
+  for (const name of ['72p', '48p']) {
+    const made = rig.all(name)
+    const hole = made.findIndex((it, at) => at > 0 && it.dts - made[at - 1]!.dts > 3_000)
+    expect(hole).toBeLessThanOrEqual(10)
+    expectUnbroken(made.slice(0, hole))
+    expect(made[hole]).toMatchObject({ dts: 14 * second, isKeyframe: true })
+    expect(made.slice(hole).map((it) => it.dts)).toEqual(
+      times(source.samples).filter((it) => it >= 14 * second),
+    )
+  }
+})
+
+test('a rung is given up where what the others would resume from is lost', async () => {
+  const source = await sourceVideo({ seconds: 12, gopFrames: 30 })
+  const clock = new FakeClock()
+  const historyLimits = { bytes: 1e9, seconds: 2 }
+  const rig = new Rig({ video: source.track, clock, historyLimits })
+  rig.push(source.samples.slice(0, 10))
+  await rig.caughtUp(source.samples[8]!.dts)
+  await clock.advance(5_000)
   await rig.signal('SIGSTOP')
-  rig.push(source.samples.slice(10))
-  process.kill(rig.ladder.pid!, 'SIGKILL')
-  await rig.ladder.done
-  expect(rig.events).toEqual(['failed broken'])
+  rig.push(source.samples.slice(10, 300))
+  await clock.advance(2_500)
+  rig.push(source.samples.slice(300))
+  await rig.finish()
+  expect(rig.events).toEqual(['dropped 72p'])
+  expect(rig.endOf('48p')).toBe(endOf(source.samples) + 3_000)
 })
 
 test('a GOP that has come out is not held until the next keyframe', async () => {
