@@ -20,7 +20,9 @@ import {
 } from '../common/contract/placement.ts'
 import { isRetryable, type Refusal } from '../common/contract/refusal.ts'
 import { refusalReportSchema } from '../common/contract/refusal-report.ts'
+import type { KnownKeyList } from '../common/contract/stand-in.ts'
 import type { Logger } from '../common/log.ts'
+import type { Adoptions } from './adoptions.ts'
 import type { BandwidthTests } from './bandwidth-tests.ts'
 import { bodySizeLimit } from './body-size.ts'
 import type { ChangeFeed } from './change-feed.ts'
@@ -28,6 +30,7 @@ import type { ChannelRefusals } from './channel-refusals.ts'
 import type { ChannelStatuses } from './channel-status.ts'
 import type { SnapshotRenderer } from './cluster-snapshot.ts'
 import { eventResponse } from './event-response.ts'
+import type { KnownKeys } from './known-keys.ts'
 import type { LeaseStore } from './lease-store.ts'
 import type { Membership } from './membership.ts'
 import { invalidRequest, Problem } from './problem.ts'
@@ -45,6 +48,8 @@ export interface InternalApiParts {
   membership: Membership
   leases: LeaseStore
   publishes: PublishService
+  adoptions: Adoptions
+  knownKeys: KnownKeys
   recordings: RecordingStore
   viewers: ViewerCounts
   statuses: ChannelStatuses
@@ -76,6 +81,7 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
       generation: parts.snapshot.generation,
       now: parts.clock.now(),
       recordingsToDelete: role === 'transcoder' ? await recordings.toDelete(nodeId) : [],
+      ...(role === 'gateway' && { knownKeys: await parts.knownKeys.version() }),
     })
   })
 
@@ -94,6 +100,11 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
       closing: parts.closing,
     }),
   )
+
+  app.get('/known-keys', async (c) => {
+    if (c.get('node').role !== 'gateway') throw notYours()
+    return c.json<KnownKeyList>(await parts.knownKeys.list())
+  })
 
   app.post('/publishes', async (c) => {
     const { nodeId, role } = c.get('node')
@@ -132,10 +143,12 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     const liveId = c.req.param('liveId')
     if (c.get('node').role !== 'transcoder') throw notYours()
     const renewal = await bodyOf(c.req, leaseRenewalSchema)
+    const adoption = await parts.adoptions.adopt(c.get('node').nodeId, liveId, renewal)
     const renewed = await leases.renew(liveId, renewal)
     if (!renewed) return c.json(await lost(liveId), 409)
     if (renewed.isNews) parts.onChange()
-    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop: renewed.stop })
+    const stop = renewed.stop || adoption === 'stopped'
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop })
   })
 
   app.post('/leases/:liveId/release', async (c) => {

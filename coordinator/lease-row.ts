@@ -1,7 +1,7 @@
 // The row of a lease: what is read out of it, and what a new holder writes into it.
+import type { Replaced } from '../common/contract/placement.ts'
 import type { Queries } from './database/database.ts'
 import type { ActiveLease, Assignment, Binding, StreamFacts } from './lease-store.ts'
-import type { Replaced } from './takeover.ts'
 
 const noFacts: StreamFacts = { video: null, audio: null, renditions: [], findings: [] }
 
@@ -16,13 +16,14 @@ export const nobody = {
   client_address: null,
 }
 
-export function newLeaseColumns({ isNew, ...assignment }: Assignment) {
+export function newLeaseColumns({ isNew, replaced, ...assignment }: Assignment) {
   return {
     channel_id: assignment.channelId,
     broadcast_id: assignment.broadcastId,
     transcoder: assignment.transcoder,
     instance: assignment.instance,
     ...(isNew && nobody),
+    ...(replaced && { replaced: toText(replaced) }),
     // Tickets of an earlier epoch open nothing any more.
     waiting: toText([bindingOf(assignment)]),
     state: 'starting' as const,

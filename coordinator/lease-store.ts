@@ -12,8 +12,10 @@ import type {
   Finding,
   LeaseRenewal,
   Rendition,
+  Replaced,
   VideoFacts,
 } from '../common/contract/placement.ts'
+import { replacedBy } from '../common/takeover.ts'
 import type { Database, Queries } from './database/database.ts'
 import type { LeaseTable, Tables } from './database/tables.ts'
 import {
@@ -25,7 +27,6 @@ import {
   toActiveLease,
   toText,
 } from './lease-row.ts'
-import { type Replaced, replacedBy } from './takeover.ts'
 
 export type EndReason =
   | 'publisher-left'
@@ -96,8 +97,9 @@ export interface Assignment extends Binding {
   transcoder: string
   instance: string
   cost: number
-  /** A broadcast begins: nobody had it before. */
+  /** A broadcast begins: nobody had it before, unless it is told who had. */
   isNew: boolean
+  replaced?: readonly Replaced[]
 }
 
 /** Whom a row names, with or without a broadcast; epoch 0 where there is no row. */

@@ -9,10 +9,13 @@
 //   since. The next epoch is above both, so that no epoch ever has two holders in the eyes of who saw the first.
 import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
+import { makeBroadcastTag } from '../common/broadcast-tag.ts'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
 import type { Holder, PublishGrant, PublishRequest } from '../common/contract/placement.ts'
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
+import { claimOf } from '../common/takeover.ts'
+import { beginBroadcast } from './broadcast-store.ts'
 import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import { GivenUp } from './given-up.ts'
@@ -20,8 +23,6 @@ import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
 import { type Publisher, publisherOf } from './publisher.ts'
-import { makeBroadcastTag } from './stream-key.ts'
-import { claimOf } from './takeover.ts'
 
 // Each lost race means that another publish of the same channel got through meanwhile.
 const maxRaces = 5
@@ -33,6 +34,8 @@ export interface PublishServiceOptions {
   placement: Placement
   auth: ClusterAuth
   log: Logger
+  /** True while transcoders may still tell what they have let in while this process was away. */
+  isSettling?: () => boolean
   onChange: () => void
   onPlaced?: (reason: PlacementReason) => void
 }
@@ -181,6 +184,8 @@ export class PublishService {
     if (claim && 'refused' in claim) return claim.refused
     // It may have been banned since its key was looked at; what the ban found running it has ended.
     if (await isBanned(publisher.channelId, transaction)) return refusal('channel-banned')
+    // The gateway asks the transcoder that may have it already.
+    if (!lease && this.#options.isSettling?.()) return refusal('coordinator-away')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
@@ -214,20 +219,8 @@ export class PublishService {
     )
     if (!assigned) return undefined
     if (!lease) {
-      await transaction
-        .insertInto('broadcasts')
-        .values({
-          id: broadcastId,
-          tag: makeBroadcastTag(),
-          channel_id: publisher.channelId,
-          live_id: liveId,
-          title: publisher.title,
-          topic: publisher.topic,
-          started_at: database.now,
-          ended_at: null,
-          end_reason: null,
-        })
-        .execute()
+      const begun = { id: broadcastId, tag: makeBroadcastTag() }
+      await beginBroadcast(database, begun, publisher, transaction)
     }
     const made = await leases.find(liveId, transaction)
     return made && { lease: made, transcoder, reason: lease ? 'moved' : 'new' }

@@ -28,6 +28,7 @@ import {
 } from '../contract/placement.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
 import type { RefusalReport } from '../contract/refusal-report.ts'
+import { type KnownKeyList, knownKeysSchema } from '../contract/stand-in.ts'
 import { messageOf } from '../errors.ts'
 import { type Dispatcher, HttpClient, type HttpResponse } from '../http-client.ts'
 import type { Logger } from '../log.ts'
@@ -145,6 +146,13 @@ export class CoordinatorClient implements AsyncDisposable {
   async deleteRecording(id: string): Promise<boolean> {
     const call = await this.#call('DELETE', `/recordings/${encodeURIComponent(id)}`)
     return !('error' in call) && (call.status < 300 || call.status === 404)
+  }
+
+  async knownKeys(): Promise<KnownKeyList | { error: string }> {
+    const call = await this.#call('GET', '/known-keys')
+    if ('error' in call) return call
+    const keys = call.status === 200 ? parseBody(knownKeysSchema, call.body) : undefined
+    return keys ?? { error: `answered ${call.status}` }
   }
 
   async heartbeat(beat: Heartbeat): Promise<{ answer: HeartbeatAnswer } | { error: string }> {

@@ -19,9 +19,11 @@ import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { HomeStore } from './home/home-store.ts'
+import { KnownKeys } from './known-keys.ts'
 import { ProgressBoard } from './progress-board.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
+import { StandIns } from './stand-ins.ts'
 
 const refusalMemoryMs = 15_000
 
@@ -65,7 +67,11 @@ export async function startGateway(
         bytesIn: relays.bytesIn,
         bytesOut: shield.bytesOut,
       }),
+    onAnswer: ({ knownKeys }) => void keys.heard(knownKeys),
   })
+  const keys = stack.use(
+    new KnownKeys({ client: coordinator, dataDir: config.dataDir, clock, log }),
+  )
   const homes = stack.use(
     new HomeStore({
       gatewayId: id,
@@ -77,6 +83,16 @@ export async function startGateway(
       onLeft: (broadcast) => shield.letGo(broadcast),
     }),
   )
+  const standIns = stack.use(
+    new StandIns({
+      keys,
+      snapshot: () => membership.snapshot,
+      holderOf: (liveId) => homes.holderOf(liveId),
+      authorize: () => coordinator.nodeToken(),
+      clock,
+      log,
+    }),
+  )
   const shield: Shield = stack.use(
     new Shield({
       name: id,
@@ -84,6 +100,8 @@ export async function startGateway(
       snapshot: () => membership.snapshot,
       homes,
       coordinator,
+      standIns,
+      isAlone: () => !membership.connected,
       authorize: () => coordinator.nodeToken(),
       clock,
       log,
@@ -108,6 +126,7 @@ export async function startGateway(
     config,
     relays,
     coordinator,
+    standIns,
     tests: new BandwidthTests({
       clock,
       refusalMemoryMs,
@@ -165,6 +184,7 @@ export async function startGateway(
     homes.update(snapshot)
     ingest.update(snapshot)
   })
+  await keys.start()
   await membership.start()
 
   const owned = stack.move()

@@ -11,6 +11,7 @@ import {
   connectionSchema,
   type Holder,
   type PublishGrant,
+  type PublishRequest,
 } from '../../common/contract/placement.ts'
 import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
 import { type Refusal, type RefusalCode, refusal } from '../../common/contract/refusal.ts'
@@ -26,6 +27,7 @@ import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
 import { discard } from './discard.ts'
 import type { HomeStore } from './home/home-store.ts'
+import type { StandIns } from './stand-ins.ts'
 
 export interface RelayedPublisher {
   /** The encoder's address, as the edge told it. */
@@ -46,6 +48,8 @@ export interface GatewayIngestOptions {
   tests: BandwidthTests
   /** Hears of each refusal of a publisher that came straight to us: of the others their edge tells. */
   onRefused?: (keyDigest: string, refused: Refusal) => void
+  /** Asked when the coordinator is away. */
+  standIns?: Pick<StandIns, 'publish'>
   /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
@@ -158,7 +162,7 @@ export class GatewayIngest {
   ): Promise<{ outcome: RoadOutcome; isElsewhere?: boolean }> {
     const { attempt, annotate } = request
     const nonce = randomBytes(12).toString('base64url')
-    const placed = await this.#options.coordinator.publish({
+    const placed = await this.#place({
       keyDigest: request.keyDigest,
       connection: connection.id,
       attempt: connection.edgeAttempt ?? attempt.number,
@@ -184,6 +188,13 @@ export class GatewayIngest {
     if ('refused' in outcome) return { outcome, isElsewhere }
     log.warn({ transcoder: transcoder.id, detail: outcome.failed }, 'transcoder away')
     return { outcome: { refused: refusal('no-transcoder') }, isElsewhere }
+  }
+
+  async #place(request: PublishRequest): ReturnType<CoordinatorClient['publish']> {
+    const { coordinator, standIns } = this.#options
+    const answer = await coordinator.publish(request)
+    const isAway = 'refused' in answer && answer.refused.code === 'coordinator-away'
+    return (isAway ? await standIns?.publish(request) : undefined) ?? answer
   }
 
   #started(

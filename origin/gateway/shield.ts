@@ -20,6 +20,7 @@ import type { HomeStore } from './home/home-store.ts'
 import { HomeUpstream, homeOrigin } from './home/home-upstream.ts'
 import { asksGateway, isOfGateway, refuseMisdirected } from './shield-hop.ts'
 import { AnswerMemo } from './shield-memo.ts'
+import type { StandIns } from './stand-ins.ts'
 
 /** What the shield asks of the coordinator; answers are values, also when it is away. */
 export interface ShieldCoordinator {
@@ -38,6 +39,10 @@ export interface ShieldOptions {
   /** What has its home here. */
   homes: Pick<HomeStore, 'home'>
   coordinator: ShieldCoordinator
+  /** Where a live id without a route may be live while the coordinator is away. */
+  standIns?: Pick<StandIns, 'playbackUrl'>
+  /** True while the coordinator is not heard. */
+  isAlone?: () => boolean
   /** A node token for transcoders. */
   authorize: () => Promise<string>
   clock: Clock
@@ -153,6 +158,9 @@ export class Shield implements AsyncDisposable {
   /** Why a live id has no route; of a broadcast that has just ended home and transcoder still tell the end. */
   async #explainAbsence(target: ObjectTarget): Promise<Resolution> {
     const { id } = target.media
+    const { isAlone, standIns } = this.#options
+    const standIn = isAlone?.() ? standIns?.playbackUrl(id) : undefined
+    if (standIn !== undefined) return this.#at(undefined, standIn, target)
     const { status, body } = await this.#statuses.get(id)
     if (status === 404) return unknownLiveId
     const route = this.#leftRouteOf(id)

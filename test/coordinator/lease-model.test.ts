@@ -1,12 +1,12 @@
-// Leases, transcoders and a commit log through everything that can happen to them, in whatever order: at most one
-// committed writer per segment, epochs that only grow, and a stream that can always go on.
+// Leases, transcoders and a commit log through everything that can happen to them, in whatever order, the coordinator's
+// absence included: at most one committed writer per segment, epochs that only grow, and a stream that can always go on.
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Holder } from '../../common/contract/placement.ts'
+import type { Holder, LeaseRenewal } from '../../common/contract/placement.ts'
 import { type Database, openDatabase } from '../../coordinator/database/database.ts'
 import type { ActiveLease } from '../../coordinator/lease-store.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -21,6 +21,7 @@ type Step =
   | { do: 'recover' | 'cutOff' | 'drain' | 'restart'; node: number }
   | { do: 'wait'; seconds: number; renews: boolean }
   | { do: 'copy' | 'rollBack' | 'restartCoordinator' | 'stop' }
+  | { do: 'goAway' | 'comeBack' | 'partGateway' | 'healGateway' }
 
 const node = fc.nat({ max: 2 })
 const publishStep = fc.record({
@@ -53,6 +54,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constantFrom('copy', 'copy', 'rollBack', 'rollBack', 'restartCoordinator', 'stop'),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constantFrom('goAway', 'goAway', 'comeBack', 'comeBack', 'partGateway', 'healGateway'),
     }),
   },
 )
@@ -100,6 +107,7 @@ class Model {
     this.world = world
     this.encoders = [this.#encoder(undefined), this.#encoder(undefined)]
     world.onHeld = (nonce) => this.#letIn(nonce)
+    world.onAdoption = (renewal, before, after) => this.#judgeAdoption(renewal, before, after)
   }
 
   async take(now: Step): Promise<void> {
@@ -116,8 +124,10 @@ class Model {
         this.commit(node!)
         break
       case 'giveBack':
+        await this.giveBack(node!, 'publisher-left')
+        break
       case 'unbind':
-        await this.giveBack(node!, now.do === 'unbind' ? 'unbind' : 'publisher-left')
+        await this.giveBack(node!, 'transcoder-failed')
         break
       case 'freeze':
         node!.isFrozen = true
@@ -142,7 +152,20 @@ class Model {
         await world.wait(now.seconds, now.renews)
         break
       case 'stop':
-        await world.stop()
+        if (!world.isAway) await world.stop()
+        break
+      case 'goAway':
+        await world.goAway()
+        break
+      case 'comeBack':
+        await this.comeBack()
+        break
+      case 'partGateway':
+        if (!world.isAway) await world.look()
+        world.isCutOff = true
+        break
+      case 'healGateway':
+        world.isCutOff = false
         break
       case 'copy':
         this.#copy = { rows: await world.copy(), known: structuredClone(this.#known) }
@@ -168,12 +191,19 @@ class Model {
     if (node.job) await this.renew(node)
   }
 
-  async giveBack(node: Transcoder, reason: 'unbind' | 'publisher-left'): Promise<void> {
-    const before = await this.world.find()
+  async comeBack(): Promise<void> {
+    if (this.world.isAway) await this.world.bootCoordinator()
+    await this.world.beat()
+  }
+
+  async giveBack(node: Transcoder, reason: 'publisher-left' | 'transcoder-failed'): Promise<void> {
+    const { world } = this
     const { job } = node
-    await this.world.giveBack(node, reason)
-    const isHolder = job?.epoch === before?.epoch && job?.instance === before?.instance
-    if (!isHolder) expect(await this.world.find()).toEqual(before)
+    const before = await world.standing()
+    await world.giveBack(node, reason)
+    const isHolder = job?.epoch === before.epoch && job.instance === before.lease?.instance
+    const isUnheard = job && job.epoch > before.epoch
+    if (!isHolder && !isUnheard) expect(await world.find()).toEqual(before.lease)
   }
 
   commit(node: Transcoder): void {
@@ -186,11 +216,12 @@ class Model {
 
   async renew(node: Transcoder): Promise<void> {
     const { epoch, instance, nonce } = node.job!
-    const lease = await this.world.find()
     const outcome = await this.world.renew(node, { epoch, instance }, nonce)
     if (outcome === 'error') return
+    const lease = await this.world.find()
     const isHolder = lease?.epoch === epoch && lease.instance === instance
-    expect(outcome).toBe(isHolder ? 'held' : 'lost')
+    // An operator's stop is answered `held`, and ends the broadcast.
+    if (isHolder || !node.job?.isLost) expect(outcome).toBe(isHolder ? 'held' : 'lost')
     if (isHolder) expect({ epoch, instance }).toEqual(this.#known.granted.at(-1))
   }
 
@@ -218,19 +249,20 @@ class Model {
     const nonce = randomUUID()
     const granted = await this.#place(encoder, nonce, away)
     if (!granted) return false
-    let holder: Holder = granted
-    if (!world.home.follow(holder)) {
+    let grant = granted
+    if (!world.home.follow(grant)) {
       const again = await this.#place(encoder, nonce, world.home.holder)
       if (!again) return false
-      holder = again
-      expect(world.home.follow(holder)).toBe(true)
+      grant = again
+      expect(world.home.follow(grant)).toBe(true)
     }
-    encoder.holder = holder
-    const node = world.transcoders.find(({ instance }) => instance === holder.instance)
-    return node !== undefined && world.letIn(node, holder, nonce)
+    const { epoch, instance } = grant
+    encoder.holder = { epoch, instance }
+    const node = world.transcoders.find((it) => it.instance === instance)
+    return node !== undefined && world.letIn(node, grant, { ...encoder, nonce })
   }
 
-  #letIn(nonce: string): void {
+  #letIn(nonce: string | null): void {
     for (const seat of this.#known.seats.values()) {
       const at = seat.waiting.findIndex((it) => it.nonce === nonce)
       const placed = seat.waiting[at]
@@ -249,12 +281,24 @@ class Model {
     encoder: Encoder,
     nonce: string,
     away: Holder | undefined,
-  ): Promise<Holder | undefined> {
+  ): Promise<(Holder & { broadcastId: string }) | undefined> {
     const { world } = this
     const { connection, attempt } = encoder
     const before = await world.find()
     const expected = this.#refusalOf(before, connection, attempt)
     const answer = await world.publish({ connection, attempt, nonce, ...(away && { away }) })
+    if (answer.by === 'nobody') return undefined
+    if (answer.by === 'stand-in') {
+      if ('refused' in answer) {
+        const { code } = answer.refused
+        expect(['already-publishing', 'takeover-too-often', 'maintenance']).toContain(code)
+        return undefined
+      }
+      // One decides, and knows what the home has seen: there is no second try.
+      const { epoch, instance, broadcastId } = answer.granted
+      expect(world.home.follow({ epoch, instance })).toBe(true)
+      return { epoch, instance, broadcastId }
+    }
     if ('refused' in answer) {
       const { code } = answer.refused
       if (expected !== undefined) expect(code).toBe(expected)
@@ -277,7 +321,40 @@ class Model {
       ...{ connection, attempt, nonce },
       isTakeover: isOther && before?.state === 'live',
     })
-    return { epoch, instance }
+    return { epoch, instance, broadcastId }
+  }
+
+  /** The row goes up, or stays; at its own epoch only the connection changes. */
+  #judgeAdoption(
+    { epoch, instance, adopt }: LeaseRenewal,
+    before: { epoch: number; lease: ActiveLease | undefined },
+    after: ActiveLease | undefined,
+  ): void {
+    const { lease } = before
+    const { connection, attempt, nonce, replaced, broadcastId } = adopt!
+    const placed = { connection, attempt, nonce, isTakeover: false }
+    if (epoch > before.epoch) {
+      expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
+      expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
+      const told = after!.replaced.map((it) => it.connection)
+      expect(told).toEqual(expect.arrayContaining(replaced.map((it) => it.connection)))
+      if (lease?.connection && lease.connection !== connection) {
+        expect(told).toContain(lease.connection)
+      }
+      expect(told).not.toContain(connection)
+      this.#known.granted.push({ epoch, instance })
+      this.#known.seats.set(broadcastId, {
+        ...{ taken: undefined, waiting: [placed], replaced: new Set(told) },
+        takenOverMs: after!.replaced.flatMap(({ takenAtMs }) => takenAtMs ?? []),
+      })
+      return
+    }
+    const { waiting, expiresAt, ...kept } = after ?? {}
+    if (lease) expect(lease).toMatchObject(kept)
+    else expect(after).toBeUndefined()
+    const isPlaced = waiting?.some((it) => it.nonce === nonce)
+    if (!isPlaced || lease!.waiting.some((it) => it.nonce === nonce)) return
+    this.#seatOf(broadcastId).waiting.push({ ...placed, isTakeover: lease!.state === 'live' })
   }
 
   #judgeHolder(holder: Holder, before: ActiveLease | undefined, away: Holder | undefined): void {
@@ -370,8 +447,8 @@ afterAll(async () => {
 test('one writer per segment, growing epochs, and a stream that can go on whatever happened', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
-      const model = new Model(await LeaseWorld.start(database, clock))
-      const { world } = model
+      using world = await LeaseWorld.start(database, clock)
+      const model = new Model(world)
       for (const now of steps) await model.take(now)
       const writers = [...world.home.committed.values()]
       for (const [i, { epoch, instance }] of writers.entries()) {
@@ -381,6 +458,8 @@ test('one writer per segment, growing epochs, and a stream that can go on whatev
         if (epoch === before.epoch) expect(instance).toBe(before.instance)
       }
 
+      world.isCutOff = false
+      await model.comeBack()
       for (const node of world.transcoders) {
         node.isDraining = false
         await model.recover(node)

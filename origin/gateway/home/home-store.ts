@@ -4,6 +4,7 @@
 // transcoder until it is published anew, and begins a new take at the next transcoder; the others notice nothing.
 import type { Clock } from '../../../common/clock.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import type { Holder } from '../../../common/contract/placement.ts'
 import { messageOf } from '../../../common/errors.ts'
 import { HttpClient } from '../../../common/http-client.ts'
 import type { Logger } from '../../../common/log.ts'
@@ -128,6 +129,11 @@ export class HomeStore implements AsyncDisposable {
   neededMs(liveId: string, connection: string): number | undefined {
     const point = this.#homes.get(liveId)?.broadcast?.resumePoint
     return point?.connection === connection ? point.input.entry.timestampMs : undefined
+  }
+
+  /** Whom this gateway has followed last. */
+  holderOf(liveId: string): Holder | undefined {
+    return this.#homes.get(liveId)?.holder
   }
 
   /** Leaves what another gateway relays now. */

@@ -38,6 +38,8 @@ let askedTests: BandwidthTestRequest[]
 let reports: (BandwidthReport & { id: string })[]
 let refused: Refusal[]
 let told: (Progress & { connection: string })[]
+let standIn: { granted: PublishGrant } | undefined
+let stoodIn: PublishRequest[]
 let answers: ({ granted: PublishGrant } | { refused: ReturnType<typeof refusal> })[]
 
 beforeEach(async () => {
@@ -50,6 +52,8 @@ beforeEach(async () => {
   refused = []
   told = []
   answers = []
+  standIn = undefined
+  stoodIn = []
   const limits = { publishTimeoutMs: 5_000, idleTimeoutMs: 8_000 }
   const relays = new RelayHost({
     limits,
@@ -74,6 +78,12 @@ beforeEach(async () => {
         return askedTests.length > 1
           ? { refused: refusal('key-revoked') }
           : { granted: { liveId: 'live-1' } }
+      },
+    },
+    standIns: {
+      publish: async (request) => {
+        stoodIn.push(request)
+        return standIn
       },
     },
     tests: new BandwidthTests({
@@ -230,6 +240,28 @@ describe('a gateway', () => {
       { epoch, instance },
     ])
     expect(client.isClosed).toBe(false)
+  })
+
+  test('goes on with a transcoder that stands in for the coordinator, and only while that is away', async () => {
+    const [first, second] = [await transcoder(), await transcoder()]
+    standIn = grant(1, first.port)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(stoodIn).toEqual(asked)
+    expect(first.sink.connections[0]?.name).toBe(asked[0]?.nonce)
+    for (const message of broadcast(1)) client.send(message)
+    answers.push({ refused: refusal('no-transcoder') }, grant(2, second.port))
+    await first.sink[Symbol.asyncDispose]()
+    await second.sink.until(([hop]) => (hop?.media.length ?? 0) > 0)
+    expect(stoodIn).toHaveLength(1)
+  })
+
+  test('lets a publisher try again where nobody stands in', async () => {
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.isStarted).toBe(false)
+    expect(client.statuses.at(-1)).toMatchObject({
+      code: 'NetStream.Publish.Failed',
+      description: expect.stringContaining('(coordinator-away)'),
+    })
   })
 
   test('asks for another transcoder before the start too, and the publisher does not notice', async () => {

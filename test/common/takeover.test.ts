@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type ConnectionStanding, claimOf, replacedBy } from '../../coordinator/takeover.ts'
+import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
 
 const nowMs = 1_000_000
 

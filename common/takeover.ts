@@ -5,20 +5,14 @@
 // - Whoever is placed waits until its transcoder has let it in, and replaces nobody before that.
 // - Two encoders with one key, each of which connects again when it is thrown out, would take the channel from each
 //   other for ever: from the third takeover within a minute on it changes hands at most once in five seconds.
-import type { PublishRequest } from '../common/contract/placement.ts'
-import { type Refusal, refusal } from '../common/contract/refusal.ts'
+import type { PublishRequest, Replaced } from './contract/placement.ts'
+import { type Refusal, refusal } from './contract/refusal.ts'
 
 const dampFrom = 3
 const dampWithinMs = 60_000
 const dampedEveryMs = 5_000
 // More than can be taken over while the relay of the oldest still tries: it gives up after a minute.
-const maxRemembered = 32
-
-export interface Replaced {
-  connection: string
-  /** Wall ms of the takeover; null when its publisher had left, so that nothing was taken from anybody. */
-  takenAtMs: number | null
-}
+export const maxReplaced = 32
 
 type Claimant = Pick<PublishRequest, 'connection' | 'attempt'>
 
@@ -58,7 +52,7 @@ export function replacedBy(
 ): readonly Replaced[] {
   if (former === null || former === connection) return replaced
   const takenAtMs = isTakeover ? nowMs : null
-  return [...replaced, { connection: former, takenAtMs }].slice(-maxRemembered)
+  return [...replaced, { connection: former, takenAtMs }].slice(-maxReplaced)
 }
 
 function isDamped(replaced: readonly Replaced[], nowMs: number): boolean {
