@@ -1,10 +1,12 @@
 import { defineConfig } from 'vitest/config'
+import { TestOrder } from './test/support/test-order.ts'
 
 // Two projects: `unit` runs files side by side; `e2e` boots whole clusters, one file at a time.
 export default defineConfig({
   test: {
     // Many files wait for real time to pass, so that two at once fit on two cores.
     maxWorkers: 2,
+    sequence: { sequencer: TestOrder },
     projects: [
       {
         test: {

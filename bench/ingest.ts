@@ -1,9 +1,10 @@
 // Scenario `ingest`: what publishers cost on their way in, through our edge and gateway and through nginx.
 //
-// Both ways get the same 40 publishers of 2.2 Mb/s over RTMPS, one way after the other, and the order changes from
-// round to round. Ours are the real roles of a whole cluster, with transcoders that copy the source; nginx ends TLS
-// in `stream` and RTMP in nginx-rtmp. Only user and system time of the hops counts, so that publishers and
-// transcoders beside them do not.
+// All ways get the same 40 publishers of 2.2 Mb/s over RTMPS, each message at its time and each chunk of 4 KiB in a
+// record of its own, as OBS sends; one way after the other, and the order changes from round to round. Ours are the
+// real roles of a whole cluster, with transcoders that copy the source; nginx ends TLS in `stream` and RTMP in
+// nginx-rtmp, once with nobody behind it and once sending everything on, as ours does. Only user and system time of
+// the hops counts, all on one core, so that publishers and whoever is behind them do not.
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,11 +12,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Cluster } from '../test/support/cluster.ts'
+import { type HopName, hopNames, type IngestRun, ingestTable } from './ingest-table.ts'
+import type { HandshakesOrder, HandshakesReport } from './support/handshakes-process.ts'
 import { missingForNginxIngest, startNginxIngest } from './support/nginx-ingest.ts'
-import { startNode, stop, usageOf } from './support/processes.ts'
+import { pin, startNode, stop, usageOf } from './support/processes.ts'
 import type { PublishersOrder, PublishersReport } from './support/publishers-process.ts'
 import type { Scenario, ScenarioOptions } from './support/scenario.ts'
-import { median, rounded, table } from './support/statistics.ts'
 
 const publisherCount = 40
 const bitsPerSecond = 2_200_000
@@ -26,22 +28,11 @@ const clipSeconds = 8
 const transcoders = 2
 const loadCore = 0
 const serverCore = 1
-const settleMs = 3_000
-/** Of the sum of both hops of nginx. */
-const goalRatio = 1.5
-
-export const hopNames = ['TLS hop', 'RTMP hop'] as const
-type HopName = (typeof hopNames)[number]
-
-export interface IngestRun {
-  server: 'nearcast' | 'nginx'
-  /** Share of a core, by hop. */
-  cores: Record<HopName, number>
-  /** What publishers added, by hop. */
-  grownBytes: Record<HopName, number>
-  sentBitsPerSecond: number
-  disconnects: number
-}
+/** Until code is compiled and memories are as full as they get. */
+const settleMs = 12_000
+const idleMs = 3_000
+const handshakeCount = 1_000
+const handshakesAtATime = 8
 
 interface Way {
   server: IngestRun['server']
@@ -53,15 +44,16 @@ interface Way {
 export const ingest: Scenario = {
   name: 'ingest',
   missing() {
-    if (process.platform !== 'linux') return 'The ingest scenario needs Linux: it reads /proc.'
-    return missingForNginxIngest()
+    return process.platform === 'linux'
+      ? undefined
+      : 'The ingest scenario needs Linux: it reads /proc.'
   },
   async run(options) {
     const runs = await benchIngest(options)
     const { rounds, seconds } = options
     return {
-      setting: `${publisherCount} publishers of 720p30 at ${bitsPerSecond / 1e6} Mb/s over RTMPS, medians of ${rounds} alternating runs of ${seconds} s.`,
-      table: ingestTable(runs),
+      setting: `${publisherCount} publishers of 720p30 at ${bitsPerSecond / 1e6} Mb/s over RTMPS, ${settleMs / 1000} s to settle; medians, and in brackets the least and the most, of ${rounds} alternating runs of ${seconds} s. Before them ${handshakeCount} connections up to the answer to connect, ${handshakesAtATime} at a time, after as many to warm up.`,
+      table: ingestTable(runs, publisherCount),
       data: runs,
     }
   },
@@ -74,12 +66,15 @@ async function benchIngest(options: ScenarioOptions): Promise<IngestRun[]> {
   const flvFile = join(folder, 'clip.flv')
   await makeClip(flvFile)
   const runs: IngestRun[] = []
-  const servers = ['nearcast', 'nginx'] as const
+  const missing = missingForNginxIngest()
+  if (missing) options.progress(`ingest: ours alone. ${missing}`)
+  const servers: IngestRun['server'][] = ['nearcast']
+  if (!missing) servers.push('nginx', 'nginx that sends on')
   for (let round = 0; round < options.rounds; round++) {
     for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
       options.progress(`ingest: round ${round + 1}/${options.rounds}, ${server}`)
       await using own = new AsyncDisposableStack()
-      const way = await (server === 'nearcast' ? ourWay(own) : nginxWay(own, folder))
+      const way = await (server === 'nearcast' ? ourWay(own) : nginxWay(own, server, folder))
       runs.push(await measure(way, flvFile, options.seconds))
     }
   }
@@ -103,7 +98,9 @@ async function ourWay(stack: AsyncDisposableStack): Promise<Way> {
   const cluster = stack.use(
     await Cluster.start({ transcoders, args: ['--ladder', 'passthrough', '--log-level', 'info'] }),
   )
-  const { edges, gateways } = cluster.facts
+  const facts = cluster.facts
+  const [edge, gateway] = [facts.edges[0]!, facts.gateways[0]!]
+  for (const { pid } of [edge, gateway]) pin(serverCore, pid)
   const streamNames: string[] = []
   for (let i = 0; i < publisherCount; i++) {
     const { streamKey } = await cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', {
@@ -111,11 +108,15 @@ async function ourWay(stack: AsyncDisposableStack): Promise<Way> {
     })
     streamNames.push(streamKey)
   }
-  const pids = { 'TLS hop': edges[0]!.pid, 'RTMP hop': gateways[0]!.pid }
-  return { server: 'nearcast', url: edges[0]!.rtmps, streamNames, pids }
+  const pids = { 'TLS hop': edge.pid, 'RTMP hop': gateway.pid }
+  return { server: 'nearcast', url: edge.rtmps, streamNames, pids }
 }
 
-async function nginxWay(stack: AsyncDisposableStack, folder: string): Promise<Way> {
+async function nginxWay(
+  stack: AsyncDisposableStack,
+  server: 'nginx' | 'nginx that sends on',
+  folder: string,
+): Promise<Way> {
   const certificateFile = join(folder, 'cert.pem')
   const keyFile = join(folder, 'key.pem')
   // The kind of key that our own authority issues.
@@ -123,9 +124,16 @@ async function nginxWay(stack: AsyncDisposableStack, folder: string): Promise<Wa
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
     ...['-days', '2', '-subj', '/CN=localhost', '-keyout', keyFile, '-out', certificateFile],
   ])
-  const nginx = stack.use(await startNginxIngest({ core: serverCore, certificateFile, keyFile }))
+  const nginx = stack.use(
+    await startNginxIngest({
+      core: serverCore,
+      certificateFile,
+      keyFile,
+      ...(server === 'nginx that sends on' && { pushCore: loadCore }),
+    }),
+  )
   return {
-    server: 'nginx',
+    server,
     url: nginx.server,
     streamNames: Array.from({ length: publisherCount }, (_, i) => `bench-${i}`),
     pids: { 'TLS hop': nginx.tls.pid!, 'RTMP hop': nginx.rtmp.pid! },
@@ -133,31 +141,36 @@ async function nginxWay(stack: AsyncDisposableStack, folder: string): Promise<Wa
 }
 
 async function measure(way: Way, flvFile: string, seconds: number): Promise<IngestRun> {
+  // What a role does at its start is over by then.
+  await passing(idleMs)
+  const idle = await sharesWhile(way, () => passing(idleMs))
+  // Once for the code to be compiled.
+  await knock(way)
+  const handshakes = await knock(way)
+  const media = await publish(way, flvFile, seconds)
+  return { server: way.server, idleCores: idle.cores, handshakes, ...media }
+}
+
+async function publish(way: Way, flvFile: string, seconds: number) {
   const order: PublishersOrder = {
     server: way.url,
     streamNames: way.streamNames,
     flvFile,
     loopMs: clipSeconds * 1000,
   }
-  const idle = hopNames.map((name) => usageOf(way.pids[name]))
+  const before = hopNames.map((name) => usageOf(way.pids[name]))
   const file = new URL('./support/publishers-process.ts', import.meta.url)
   const { child } = await startNode(loadCore, file, [JSON.stringify(order)])
   try {
     await passing(settleMs)
-    const startedAtMs = performance.now()
-    const before = hopNames.map((name) => usageOf(way.pids[name]))
-    await passing(seconds * 1000)
+    const { cores } = await sharesWhile(way, () => passing(seconds * 1000))
     const after = hopNames.map((name) => usageOf(way.pids[name]))
-    const elapsed = (performance.now() - startedAtMs) / 1000
     const told = once(child, 'message') as Promise<[PublishersReport]>
     child.send('end')
     const [report] = await told
-    const byHop = (value: (index: number) => number) =>
-      Object.fromEntries(hopNames.map((name, i) => [name, value(i)])) as Record<HopName, number>
     return {
-      server: way.server,
-      cores: byHop((i) => (after[i]!.cpuSeconds - before[i]!.cpuSeconds) / elapsed),
-      grownBytes: byHop((i) => after[i]!.residentBytes - idle[i]!.residentBytes),
+      cores,
+      grownBytes: byHop((i) => after[i]!.residentBytes - before[i]!.residentBytes),
       sentBitsPerSecond: (report.sentBytes * 8) / report.seconds,
       disconnects: report.disconnects,
     }
@@ -166,52 +179,40 @@ async function measure(way: Way, flvFile: string, seconds: number): Promise<Inge
   }
 }
 
-function passing(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
+async function knock(way: Way): Promise<IngestRun['handshakes']> {
+  const order: HandshakesOrder = {
+    server: way.url,
+    count: handshakeCount,
+    atATime: handshakesAtATime,
+  }
+  const file = new URL('./support/handshakes-process.ts', import.meta.url)
+  const { child } = await startNode(loadCore, file, [JSON.stringify(order)])
+  try {
+    let report: HandshakesReport | undefined
+    const { cpuSeconds } = await sharesWhile(way, async () => {
+      const told = once(child, 'message') as Promise<[HandshakesReport]>
+      child.send('begin')
+      report = (await told)[0]
+    })
+    return { ...report!, cpuSeconds: cpuSeconds['TLS hop'] + cpuSeconds['RTMP hop'] }
+  } finally {
+    await stop(child)
+  }
 }
 
-export function ingestTable(runs: readonly IngestRun[]): string {
-  const lines: string[][] = [
-    [
-      'server',
-      'TLS hop, share of a core',
-      'RTMP hop',
-      'both',
-      'publishers per core',
-      'MB a publisher',
-    ],
-  ]
-  const totals = (['nearcast', 'nginx'] as const).map((server) => {
-    const own = runs.filter((run) => run.server === server)
-    const share = (name: HopName) => median(own.map(({ cores }) => cores[name]))
-    const [tls, rtmp] = hopNames.map(share) as [number, number]
-    const grown = hopNames.reduce((sum, name) => {
-      return sum + median(own.map(({ grownBytes }) => grownBytes[name]))
-    }, 0)
-    const percent = (value: number) => `${rounded(value * 100)} %`
-    lines.push([
-      server,
-      percent(tls),
-      percent(rtmp),
-      percent(tls + rtmp),
-      rounded(publisherCount / (tls + rtmp)),
-      rounded(grown / publisherCount / 1e6),
-    ])
-    return { tls, rtmp, both: tls + rtmp }
-  })
-  const [ours, theirs] = totals
-  if (!ours || !theirs) return table(lines)
-  const ratio = ours.both / theirs.both
-  const verdict = `aim ≤ ${goalRatio}: ${ratio <= goalRatio ? 'met' : 'missed'}`
-  const cell = (a: number, b: number) => (a / b).toFixed(2)
-  lines.push([
-    'ratio',
-    cell(ours.tls, theirs.tls),
-    cell(ours.rtmp, theirs.rtmp),
-    `${ratio.toFixed(2)} (${verdict})`,
-    '',
-    '',
-  ])
-  const lost = runs.reduce((sum, { disconnects }) => sum + disconnects, 0)
-  return lost === 0 ? table(lines) : `${table(lines)}\n\n${lost} publishers lost their connection.`
+async function sharesWhile(way: Way, work: () => Promise<void>) {
+  const startedAtMs = performance.now()
+  const before = hopNames.map((name) => usageOf(way.pids[name]).cpuSeconds)
+  await work()
+  const cpuSeconds = byHop((i) => usageOf(way.pids[hopNames[i]!]).cpuSeconds - before[i]!)
+  const elapsed = (performance.now() - startedAtMs) / 1000
+  return { cpuSeconds, cores: byHop((i) => cpuSeconds[hopNames[i]!] / elapsed) }
+}
+
+function byHop(value: (index: number) => number): Record<HopName, number> {
+  return { 'TLS hop': value(0), 'RTMP hop': value(1) }
+}
+
+function passing(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }

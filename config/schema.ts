@@ -323,6 +323,18 @@ export const gatewayConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('Cache of playlists and segments'),
+  home: z
+    .strictObject({
+      memoryBytes: z
+        .int()
+        .positive()
+        .optional()
+        .describe(
+          'Live windows of the streams that are relayed here, together; a quarter of the memory where not set. Over it the newest is served from its transcoder',
+        ),
+    })
+    .prefault({})
+    .describe('Streams whose home is this gateway'),
 })
 export type GatewayConfig = z.infer<typeof gatewayConfigSchema>
 

@@ -1,5 +1,8 @@
-// Broadcasts that run or ran: what the API lists of them.
+// Broadcasts that run or ran: how they begin, what the API lists of them.
+import type { Transaction } from 'kysely'
 import type { Database } from './database/database.ts'
+import type { Tables } from './database/tables.ts'
+import type { Publisher } from './publisher.ts'
 
 export interface Broadcast {
   id: string
@@ -49,4 +52,27 @@ export class BroadcastStore {
       totalViewers: row.total_viewers,
     }))
   }
+}
+
+/** `startedAt` in wall ms: now, where it is not given. One that had ended goes on. */
+export async function beginBroadcast(
+  { now }: Database,
+  { id, tag, startedAt }: { id: string; tag: string; startedAt?: number },
+  { channelId, liveId, title, topic }: Publisher,
+  transaction: Transaction<Tables>,
+): Promise<void> {
+  await transaction
+    .insertInto('broadcasts')
+    .values({
+      ...{ id, tag, title, topic },
+      channel_id: channelId,
+      live_id: liveId,
+      started_at: startedAt ?? now,
+      ended_at: null,
+      end_reason: null,
+    })
+    .onConflict((conflict) =>
+      conflict.column('id').doUpdateSet({ ended_at: null, end_reason: null }),
+    )
+    .execute()
 }

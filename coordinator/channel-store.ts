@@ -20,6 +20,8 @@ export interface Channel {
   maxViewers: number | null
   views: number
   createdAt: number
+  /** Nobody may publish to it since then, by the operator's word. */
+  bannedAt: number | null
   /** True while a broadcast runs or is held. */
   live: boolean
 }
@@ -146,6 +148,20 @@ export class ChannelStore {
     return channel
   }
 
+  /** Banning twice keeps the first time. False: there is no such channel. Ends nothing that runs. */
+  async setBanned(liveId: string, isBanned: boolean): Promise<boolean> {
+    const { now } = this.#database
+    return this.#database.durably(async (transaction) => {
+      const row = await transaction
+        .updateTable('channels')
+        .set((set) => ({ banned_at: isBanned ? set.fn.coalesce('banned_at', now) : null }))
+        .where('live_id', '=', liveId)
+        .returning('id')
+        .executeTakeFirst()
+      return row !== undefined
+    })
+  }
+
   /** Ends what is live: the transcoder learns by its next renewal that its lease is lost. */
   async delete(liveId: string, options: { withRecordings: boolean }): Promise<boolean> {
     return this.#database.db.transaction().execute(async (transaction) => {
@@ -223,7 +239,11 @@ function withoutUndefined<Values extends object>(values: Values): Partial<Values
   ) as Partial<Values>
 }
 
-type ChannelRow = Omit<ChannelTable, 'views'> & { views: number; broadcast_id: string | null }
+type ChannelRow = Omit<ChannelTable, 'views' | 'banned_at'> & {
+  views: number
+  banned_at: number | null
+  broadcast_id: string | null
+}
 
 function toChannel(row: ChannelRow): Channel {
   return {
@@ -242,6 +262,7 @@ function toChannel(row: ChannelRow): Channel {
     maxViewers: row.max_viewers,
     views: row.views,
     createdAt: row.created_at,
+    bannedAt: row.banned_at,
     live: row.broadcast_id !== null,
   }
 }

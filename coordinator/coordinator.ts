@@ -8,10 +8,13 @@ import type { NodeInfo } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import type { ResolvedCoordinatorConfig } from '../config/load.ts'
 import { AccessTokens } from './access-tokens.ts'
+import { Adoptions } from './adoptions.ts'
 import type { consoleStateSchema } from './api/public-api.ts'
 import type { CoordinatorParts } from './app.ts'
+import { BandwidthTests } from './bandwidth-tests.ts'
 import { BroadcastStore } from './broadcast-store.ts'
 import { ChangeFeed } from './change-feed.ts'
+import { ChannelRefusals } from './channel-refusals.ts'
 import { ChannelStatuses } from './channel-status.ts'
 import { ChannelStore } from './channel-store.ts'
 import { SnapshotRenderer } from './cluster-snapshot.ts'
@@ -19,6 +22,7 @@ import { ClusterView } from './cluster-view.ts'
 import type { Database } from './database/database.ts'
 import { DrainService } from './drain-service.ts'
 import { DrainedNodes } from './drained-nodes.ts'
+import { KnownKeys } from './known-keys.ts'
 import { type ActiveLease, LeaseStore } from './lease-store.ts'
 import { Membership } from './membership.ts'
 import { Placement } from './placement.ts'
@@ -34,6 +38,8 @@ const snapshotDebounceMs = 20
 // Load figures change with every heartbeat; nodes need them fresh, not at once.
 const loadDebounceMs = 2_000
 const consoleDebounceMs = 200
+/** Longer than a transcoder waits before it asks again for a lease. */
+const settleMs = 3_000
 
 export type CoordinatorSettings = Pick<
   ResolvedCoordinatorConfig,
@@ -60,12 +66,15 @@ export class Coordinator implements AsyncDisposable {
   readonly #viewers: ViewerCounts
   readonly #publishes: PublishService
   readonly #statuses: ChannelStatuses
+  readonly #refusals: ChannelRefusals
+  readonly #bandwidthTests: BandwidthTests
   readonly #snapshot: SnapshotRenderer
   readonly #snapshotFeed: ChangeFeed
   readonly #view: ClusterView
   readonly #consoleFeed: ChangeFeed
   readonly #heartbeat: NodeHeartbeat
   #leases: ActiveLease[] = []
+  #settledAtMs = 0
   #ticker: Timer | undefined
   #ticking: Promise<void> | undefined
   #tickError: string | undefined
@@ -96,6 +105,8 @@ export class Coordinator implements AsyncDisposable {
     this.#recordings = new RecordingStore(database)
     this.#viewers = new ViewerCounts(database, this.membership)
     this.#statuses = new ChannelStatuses(database, this.leaseStore, this.#recordings, this.#viewers)
+    this.#refusals = new ChannelRefusals(database, clock)
+    this.#bandwidthTests = new BandwidthTests(database, clock)
     this.#publishes = new PublishService({
       database,
       leases: this.leaseStore,
@@ -103,6 +114,7 @@ export class Coordinator implements AsyncDisposable {
       placement: this.placement,
       auth,
       log,
+      isSettling: () => clock.monotonic() < this.#settledAtMs,
       onChange: () => this.#changed(),
       onPlaced: (reason) => this.onPlaced(reason),
     })
@@ -135,6 +147,9 @@ export class Coordinator implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#drained.restore()
     await this.membership.restore()
+    if (this.membership.members('transcoder').length > 0) {
+      this.#settledAtMs = this.#options.clock.monotonic() + settleMs
+    }
     this.#viewers.restore()
     await this.leaseStore.grantGrace()
     this.#leases = await this.leaseStore.active()
@@ -177,9 +192,13 @@ export class Coordinator implements AsyncDisposable {
       membership: this.membership,
       leases: this.leaseStore,
       publishes: this.#publishes,
+      adoptions: new Adoptions({ database, leases: this.leaseStore, log: this.#options.log }),
+      knownKeys: new KnownKeys(database),
       recordings: this.#recordings,
       viewers: this.#viewers,
       statuses: this.#statuses,
+      refusals: this.#refusals,
+      bandwidthTests: this.#bandwidthTests,
       snapshot: this.#snapshot,
       snapshotFeed: this.#snapshotFeed,
       onChange: () => this.#changed(),

@@ -3,6 +3,10 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import type { Clock } from '../common/clock.ts'
 import type { ClusterAuth, NodeIdentity } from '../common/cluster/cluster-auth.ts'
+import {
+  bandwidthReportSchema,
+  bandwidthTestRequestSchema,
+} from '../common/contract/bandwidth-test.ts'
 import { liveIdSchema } from '../common/contract/channel.ts'
 import { type HeartbeatAnswer, heartbeatSchema } from '../common/contract/membership.ts'
 import {
@@ -14,13 +18,19 @@ import {
   type RecordingLocation,
   recordingReportSchema,
 } from '../common/contract/placement.ts'
-import { isRetryable } from '../common/contract/refusal.ts'
+import { isRetryable, type Refusal } from '../common/contract/refusal.ts'
+import { refusalReportSchema } from '../common/contract/refusal-report.ts'
+import type { KnownKeyList } from '../common/contract/stand-in.ts'
 import type { Logger } from '../common/log.ts'
+import type { Adoptions } from './adoptions.ts'
+import type { BandwidthTests } from './bandwidth-tests.ts'
 import { bodySizeLimit } from './body-size.ts'
 import type { ChangeFeed } from './change-feed.ts'
+import type { ChannelRefusals } from './channel-refusals.ts'
 import type { ChannelStatuses } from './channel-status.ts'
 import type { SnapshotRenderer } from './cluster-snapshot.ts'
 import { eventResponse } from './event-response.ts'
+import type { KnownKeys } from './known-keys.ts'
 import type { LeaseStore } from './lease-store.ts'
 import type { Membership } from './membership.ts'
 import { invalidRequest, Problem } from './problem.ts'
@@ -38,9 +48,13 @@ export interface InternalApiParts {
   membership: Membership
   leases: LeaseStore
   publishes: PublishService
+  adoptions: Adoptions
+  knownKeys: KnownKeys
   recordings: RecordingStore
   viewers: ViewerCounts
   statuses: ChannelStatuses
+  refusals: ChannelRefusals
+  bandwidthTests: BandwidthTests
   snapshot: SnapshotRenderer
   snapshotFeed: ChangeFeed
   onChange: () => void
@@ -67,6 +81,7 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
       generation: parts.snapshot.generation,
       now: parts.clock.now(),
       recordingsToDelete: role === 'transcoder' ? await recordings.toDelete(nodeId) : [],
+      ...(role === 'gateway' && { knownKeys: await parts.knownKeys.version() }),
     })
   })
 
@@ -86,23 +101,54 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     }),
   )
 
+  app.get('/known-keys', async (c) => {
+    if (c.get('node').role !== 'gateway') throw notYours()
+    return c.json<KnownKeyList>(await parts.knownKeys.list())
+  })
+
   app.post('/publishes', async (c) => {
     const { nodeId, role } = c.get('node')
     const request = await bodyOf(c.req, publishRequestSchema)
     if (role !== 'gateway' || request.gateway !== nodeId) throw notYours()
     const outcome = await publishes.publish(request)
     if ('granted' in outcome) return c.json(outcome.granted)
-    return c.json(outcome.refused, isRetryable(outcome.refused.code) ? 503 : 403)
+    return c.json(outcome.refused, statusOf(outcome.refused))
+  })
+
+  app.post('/bandwidth-tests', async (c) => {
+    const { nodeId, role } = c.get('node')
+    const request = await bodyOf(c.req, bandwidthTestRequestSchema)
+    if (role !== 'gateway' || request.gateway !== nodeId) throw notYours()
+    const outcome = await parts.bandwidthTests.begin(request)
+    if ('refused' in outcome) return c.json(outcome.refused, statusOf(outcome.refused))
+    return c.json(outcome)
+  })
+
+  app.put('/bandwidth-tests/:id', async (c) => {
+    const report = await bodyOf(c.req, bandwidthReportSchema)
+    if (!parts.bandwidthTests.report(c.req.param('id'), c.get('node').nodeId, report)) {
+      throw new Problem(404, 'bandwidth-test-unknown', 'There is no such test of yours.')
+    }
+    return c.body(null, 204)
+  })
+
+  app.post('/refusals', async (c) => {
+    const { nodeId, role } = c.get('node')
+    if (role !== 'edge' && role !== 'gateway') throw notYours()
+    await parts.refusals.note(nodeId, await bodyOf(c.req, refusalReportSchema))
+    return c.body(null, 204)
   })
 
   app.post('/leases/:liveId/renew', async (c) => {
     const liveId = c.req.param('liveId')
     if (c.get('node').role !== 'transcoder') throw notYours()
     const renewal = await bodyOf(c.req, leaseRenewalSchema)
+    const adoption = await parts.adoptions.adopt(c.get('node').nodeId, liveId, renewal)
     const renewed = await leases.renew(liveId, renewal)
     if (!renewed) return c.json(await lost(liveId), 409)
     if (renewed.isNews) parts.onChange()
-    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop: renewed.stop })
+    const stop = renewed.stop || adoption === 'stopped'
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop })
   })
 
   app.post('/leases/:liveId/release', async (c) => {
@@ -181,6 +227,10 @@ function nodeTokenRequired(auth: ClusterAuth): MiddlewareHandler<Env> {
     c.set('node', node)
     await next()
   }
+}
+
+function statusOf({ code }: Refusal): 503 | 403 {
+  return isRetryable(code) ? 503 : 403
 }
 
 function notYours(): Problem {

@@ -3,19 +3,30 @@
 // - One row per live id, never deleted. The epoch only grows, by one with every assignment.
 // - Every change is one statement that names the epoch and instance it expects, judged by the database's clock:
 //   0 rows means that somebody else was faster, never an error.
+// - Who is placed waits until its transcoder names its nonce in a renewal: then it is let in, and has the lease.
 // - A lease is active while it has a broadcast. Expiry does not end it: the broadcast waits `holdMs` for
 //   its publisher, on the same transcoder while that process lives.
-import type { Transaction } from 'kysely'
+import type { Selectable, Transaction } from 'kysely'
 import type {
   AudioFacts,
   Finding,
   LeaseRenewal,
   Rendition,
+  Replaced,
   VideoFacts,
 } from '../common/contract/placement.ts'
+import { replacedBy } from '../common/takeover.ts'
 import type { Database, Queries } from './database/database.ts'
 import type { LeaseTable, Tables } from './database/tables.ts'
-import type { Replaced } from './takeover.ts'
+import {
+  bindingOf,
+  listOf,
+  newLeaseColumns,
+  nobody,
+  selectActive,
+  toActiveLease,
+  toText,
+} from './lease-row.ts'
 
 export type EndReason =
   | 'publisher-left'
@@ -45,6 +56,7 @@ export interface ActiveLease {
   connection: string | null
   attempt: number | null
   replaced: readonly Replaced[]
+  waiting: readonly Binding[]
   gateway: string | null
   pop: string | null
   clientAddress: string | null
@@ -70,7 +82,8 @@ export interface Binding {
   gateway: string
   pop: string | null
   clientAddress: string
-  replaced: readonly Replaced[]
+  /** Somebody else was live when it was placed. */
+  isTakeover: boolean
 }
 
 export interface Assignment extends Binding {
@@ -84,6 +97,9 @@ export interface Assignment extends Binding {
   transcoder: string
   instance: string
   cost: number
+  /** A broadcast begins: nobody had it before, unless it is told who had. */
+  isNew: boolean
+  replaced?: readonly Replaced[]
 }
 
 /** Whom a row names, with or without a broadcast; epoch 0 where there is no row. */
@@ -97,7 +113,8 @@ export interface RowStanding extends RowHolder {
   stoppedConnection: string | null
 }
 
-const noFacts: StreamFacts = { video: null, audio: null, renditions: [], findings: [] }
+// More than are placed within the life of a ticket, unless somebody tries to.
+const maxWaiting = 16
 
 export class LeaseStore {
   readonly #database: Database
@@ -147,18 +164,20 @@ export class LeaseStore {
     return row.now
   }
 
-  /** Binds a connection to a lease that stands. False: it does not stand any more, or another was faster. */
+  /** Places a connection on a lease that stands. False: it does not stand any more, or another was faster. */
   async rejoin(lease: ActiveLease, binding: Binding, queries: Queries): Promise<boolean> {
+    const waiting = [...lease.waiting, bindingOf(binding)].slice(-maxWaiting)
     const row = await queries
       .updateTable('leases')
       .set((set) => ({
-        ...toColumns(binding),
+        waiting: toText(waiting),
         expires_at: set(this.#database.now, '+', set.val(this.#ttlMs)),
       }))
       .where('live_id', '=', lease.liveId)
       .where('epoch', '=', lease.epoch)
       .where('instance', '=', lease.instance)
       .where('broadcast_id', '=', lease.broadcastId)
+      .where('waiting', 'is not distinct from', toText(lease.waiting))
       .where('nonce', 'is not distinct from', lease.nonce)
       .returning('epoch')
       .executeTakeFirst()
@@ -209,7 +228,8 @@ export class LeaseStore {
     const before = await this.#database.db
       .selectFrom('leases')
       .leftJoin('broadcasts', 'broadcasts.id', 'leases.broadcast_id')
-      .select(['leases.state', 'leases.facts', 'leases.cost', 'broadcasts.takes'])
+      .selectAll('leases')
+      .select('broadcasts.takes')
       .where('leases.live_id', '=', liveId)
       .executeTakeFirst()
     // A transcoder that has not measured yet says 0; the estimate stays until it has.
@@ -229,6 +249,7 @@ export class LeaseStore {
       .returning(['stop', 'broadcast_id', 'channel_id'])
       .executeTakeFirst()
     if (!row) return undefined
+    const isLetIn = before !== undefined && (await this.#letIn(before, renewal))
     if (renewal.takes > (before?.takes ?? 0)) {
       await this.#database.db
         .updateTable('broadcasts')
@@ -247,10 +268,43 @@ export class LeaseStore {
     return {
       stop: row.stop === 1,
       isNews:
+        isLetIn ||
         before?.state !== renewal.state ||
         before.facts !== facts ||
         (before.takes ?? 0) < renewal.takes,
     }
+  }
+
+  /** False also where another was placed meanwhile: the next renewal says it again. */
+  async #letIn(before: Selectable<LeaseTable>, { epoch, instance, nonce }: LeaseRenewal) {
+    const waiting = listOf<Binding>(before.waiting)
+    const binding = waiting.find((it) => it.nonce === nonce)
+    if (!binding) return false
+    const { connection, attempt, gateway, pop, clientAddress } = binding
+    const nowMs = await this.nowMs(this.#database.db)
+    const former = { ...before, replaced: listOf<Replaced>(before.replaced) }
+    const replaced = replacedBy(former, binding, nowMs)
+    const at = waiting.indexOf(binding)
+    const left = waiting.filter((it, i) =>
+      it.connection === connection
+        ? i > at
+        : replaced.every((other) => other.connection !== it.connection),
+    )
+    const row = await this.#database.db
+      .updateTable('leases')
+      .set({
+        ...{ connection, attempt, nonce, gateway, pop },
+        client_address: clientAddress,
+        replaced: toText(replaced),
+        waiting: toText(left),
+      })
+      .where('live_id', '=', before.live_id)
+      .where('epoch', '=', epoch)
+      .where('instance', '=', instance)
+      .where('waiting', '=', before.waiting)
+      .returning('epoch')
+      .executeTakeFirst()
+    return row !== undefined
   }
 
   /** Ends the broadcast of a lease that its transcoder gives back. */
@@ -302,14 +356,10 @@ export class LeaseStore {
         broadcast_id: null,
         transcoder: null,
         instance: null,
-        nonce: null,
+        ...nobody,
+        waiting: null,
         // A relay that did not hear why its way ended asks again: it must not begin the broadcast anew.
-        connection: isStopped ? lease.connection : null,
-        attempt: null,
-        replaced: null,
-        gateway: null,
-        pop: null,
-        client_address: null,
+        ...(isStopped && { connection: lease.connection ?? lease.waiting.at(-1)?.connection }),
         facts: null,
         stop: isStopped ? 1 : 0,
       })
@@ -374,86 +424,5 @@ export class LeaseStore {
       .where('broadcast_id', 'is not', null)
       .where('expires_at', '<', (value) => value(this.#database.now, '+', value.val(this.#ttlMs)))
       .execute()
-  }
-}
-
-function newLeaseColumns(assignment: Assignment) {
-  return {
-    ...toColumns(assignment),
-    channel_id: assignment.channelId,
-    broadcast_id: assignment.broadcastId,
-    transcoder: assignment.transcoder,
-    instance: assignment.instance,
-    state: 'starting' as const,
-    cost: assignment.cost,
-    stop: 0,
-    facts: null,
-  }
-}
-
-function toColumns(binding: Binding) {
-  return {
-    connection: binding.connection,
-    attempt: binding.attempt,
-    nonce: binding.nonce,
-    replaced: JSON.stringify(binding.replaced),
-    gateway: binding.gateway,
-    pop: binding.pop,
-    client_address: binding.clientAddress,
-  }
-}
-
-function selectActive(queries: Queries) {
-  return queries
-    .selectFrom('leases')
-    .innerJoin('broadcasts', 'broadcasts.id', 'leases.broadcast_id')
-    .selectAll('leases')
-    .select([
-      'broadcasts.tag',
-      'broadcasts.channel_id as broadcast_channel_id',
-      'broadcasts.title',
-      'broadcasts.topic',
-      'broadcasts.started_at',
-      'broadcasts.takes',
-      'broadcasts.current_viewers',
-      'broadcasts.peak_viewers',
-      'broadcasts.total_viewers',
-    ])
-    .orderBy('leases.live_id')
-}
-
-type ActiveRow = Awaited<ReturnType<ReturnType<typeof selectActive>['execute']>>[number]
-
-function toActiveLease(row: ActiveRow): ActiveLease {
-  return {
-    liveId: row.live_id,
-    channelId: row.broadcast_channel_id,
-    epoch: row.epoch,
-    broadcastId: row.broadcast_id!,
-    broadcastTag: row.tag,
-    transcoder: row.transcoder,
-    instance: row.instance,
-    nonce: row.nonce,
-    connection: row.connection,
-    attempt: row.attempt,
-    replaced: row.replaced === null ? [] : (JSON.parse(row.replaced) as Replaced[]),
-    gateway: row.gateway,
-    pop: row.pop,
-    clientAddress: row.client_address,
-    state: row.state,
-    cost: row.cost,
-    stop: row.stop === 1,
-    expiresAt: row.expires_at,
-    facts:
-      row.facts === null
-        ? noFacts
-        : { ...noFacts, ...(JSON.parse(row.facts) as Partial<StreamFacts>) },
-    title: row.title,
-    topic: row.topic,
-    startedAt: row.started_at,
-    takes: row.takes,
-    viewers: row.current_viewers,
-    peakViewers: row.peak_viewers,
-    totalViewers: row.total_viewers,
   }
 }

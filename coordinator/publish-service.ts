@@ -9,18 +9,20 @@
 //   since. The next epoch is above both, so that no epoch ever has two holders in the eyes of who saw the first.
 import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
+import { makeBroadcastTag } from '../common/broadcast-tag.ts'
 import type { ClusterAuth } from '../common/cluster/cluster-auth.ts'
 import type { Holder, PublishGrant, PublishRequest } from '../common/contract/placement.ts'
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
+import { claimOf } from '../common/takeover.ts'
+import { beginBroadcast } from './broadcast-store.ts'
 import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import { GivenUp } from './given-up.ts'
 import type { ActiveLease, LeaseStore, RowHolder } from './lease-store.ts'
 import type { Member, Membership } from './membership.ts'
 import { assumedCost, type Placement } from './placement.ts'
-import { makeBroadcastTag } from './stream-key.ts'
-import { claimOf, type Replaced } from './takeover.ts'
+import { type Publisher, publisherOf } from './publisher.ts'
 
 // Each lost race means that another publish of the same channel got through meanwhile.
 const maxRaces = 5
@@ -32,20 +34,13 @@ export interface PublishServiceOptions {
   placement: Placement
   auth: ClusterAuth
   log: Logger
+  /** True while transcoders may still tell what they have let in while this process was away. */
+  isSettling?: () => boolean
   onChange: () => void
   onPlaced?: (reason: PlacementReason) => void
 }
 
 export type PlacementReason = 'new' | 'rejoined' | 'taken-over' | 'moved'
-
-interface Publisher {
-  channelId: string
-  liveId: string
-  title: string
-  topic: string | null
-  record: boolean
-  lastCost: number | null
-}
 
 interface Placed {
   lease: ActiveLease
@@ -65,7 +60,7 @@ export class PublishService {
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { log } = this.#options
-    const publisher = await this.#authenticate(request.keyDigest)
+    const publisher = await publisherOf(this.#options.database, request.keyDigest)
     if ('code' in publisher) return { refused: publisher }
     const { liveId } = publisher
     let placed: Placed | Refusal | undefined
@@ -114,44 +109,6 @@ export class PublishService {
     return isStopped
   }
 
-  async #authenticate(digest: string): Promise<Publisher | Refusal> {
-    const { db, now } = this.#options.database
-    const row = await db
-      .selectFrom('stream_keys')
-      .innerJoin('channels', 'channels.id', 'stream_keys.channel_id')
-      .select([
-        'stream_keys.id as key_id',
-        'stream_keys.revoked_at',
-        'stream_keys.expires_at',
-        'channels.id',
-        'channels.live_id',
-        'channels.name',
-        'channels.title',
-        'channels.topic',
-        'channels.record',
-        'channels.last_cost',
-      ])
-      .select(now.as('now'))
-      .where('stream_keys.digest', '=', digest)
-      .executeTakeFirst()
-    if (!row) return refusal('key-unknown')
-    if (row.revoked_at !== null) return refusal('key-revoked')
-    if (row.expires_at !== null && row.expires_at <= row.now) return refusal('key-expired')
-    await db
-      .updateTable('stream_keys')
-      .set({ last_used_at: now })
-      .where('id', '=', row.key_id)
-      .execute()
-    return {
-      channelId: row.id,
-      liveId: row.live_id,
-      title: row.title || row.name,
-      topic: row.topic,
-      record: row.record === 1,
-      lastCost: row.last_cost,
-    }
-  }
-
   /** `undefined`: somebody else changed the lease meanwhile; look again. */
   async #place(
     publisher: Publisher,
@@ -192,7 +149,7 @@ export class PublishService {
       if (!holder) await leases.end(lease, 'stopped', transaction)
       return refusal('broadcast-stopped')
     }
-    if (!holder) return 'needs-transcoder'
+    if (!holder || holder.info.draining) return 'needs-transcoder'
     return this.#rejoin(lease, holder, request, claim, transaction)
   }
 
@@ -200,16 +157,18 @@ export class PublishService {
     lease: ActiveLease,
     transcoder: Member,
     request: PublishRequest,
-    { isTakeover, replaced }: { isTakeover: boolean; replaced: readonly Replaced[] },
+    { isTakeover }: { isTakeover: boolean },
     transaction: Transaction<Tables>,
   ): Promise<Placed | undefined> {
-    const { leases } = this.#options
-    if (!(await leases.rejoin(lease, { ...request, replaced }, transaction))) return undefined
-    const bound = { ...lease, connection: request.connection, attempt: request.attempt, replaced }
-    return { lease: bound, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
+    const binding = { ...request, isTakeover }
+    if (!(await this.#options.leases.rejoin(lease, binding, transaction))) return undefined
+    return { lease, transcoder, reason: isTakeover ? 'taken-over' : 'rejoined' }
   }
 
-  /** Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again. */
+  /**
+   * Asks, in this order: who has not failed the stream of late, who is not the one that just did, that one again, and
+   * the holder that is to be left.
+   */
   async #assign(
     publisher: Publisher,
     request: PublishRequest,
@@ -223,6 +182,10 @@ export class PublishService {
     const nowMs = await leases.nowMs(transaction)
     const claim = lease && claimOf(lease, request, nowMs)
     if (claim && 'refused' in claim) return claim.refused
+    // It may have been banned since its key was looked at; what the ban found running it has ended.
+    if (await isBanned(publisher.channelId, transaction)) return refusal('channel-banned')
+    // The gateway asks the transcoder that may have it already.
+    if (!lease && this.#options.isSettling?.()) return refusal('coordinator-away')
     if (away) this.#givenUp.note(liveId, away.instance, nowMs)
     const cost = publisher.lastCost ?? assumedCost
     const others = all.filter((active) => active !== lease)
@@ -230,17 +193,19 @@ export class PublishService {
     const other =
       choose(this.#givenUp.of(liveId, nowMs)) ?? choose(new Set(away ? [away.instance] : []))
     const holder = lease && this.#livingHolder(lease)
-    if (!other && lease && holder && claim && isHolder(away, lease)) {
+    const transcoder = other ?? choose(new Set())
+    const isOnlyHolder = !transcoder || (!other && isHolder(away, lease))
+    if (isOnlyHolder && lease && holder && claim && isKnown(away, lease)) {
       return this.#rejoin(lease, holder, request, claim, transaction)
     }
-    const transcoder = other ?? choose(new Set())
     if (!transcoder) return refusal('no-transcoder')
     const broadcastId = lease?.broadcastId ?? randomUUID()
     const expected = await leases.standing(liveId, transaction)
     const assigned = await leases.assign(
       {
         ...request,
-        replaced: claim?.replaced ?? [],
+        isTakeover: claim?.isTakeover ?? false,
+        isNew: !lease,
         liveId,
         channelId: publisher.channelId,
         broadcastId,
@@ -254,33 +219,21 @@ export class PublishService {
     )
     if (!assigned) return undefined
     if (!lease) {
-      await transaction
-        .insertInto('broadcasts')
-        .values({
-          id: broadcastId,
-          tag: makeBroadcastTag(),
-          channel_id: publisher.channelId,
-          live_id: liveId,
-          title: publisher.title,
-          topic: publisher.topic,
-          started_at: database.now,
-          ended_at: null,
-          end_reason: null,
-        })
-        .execute()
+      const begun = { id: broadcastId, tag: makeBroadcastTag() }
+      await beginBroadcast(database, begun, publisher, transaction)
     }
     const made = await leases.find(liveId, transaction)
     return made && { lease: made, transcoder, reason: lease ? 'moved' : 'new' }
   }
 
-  /** The transcoder process that holds the lease, if it is here and not about to go. */
+  /** The transcoder process that holds the lease, if it is here. */
   #livingHolder(lease: ActiveLease): Member | undefined {
     const { membership } = this.#options
     if (lease.transcoder === null || !membership.isAlive(lease.transcoder, lease.instance)) {
       return undefined
     }
     const member = membership.member(lease.transcoder)!
-    return member.info.draining || !member.info.urls.rtmp ? undefined : member
+    return member.info.urls.rtmp ? member : undefined
   }
 
   async #grant(
@@ -314,6 +267,20 @@ export class PublishService {
   }
 }
 
-function isHolder(known: Holder | undefined, lease: RowHolder): boolean {
-  return known?.epoch === lease.epoch && known.instance === lease.instance
+async function isBanned(channelId: string, transaction: Transaction<Tables>): Promise<boolean> {
+  const row = await transaction
+    .selectFrom('channels')
+    .select('banned_at')
+    .where('id', '=', channelId)
+    .executeTakeFirst()
+  return row !== undefined && row.banned_at !== null
+}
+
+function isHolder(known: Holder | undefined, lease: RowHolder | undefined): boolean {
+  return known?.epoch === lease?.epoch && known?.instance === lease?.instance
+}
+
+/** False for a holder that the row has never had. */
+function isKnown(away: Holder | undefined, lease: RowHolder): boolean {
+  return away === undefined || away.epoch < lease.epoch || isHolder(away, lease)
 }

@@ -1,12 +1,5 @@
 // Stream keys: how they are made, what is stored of them, and how a sealed copy is opened again.
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  hkdfSync,
-  randomBytes,
-  randomInt,
-} from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 
 const nonceBytes = 12
 const tagBytes = 16
@@ -19,13 +12,6 @@ export function makeStreamKey(): string {
 /** Lower-case hex SHA-256. The secrets digested here are random, so no slow hash is needed. */
 export function digestOf(secret: string): string {
   return createHash('sha256').update(secret).digest('hex')
-}
-
-const tagAlphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
-
-/** Short name of a broadcast in public URLs: 10 letters and digits, 51 random bits. */
-export function makeBroadcastTag(): string {
-  return Array.from({ length: 10 }, () => tagAlphabet[randomInt(tagAlphabet.length)]).join('')
 }
 
 /** Encrypts stream keys under the cluster secret (AES-256-GCM), bound to the row that holds them. */

@@ -11,7 +11,9 @@ import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
 import { readMutualTls } from '../common/net/mutual-tls.ts'
+import { BandwidthTests } from '../common/relay/bandwidth-tests.ts'
 import { ProgressClients } from '../common/relay/progress-clients.ts'
+import { RefusalReporter } from '../common/relay/refusal-reporter.ts'
 import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
@@ -60,12 +62,21 @@ export async function startEdge(
   })
   const admission = new Admission({ limits: config.admission, clock, log, metrics })
   const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
+  const refusals = stack.use(
+    new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
+  )
   const ingest = new PublishIngest({
     popId: id,
     config,
     relays,
     admission,
     gateways,
+    tests: new BandwidthTests({
+      clock,
+      refusalMemoryMs: config.ingest.refusalMemoryMs,
+      report: (test, report) => coordinator.reportBandwidthTest(test, report),
+    }),
+    onRefused: (keyDigest, refused) => refusals.note(keyDigest, refused),
     progressOf: (gatewayUrl) => progress.at(gatewayUrl),
     nodeToken,
     tls,

@@ -12,7 +12,7 @@ import { isBack, kill, killHolder } from './strikes.ts'
 
 const obsRetryMs = 2_000
 const freezeMs = 6_000
-const coordinatorAwayMs = 60_000
+const coordinatorAwayMs = 300_000
 /** The newest connection that proves the key has the channel so soon. */
 const takeoverMs = 1_000
 const size = '1280x720'
@@ -83,21 +83,11 @@ export const faults: readonly Fault[] = [
   },
   {
     id: 'F9',
-    name: 'coordinator away for 60 s, a reconnect inside',
-    stage: { pops: 2, transcoders: 2, size },
+    name: 'coordinator away for 5 min and started anew, a reconnect inside',
+    stage: { pops: 2, transcoders: 2, gateways: 2, size: '640x360' },
     allowedDisconnects: 0,
     mayLose: true,
-    async strike({ cluster, publisher }) {
-      const frozen = FrozenTree.freeze(cluster.facts.coordinator.pid)
-      const thawed = passing(coordinatorAwayMs).then(() => frozen.thaw())
-      await passing(coordinatorAwayMs / 2)
-      const starts = publisher.startedAtMs.length
-      const struckAtMs = performance.now()
-      publisher.comeBack()
-      await until('the publish', () => publisher.startedAtMs.length > starts)
-      const times = { 'let in again': publisher.startedAtMs.at(-1)! - struckAtMs }
-      return { struckAtMs, times, heal: () => thawed }
-    },
+    strike: coordinatorAway,
   },
   {
     id: 'F13',
@@ -150,6 +140,33 @@ export const faults: readonly Fault[] = [
 
 function passing(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Stopped, it neither answers nor refuses; then it is killed, and `up` starts another one over the same database. */
+async function coordinatorAway(stage: TakeoverStage): Promise<Strike> {
+  const { cluster, publisher } = stage
+  const { pid } = cluster.facts.coordinator
+  const before = await stage.stream()
+  const awaySinceMs = performance.now()
+  FrozenTree.freeze(pid)
+  await passing(coordinatorAwayMs / 2)
+  const starts = publisher.startedAtMs.length
+  const struckAtMs = performance.now()
+  publisher.comeBack()
+  await until('the publish', () => publisher.startedAtMs.length > starts)
+  const times = { 'let in again': publisher.startedAtMs.at(-1)! - struckAtMs }
+  return {
+    struckAtMs,
+    times,
+    async heal() {
+      await passing(coordinatorAwayMs - (performance.now() - awaySinceMs))
+      kill(pid)
+      const after = await until('the stream to be known', () => stage.stream())
+      const { epoch, broadcastId, transcoder } = after
+      const isSame = epoch === before.epoch && transcoder.id === before.transcoder.id
+      if (!isSame || broadcastId !== before.broadcastId) throw new Error('another lease')
+    },
+  }
 }
 
 /** Numbers of the second publisher: none of the first's. */

@@ -20,6 +20,8 @@ export interface NginxIngestOptions {
   /** PEM files of the certificate that the TLS hop shows. */
   certificateFile: string
   keyFile: string
+  /** Sends every stream on to one more nginx-rtmp, on this core, as a gateway of ours does to its transcoder. */
+  pushCore?: number
 }
 
 export interface NginxIngest extends AsyncDisposable {
@@ -43,16 +45,19 @@ export async function startNginxIngest(options: NginxIngestOptions): Promise<Ngi
   stack.defer(() => rmSync(folder, { recursive: true }))
   const rtmpPort = await freePort()
   const tlsPort = await freePort()
-  const start = async (name: 'stream' | 'rtmp', port: number, config: string) => {
-    const file = join(folder, `${name}.conf`)
-    writeFileSync(file, head(folder, name) + config)
-    const child = startCommand(options.core, [executable, '-c', file, '-p', folder])
+  const start = async (hop: Hop, core: number, port: number, config: string) => {
+    const file = join(folder, `${hop}.conf`)
+    writeFileSync(file, head(folder, hop) + config)
+    const child = startCommand(core, [executable, '-c', file, '-p', folder])
     stack.defer(() => stop(child))
-    await until(`nginx with ${name}`, () => isListening(port))
+    await until(`nginx as ${hop}`, () => isListening(port))
     return child
   }
-  const rtmp = await start('rtmp', rtmpPort, rtmpConfig(rtmpPort))
-  const tls = await start('stream', tlsPort, streamConfig(tlsPort, rtmpPort, options))
+  const { core, pushCore } = options
+  const sinkPort = pushCore === undefined ? undefined : await freePort()
+  if (sinkPort !== undefined) await start('sink', pushCore!, sinkPort, rtmpConfig(sinkPort))
+  const rtmp = await start('rtmp', core, rtmpPort, rtmpConfig(rtmpPort, sinkPort))
+  const tls = await start('stream', core, tlsPort, streamConfig(tlsPort, rtmpPort, options))
   const owned = stack.move()
   return {
     server: `rtmps://127.0.0.1:${tlsPort}/live`,
@@ -62,25 +67,31 @@ export async function startNginxIngest(options: NginxIngestOptions): Promise<Ngi
   }
 }
 
-function head(folder: string, name: keyof typeof modules): string {
+type Hop = 'stream' | 'rtmp' | 'sink'
+
+function head(folder: string, hop: Hop): string {
   return `
-load_module ${modules[name]};
+load_module ${hop === 'stream' ? modules.stream : modules.rtmp};
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 daemon off;
 worker_processes 1;
-pid ${folder}/${name}.pid;
+pid ${folder}/${hop}.pid;
 error_log stderr error;
 events { worker_connections 4096; }
 `
 }
 
-function rtmpConfig(port: number): string {
+function rtmpConfig(port: number, pushTo?: number): string {
   return `
 rtmp {
   server {
     listen 127.0.0.1:${port};
     chunk_size 65536;
-    application live { live on; access_log off; }
+    application live {
+      live on;
+      access_log off;
+      ${pushTo === undefined ? '' : `push rtmp://127.0.0.1:${pushTo}/live;`}
+    }
   }
 }
 `

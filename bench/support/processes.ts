@@ -1,11 +1,18 @@
 // Child processes of a benchmark: each on its own core, all gone when the benchmark ends.
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 
 /** Prefix that pins a command to one core. */
 export function pinned(core: number): string[] {
   return ['taskset', '-c', String(core)]
+}
+
+/** Pins a process that runs, with all its threads. */
+export function pin(core: number, pid: number): void {
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], {
+    stdio: 'ignore',
+  })
 }
 
 /** Starts a TypeScript file under Node, pinned; resolves with the first message that it sends. */

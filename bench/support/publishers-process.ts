@@ -24,8 +24,16 @@ export interface PublishersReport {
   maxBacklogBytes: number
 }
 
-const tickMs = 20
-const startSpreadMs = 50
+/** Finer than the time between two messages, so that each goes by itself, as encoders send. */
+const tickMs = 4
+/** Not all keyframes at once, and no two publishers in step: no multiple of a frame's time. */
+const startSpreadMs = 47
+/** As OBS sends: each chunk of 4 KiB in a record of its own. */
+const chunkSizeBytes = 4096
+const chunkHeadBytes = 12
+/** Who is refused before the start tries again, as encoders do. */
+const maxTries = 5
+const againMs = 1_000
 
 const order: PublishersOrder = JSON.parse(process.argv[2]!)
 const messages = readMessages(order.flvFile)
@@ -37,36 +45,58 @@ const report: PublishersReport = { sentBytes: 0, seconds: 0, disconnects: 0, max
 
 /** One publisher, and how far it has got. */
 class Publisher {
-  readonly #socket: TLSSocket
-  readonly #session: RtmpClientSession
+  readonly #streamName: string
+  #socket!: TLSSocket
+  #session!: RtmpClientSession
   #startedAtMs = 0
   #next = 0
+  #tries = 0
 
   constructor(streamName: string) {
-    const { hostname, port, pathname } = new URL(order.server)
-    this.#session = new RtmpClientSession({
-      app: pathname.slice(1),
-      tcUrl: order.server,
-      streamName,
-      chunkSize: 4096,
-    })
-    this.#socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false })
-    this.#socket.on('error', () => {})
-    this.#socket.once('close', () => {
-      report.disconnects++
-    })
-    this.#socket.once('secureConnect', () => {
-      this.#session.start()
-      this.#flush()
-    })
-    this.#socket.on('data', (bytes: Buffer) => {
-      for (const event of this.#session.receive(bytes)) if (event.type === 'started') this.#begin()
-      this.#flush()
-    })
+    this.#streamName = streamName
+    this.#connect()
   }
 
   get isLive(): boolean {
     return this.#startedAtMs > 0
+  }
+
+  #connect(): void {
+    const { hostname, port, pathname } = new URL(order.server)
+    this.#tries++
+    this.#session = new RtmpClientSession({
+      app: pathname.slice(1),
+      tcUrl: order.server,
+      streamName: this.#streamName,
+      chunkSize: chunkSizeBytes,
+    })
+    this.#socket = connect({
+      host: hostname,
+      port: Number(port),
+      servername: 'localhost',
+      rejectUnauthorized: false,
+    })
+    this.#socket.setNoDelay()
+    this.#socket.on('error', () => {})
+    this.#socket.once('close', () => {
+      if (this.isLive) report.disconnects++
+      else if (this.#tries < maxTries) setTimeout(() => this.#connect(), againMs)
+    })
+    this.#socket.once('secureConnect', () => {
+      this.#socket.setMaxSendFragment(chunkSizeBytes + chunkHeadBytes)
+      this.#session.start()
+      this.#flush()
+    })
+    this.#socket.on('data', (bytes: Buffer) => {
+      for (const event of this.#session.receive(bytes)) {
+        if (event.type === 'started') this.#begin()
+        else if (event.type === 'status' && event.level === 'error') {
+          process.stderr.write(`a publisher was refused: ${event.code}, ${event.description}\n`)
+          this.#socket.destroy()
+        }
+      }
+      this.#flush()
+    })
   }
 
   tick(nowMs: number): void {
@@ -90,7 +120,9 @@ class Publisher {
   }
 
   #flush(): void {
+    this.#socket.cork()
     for (const bytes of this.#session.takeOutput()) this.#socket.write(bytes)
+    this.#socket.uncork()
   }
 }
 
@@ -106,16 +138,16 @@ process.once('message', () => {
   process.send?.(report, () => process.exit())
 })
 const publishers: Publisher[] = []
-for (const streamName of order.streamNames) {
-  publishers.push(new Publisher(streamName))
-  // Not all keyframes at once.
-  await new Promise((resolve) => setTimeout(resolve, startSpreadMs))
-}
 setInterval(() => {
   const nowMs = performance.now()
   for (const publisher of publishers) publisher.tick(nowMs)
 }, tickMs)
-await until('all publishers to be live', () => publishers.every(({ isLive }) => isLive))
+for (const streamName of order.streamNames) {
+  const publisher = new Publisher(streamName)
+  publishers.push(publisher)
+  await until('the next publisher to be live', () => publisher.isLive)
+  await new Promise((resolve) => setTimeout(resolve, startSpreadMs))
+}
 report.sentBytes = 0
 liveAtMs = performance.now()
 process.send?.('live')

@@ -1,4 +1,4 @@
-// `nearcast channel create|list|delete`
+// `nearcast channel create|list|ban|unban|delete`
 import type { Command } from 'commander'
 import type { ApiClient } from '../api-client.ts'
 import { type CoordinatorOptions, coordinatorApi, withCoordinator } from '../coordinator-access.ts'
@@ -10,6 +10,7 @@ interface Channel {
   topic: string | null
   record: boolean
   live: boolean
+  bannedAt: string | null
 }
 
 interface CreateOptions extends CoordinatorOptions {
@@ -50,20 +51,41 @@ export function register(program: Command): void {
       return printLine(
         tableText(
           ['LIVE ID', 'NAME', 'TOPIC', 'RECORD', 'NOW'],
-          channels.map(({ liveId, name, topic, record, live }) => {
-            return [liveId, name, topic, record ? 'on' : 'off', live ? 'live' : 'offline']
+          channels.map(({ liveId, name, topic, record, live, bannedAt }) => {
+            const now = live ? 'live' : bannedAt ? 'banned' : 'offline'
+            return [liveId, name, topic, record ? 'on' : 'off', now]
           }),
         ),
       )
+    })
+
+  withCoordinator(channel.command('ban'))
+    .description('let nobody publish to a channel; ends what is live')
+    .argument('<live-id>')
+    .action(async (liveId: string, options: CoordinatorOptions) => {
+      await coordinatorApi(options).post(`${channelPath(liveId)}/ban`)
+      printNote(`${liveId} banned`)
+    })
+
+  withCoordinator(channel.command('unban'))
+    .description('let its keys publish again')
+    .argument('<live-id>')
+    .action(async (liveId: string, options: CoordinatorOptions) => {
+      await coordinatorApi(options).post(`${channelPath(liveId)}/unban`)
+      printNote(`${liveId} may publish again`)
     })
 
   withCoordinator(channel.command('delete'))
     .description('delete a channel with its keys')
     .argument('<live-id>')
     .action(async (liveId: string, options: CoordinatorOptions) => {
-      await coordinatorApi(options).delete(`/api/v1/channels/${encodeURIComponent(liveId)}`)
+      await coordinatorApi(options).delete(channelPath(liveId))
       printNote(`${liveId} deleted`)
     })
+}
+
+function channelPath(liveId: string): string {
+  return `/api/v1/channels/${encodeURIComponent(liveId)}`
 }
 
 /** All of them: the API answers pages. */

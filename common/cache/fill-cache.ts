@@ -190,6 +190,7 @@ export class FillCache implements AsyncDisposable {
     // The end of a body that nothing delimits cannot be told from a lost connection.
     if (end !== 'complete' || !head?.isDelimited || !fill.storable) return
     if (object.target.blocking && head.status === 200) this.#outdate(object.target.path, now)
+    if (fill.isMemory && !(object.policy.isImmutable && head.status === 200)) return
     const { freshMs, staleMs } = lifetimeOf(object.policy, head)
     if (freshMs === 0 && staleMs === 0) return
     if (object.size > this.#options.maxBytes) return

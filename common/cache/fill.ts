@@ -21,7 +21,14 @@ import type { Upstream, UpstreamSink } from './upstream.ts'
 
 /** Where an object is: at one of these origins, or answered on the spot. */
 export type Resolution =
-  | { origins: readonly string[]; headers?: Record<string, string> }
+  | {
+      origins: readonly string[]
+      headers?: Record<string, string>
+      /** For the answer of any origin but the last to begin. */
+      patienceMs?: number
+      /** It is in this process: what may change is made anew each time, and not kept. */
+      isMemory?: boolean
+    }
   | { answer: LocalAnswer }
 
 export type Resolve = (target: ObjectTarget) => Resolution | Promise<Resolution>
@@ -46,6 +53,8 @@ export class Fill implements UpstreamSink {
   readonly startedAt: number
   /** False after a purge: serves its readers and is forgotten. */
   storable = true
+  /** Whoever answers is in this process. */
+  isMemory = false
   readonly #options: FillOptions
   readonly #clock: Clock
   #request: { cancel(): void } | undefined
@@ -141,11 +150,13 @@ export class Fill implements UpstreamSink {
       if (answer.status < 500 || !this.#substitute()) this.#answer(answer)
       return
     }
+    this.isMemory = resolution.isMemory === true
     this.#request = this.#options.upstream.fetch(
       {
         origins: resolution.origins,
         path: this.#options.target.key,
         headers: resolution.headers ?? {},
+        ...(resolution.patienceMs !== undefined && { patienceMs: resolution.patienceMs }),
       },
       this,
     )

@@ -1,7 +1,7 @@
 // Asks upstream over kept-alive HTTP/1.1 and hands the answer on piece by piece. Tries the next origin as long
-// as not a byte of an answer has come; deadlines are the fill's.
+// as not a byte of an answer has come, and where one says that it is not to be asked (421); deadlines are the fill's.
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { type Dispatcher, HttpClient } from '../http-client.ts'
 import type { Logger } from '../log.ts'
@@ -15,6 +15,8 @@ export interface UpstreamRequest {
   /** Path and query. */
   path: string
   headers: Record<string, string>
+  /** Another origin is asked where the answer of one has not begun by then; absent: no limit. */
+  patienceMs?: number
 }
 
 /** `head`, any number of `data`, then `end`; or `fail` at any point. Nothing after `end` or `fail`. */
@@ -64,8 +66,11 @@ export class UpstreamClient implements Upstream, AsyncDisposable {
   fetch(request: UpstreamRequest, sink: UpstreamSink): { cancel(): void } {
     const attempt = new Attempts(this.#http.dispatcher, this.#ordered(request.origins), request, {
       ...sinkOf(sink),
+      after: (ms, act) => this.#clock.setTimeout(act, ms),
       failed: (origin, err) => {
         this.#log.warn({ origin, path: request.path, error: messageOf(err) }, 'upstream failed')
+        // An answer that is held back says nothing about those to other questions.
+        if (err instanceof LateAnswer) return
         this.#avoidUntil.set(origin, this.#clock.monotonic() + failureMemoryMs)
       },
       reached: (origin) => this.#avoidUntil.delete(origin),
@@ -92,7 +97,10 @@ export class UpstreamClient implements Upstream, AsyncDisposable {
   }
 }
 
+class LateAnswer extends Error {}
+
 interface AttemptEvents extends UpstreamSink {
+  after(ms: number, act: () => void): Timer
   failed(origin: string, err: Error): void
   reached(origin: string): void
 }
@@ -115,7 +123,9 @@ class Attempts implements Dispatcher.DispatchHandler {
   #origin = ''
   #controller: Dispatcher.DispatchController | undefined
   #answered = false
+  #isMisdirected = false
   #cancelled = false
+  #patience: Timer | undefined
 
   constructor(
     dispatcher: Dispatcher,
@@ -136,6 +146,13 @@ class Attempts implements Dispatcher.DispatchHandler {
       return
     }
     this.#origin = origin
+    this.#isMisdirected = false
+    const { patienceMs } = this.#request
+    if (patienceMs !== undefined && this.#origins.length > 0) {
+      this.#patience = this.#events.after(patienceMs, () => {
+        this.#controller?.abort(new LateAnswer(`no answer within ${patienceMs} ms`))
+      })
+    }
     try {
       this.#dispatcher.dispatch(
         {
@@ -158,6 +175,7 @@ class Attempts implements Dispatcher.DispatchHandler {
 
   cancel(): void {
     this.#cancelled = true
+    this.#patience?.cancel()
     this.#controller?.abort(new Error('cancelled'))
   }
 
@@ -172,21 +190,27 @@ class Attempts implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
   ): void {
     if (status < 200 || this.#cancelled) return
-    this.#answered = true
+    this.#patience?.cancel()
     this.#events.reached(this.#origin)
+    this.#isMisdirected = status === 421
+    if (this.#isMisdirected) return
+    this.#answered = true
     this.#events.head(status, headers)
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, piece: Buffer): void {
-    if (!this.#cancelled) this.#events.data(piece)
+    if (!this.#cancelled && !this.#isMisdirected) this.#events.data(piece)
   }
 
   onResponseEnd(): void {
-    if (!this.#cancelled) this.#events.end()
+    if (this.#cancelled) return
+    if (this.#isMisdirected) this.next()
+    else this.#events.end()
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, err: Error): void {
     if (this.#cancelled) return
+    this.#patience?.cancel()
     this.#controller = undefined
     this.#events.failed(this.#origin, err)
     if (!this.#answered && this.#origins.length > 0) this.next()

@@ -3,6 +3,11 @@
 import type { z } from 'zod'
 import { type Clock, systemClock } from '../clock.ts'
 import {
+  type BandwidthReport,
+  type BandwidthTestRequest,
+  bandwidthTestGrantSchema,
+} from '../contract/bandwidth-test.ts'
+import {
   type Heartbeat,
   type HeartbeatAnswer,
   heartbeatAnswerSchema,
@@ -22,6 +27,8 @@ import {
   recordingLocationSchema,
 } from '../contract/placement.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
+import type { RefusalReport } from '../contract/refusal-report.ts'
+import { type KnownKeyList, knownKeysSchema } from '../contract/stand-in.ts'
 import { messageOf } from '../errors.ts'
 import { type Dispatcher, HttpClient, type HttpResponse } from '../http-client.ts'
 import type { Logger } from '../log.ts'
@@ -76,16 +83,26 @@ export class CoordinatorClient implements AsyncDisposable {
   async publish(
     request: PublishRequest,
   ): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
-    const call = await this.#call('POST', '/publishes', request, prompt)
-    if ('error' in call) return { refused: refusal('coordinator-away') }
-    if (call.status === 200) {
-      const grant = parseBody(publishGrantSchema, call.body)
-      if (grant) return { granted: grant }
-    }
-    const refused = parseBody(publishRefusalSchema, call.body)
-    if (refused) return { refused }
-    this.#log.error({ status: call.status }, 'the coordinator answered a publish with nonsense')
-    return { refused: refusal('coordinator-away') }
+    return this.#ask('/publishes', request, publishGrantSchema)
+  }
+
+  /** A publish that is only measured: its key is checked, and nothing is placed. */
+  async beginBandwidthTest(
+    request: BandwidthTestRequest,
+  ): Promise<{ granted: { liveId: string } } | { refused: Refusal }> {
+    return this.#ask('/bandwidth-tests', request, bandwidthTestGrantSchema)
+  }
+
+  /** False when the coordinator did not hear it, or does not know the test (any more). */
+  async reportBandwidthTest(id: string, report: BandwidthReport): Promise<boolean> {
+    const call = await this.#call('PUT', `/bandwidth-tests/${encodeURIComponent(id)}`, report)
+    return !('error' in call) && call.status < 300
+  }
+
+  /** False when the coordinator did not hear it: report again later. */
+  async reportRefusals(report: RefusalReport): Promise<boolean> {
+    const call = await this.#call('POST', '/refusals', report)
+    return !('error' in call) && call.status < 500
   }
 
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
@@ -131,6 +148,13 @@ export class CoordinatorClient implements AsyncDisposable {
     return !('error' in call) && (call.status < 300 || call.status === 404)
   }
 
+  async knownKeys(): Promise<KnownKeyList | { error: string }> {
+    const call = await this.#call('GET', '/known-keys')
+    if ('error' in call) return call
+    const keys = call.status === 200 ? parseBody(knownKeysSchema, call.body) : undefined
+    return keys ?? { error: `answered ${call.status}` }
+  }
+
   async heartbeat(beat: Heartbeat): Promise<{ answer: HeartbeatAnswer } | { error: string }> {
     const call = await this.#call('PUT', `/nodes/${encodeURIComponent(this.nodeId)}`, beat)
     if ('error' in call) return call
@@ -163,6 +187,24 @@ export class CoordinatorClient implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#http[Symbol.asyncDispose](), this.#promptHttp[Symbol.asyncDispose]()])
+  }
+
+  /** What a publisher waits for: a grant, or why not. */
+  async #ask<Grant>(
+    path: string,
+    request: object,
+    schema: z.ZodType<Grant>,
+  ): Promise<{ granted: Grant } | { refused: Refusal }> {
+    const call = await this.#call('POST', path, request, prompt)
+    if ('error' in call) return { refused: refusal('coordinator-away') }
+    if (call.status === 200) {
+      const granted = parseBody(schema, call.body)
+      if (granted) return { granted }
+    }
+    const refused = parseBody(publishRefusalSchema, call.body)
+    if (refused) return { refused }
+    this.#log.error({ status: call.status }, 'the coordinator answered a publish with nonsense')
+    return { refused: refusal('coordinator-away') }
   }
 
   async #lease(

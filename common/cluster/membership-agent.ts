@@ -49,7 +49,7 @@ export class MembershipAgent implements AsyncDisposable {
   readonly #heartbeat: () => Heartbeat
   readonly #intervalMs: number
   readonly #onAnswer: (answer: HeartbeatAnswer) => void
-  readonly #file: SnapshotFile
+  readonly #file: SnapshotFile<ClusterSnapshot>
   readonly #stop = new AbortController()
   readonly #listeners = new Set<(snapshot: ClusterSnapshot) => void>()
   #snapshot = emptySnapshot
@@ -70,7 +70,8 @@ export class MembershipAgent implements AsyncDisposable {
     this.#heartbeat = options.heartbeat
     this.#intervalMs = options.intervalMs ?? defaultIntervalMs
     this.#onAnswer = options.onAnswer ?? (() => {})
-    this.#file = new SnapshotFile(join(options.dataDir, snapshotFileName), options.log)
+    const file = join(options.dataDir, snapshotFileName)
+    this.#file = new SnapshotFile(file, clusterSnapshotSchema, options.log)
   }
 
   /** What is known of the cluster; empty (generation 0) before anything is. */

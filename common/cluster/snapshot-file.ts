@@ -1,23 +1,25 @@
-// The last cluster snapshot on disk, so that a node can start while the coordinator is away.
+// The last of something that the coordinator has told on disk, so that a node can start while it is away.
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type ClusterSnapshot, clusterSnapshotSchema } from '../contract/membership.ts'
+import type { z } from 'zod'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
-export class SnapshotFile {
+export class SnapshotFile<Snapshot> {
   readonly #file: string
+  readonly #schema: z.ZodType<Snapshot>
   readonly #log: Logger
-  #pending: ClusterSnapshot | undefined
+  #pending: Snapshot | undefined
   #writing: Promise<void> | undefined
 
-  constructor(file: string, log: Logger) {
+  constructor(file: string, schema: z.ZodType<Snapshot>, log: Logger) {
     this.#file = file
+    this.#schema = schema
     this.#log = log
   }
 
   /** The stored snapshot; `undefined` when there is none, it cannot be read, or another version wrote it. */
-  async read(): Promise<ClusterSnapshot | undefined> {
+  async read(): Promise<Snapshot | undefined> {
     let text: string
     try {
       text = await readFile(this.#file, 'utf8')
@@ -28,7 +30,7 @@ export class SnapshotFile {
       return undefined
     }
     try {
-      return clusterSnapshotSchema.parse(JSON.parse(text))
+      return this.#schema.parse(JSON.parse(text))
     } catch (err) {
       this.#log.warn(
         { file: this.#file, error: messageOf(err) },
@@ -39,7 +41,7 @@ export class SnapshotFile {
   }
 
   /** Writes soon; of several in a row only the newest is written. */
-  write(snapshot: ClusterSnapshot): void {
+  write(snapshot: Snapshot): void {
     this.#pending = snapshot
     this.#writing ??= this.#drain().finally(() => {
       this.#writing = undefined

@@ -110,6 +110,8 @@ const changeSchema = z.object({
   kind: z.literal('change'),
   settings: liveSettingsSchema.optional(),
   isEnded: z.literal(true).optional(),
+  /** Highest bitrates seen, by rendition name, where one has risen. */
+  peaks: z.record(z.string(), z.number()).optional(),
   /** All takes that are kept, where one of them is new, other than before, or gone. */
   takes: z.array(takeSchema).optional(),
   inits: z.array(z.object({ take: name, rendition: name, body })),

@@ -65,6 +65,8 @@ export const heartbeatAnswerSchema = z.object({
   now: z.number(),
   /** Transcoder: recordings whose files it is to delete, and then `DELETE /internal/v1/recordings/{id}`. */
   recordingsToDelete: z.array(z.uuid()).default([]),
+  /** Gateway: the version of `GET /internal/v1/known-keys`. */
+  knownKeys: z.string().optional(),
 })
 export type HeartbeatAnswer = z.infer<typeof heartbeatAnswerSchema>
 

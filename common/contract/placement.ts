@@ -11,6 +11,9 @@ export const keyDigestSchema = z.string().regex(/^[0-9a-f]{64}$/)
 
 export const connectionSchema = z.string().regex(/^[A-Za-z0-9_-]{16,64}$/)
 
+/** Short, random, unique per broadcast: opens the public names of its takes. */
+export const broadcastTagSchema = z.string().regex(/^[a-z0-9]{8,16}$/)
+
 /** Who has a lease: an epoch alone may be given twice by a database that was rolled back. */
 export const holderSchema = z.object({ epoch: z.int().positive(), instance: z.uuid() })
 export type Holder = z.infer<typeof holderSchema>
@@ -33,6 +36,24 @@ export const publishRequestSchema = z.object({
 })
 export type PublishRequest = z.infer<typeof publishRequestSchema>
 
+/** A connection that another one has replaced. */
+export const replacedSchema = z.object({
+  connection: z.string(),
+  /** Wall ms of the takeover; null when its publisher had left, so that nothing was taken from anybody. */
+  takenAtMs: z.number().nullable(),
+})
+export type Replaced = z.infer<typeof replacedSchema>
+
+/** A publish that a transcoder has let in while the coordinator was away, for that one to take over. */
+export const adoptionSchema = publishRequestSchema.omit({ away: true }).extend({
+  broadcastId: z.uuid(),
+  broadcastTag: broadcastTagSchema,
+  broadcastStartedAt: z.number(),
+  /** Those that had the channel before it, oldest first. */
+  replaced: z.array(replacedSchema),
+})
+export type Adoption = z.infer<typeof adoptionSchema>
+
 /** 200 answer. `ticket` is a signed `PublishTicket` that opens the transcoder. */
 export const publishGrantSchema = z.object({
   liveId: z.string(),
@@ -51,8 +72,7 @@ export const publishRefusalSchema = z.object({ code: refusalCodeSchema, message:
 export const publishTicketSchema = z.object({
   liveId: z.string(),
   broadcastId: z.uuid(),
-  /** Short, random, unique per broadcast: opens the public names of its takes. */
-  broadcastTag: z.string().regex(/^[a-z0-9]{8,16}$/),
+  broadcastTag: broadcastTagSchema,
   broadcastStartedAt: z.number(),
   epoch: z.int().positive(),
   nonce: z.string(),
@@ -125,6 +145,7 @@ export const leaseRenewalSchema = z.object({
   audio: audioFactsSchema.nullable(),
   renditions: z.array(renditionSchema),
   findings: z.array(findingSchema).optional(),
+  adopt: adoptionSchema.optional(),
 })
 export type LeaseRenewal = z.infer<typeof leaseRenewalSchema>
 

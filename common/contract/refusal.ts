@@ -5,8 +5,10 @@ export const refusals = {
   'key-unknown': 'The stream key is not known. Copy it again from the channel page.',
   'key-revoked': 'The stream key has been revoked. Use the new key of the channel.',
   'key-expired': 'The stream key has expired. Ask for a new one.',
+  'channel-banned': 'The channel has been banned by the operator of this server.',
   'key-missing': 'No stream key was given. Put it into the stream key field of the encoder.',
-  'bandwidth-test-unavailable': 'Bandwidth tests are not available on this server yet.',
+  'bandwidth-test-over':
+    'The bandwidth test is over. Take "?bandwidthtest=true" off the key to go live.',
   'app-unknown': 'Publish to the application "live", as in rtmps://HOST:443/live.',
   'already-publishing': 'The channel is already live from another encoder.',
   'takeover-too-often':

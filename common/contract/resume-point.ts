@@ -130,6 +130,10 @@ export const packagingPointSchema = z.object({
   isIrregular: z.boolean().optional(),
   /** Of the next part, by rendition name. */
   partIds: z.record(z.string(), z.int()).optional(),
+  /** Of all renditions that ever were: their playlists go on, in gaps where a take lacks them. */
+  kinds: z.record(z.string(), mediaKindSchema).optional(),
+  /** Highest bitrates seen, by rendition name. */
+  peaks: z.record(z.string(), z.number()).optional(),
   /** Those of which something is still to come, in the order of their beginning. */
   openTakes: z.array(openTakeSchema).optional(),
 })
@@ -157,8 +161,10 @@ export const inputEntrySchema = z.object({
   timestampMs: z.number(),
   /** Of the run's first sample. */
   baseMs: z.number(),
-  /** Highest before. */
+  /** Highest before it, and before the sounds that a relay sends again behind it. */
   lastMs: z.object({ video: z.number().optional(), audio: z.number().optional() }),
+  /** So many of those come first that are none of the run's. */
+  otherSounds: z.int().nonnegative().optional(),
 })
 
 export const resumePointSchema = z.object({
@@ -174,6 +180,7 @@ export const resumePointSchema = z.object({
   }),
 })
 
+type MediaKind = z.infer<typeof mediaKindSchema>
 export type ListedPart = z.infer<typeof listedPartSchema>
 export type TrackState = z.infer<typeof trackStateSchema>
 export type TimelineState = z.infer<typeof timelineSchema>
@@ -197,10 +204,18 @@ export function missingTicks({ tracks }: OpenTake): Map<string, number> {
 /** Sound may begin so much before the take that it belongs to. */
 const leadSeconds = 0.1
 
-/** From here on the media is needed again: from the source's last keyframe that is shown no later. */
-export function neededSeconds({ openTakes = [] }: PackagingPoint): number | undefined {
-  const needed = openTakes.flatMap(({ tracks, timeline, fromSeconds }) =>
-    Object.values(tracks).flatMap(({ state, rendition, isOver }) => {
+/**
+ * From here on the media is needed again: from the source's last keyframe that is shown no later. Of one kind, or of
+ * both.
+ */
+export function neededSeconds(
+  { openTakes = [] }: PackagingPoint,
+  kind?: MediaKind,
+): number | undefined {
+  const needed = openTakes.flatMap(({ plan, tracks, timeline, fromSeconds }) =>
+    Object.entries(tracks).flatMap(([name, { state, rendition, isOver }]) => {
+      const isOther = plan.renditions.some((it) => it.name === name && it.kind !== kind)
+      if (kind && isOther) return []
       if (isOver || state?.isMediaDone) return []
       if (!state || !rendition || state.nextDts === undefined) {
         return [(timeline?.startSeconds ?? fromSeconds) - leadSeconds]

@@ -21,7 +21,7 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from './live-broadcast.ts'
-import { livePresentation, PeakRates, rateOf } from './live-presentation.ts'
+import { livePresentation, rateOf } from './live-presentation.ts'
 import { liveWindowOf, secondsOf, windowSecondsOf } from './live-window.ts'
 import { timelineZeroMs } from './segment-log.ts'
 
@@ -30,8 +30,6 @@ export interface LiveMpdOptions {
   nowMs: number
   /** When this version was made; now, unless told. */
   publishTimeMs?: number
-  /** Keeps bandwidths from falling between versions; one per broadcast. */
-  peaks?: PeakRates
 }
 
 /** From `/live/{liveId}/manifest.mpd`, also with a token in front of it. */
@@ -50,7 +48,7 @@ export function liveMpd(broadcast: LiveBroadcast, options: LiveMpdOptions): stri
   const last = spans.at(-1)
   if (!last) return undefined
   const zeroMs = timelineZeroMs(facts)
-  const bandwidthOf = bandwidths(broadcast, options.peaks ?? new PeakRates())
+  const bandwidthOf = bandwidths(broadcast)
   const periods = spans.map(({ take, tracks, endSeconds: end }, index): MpdPeriod => {
     const endSeconds = index === spans.length - 1 && !broadcast.isEnded ? undefined : end
     const write = (track: Track) => representation(take, track, bandwidthOf(track))
@@ -264,13 +262,13 @@ function representation(
 }
 
 /** As the multivariant playlist has them; of a rendition that is not made any more, what is kept tells. */
-function bandwidths(broadcast: LiveBroadcast, peaks: PeakRates): (track: Track) => number {
-  const offer = livePresentation(broadcast, peaks)
+function bandwidths(broadcast: LiveBroadcast): (track: Track) => number {
+  const offer = livePresentation(broadcast)
   const offered = [...(offer?.video ?? []), ...(offer?.audio ? [offer.audio] : [])]
   return ({ rendition, kept }) => {
     const now = offered.find((it) => it.name === rendition.name)
     if (now) return now.peakBitsPerSecond
     const average = rateOf(kept.filter(hasMedia)) || 1
-    return peaks.raise(rendition.name, Math.max(average, rendition.nominalBitsPerSecond))
+    return broadcast.peaks.raise(rendition.name, Math.max(average, rendition.nominalBitsPerSecond))
   }
 }

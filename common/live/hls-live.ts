@@ -22,7 +22,7 @@ import type {
   PackagedPart,
   PackagedSegment,
 } from './live-broadcast.ts'
-import { livePresentation, offeredTake, type PeakRates } from './live-presentation.ts'
+import { livePresentation, offeredTake } from './live-presentation.ts'
 import { type LiveWindow, liveWindowOf, secondsOf } from './live-window.ts'
 import { timelineZeroMs } from './segment-log.ts'
 
@@ -108,9 +108,9 @@ export function liveIframePlaylist(
   })
 }
 
-/** What is made now. `peaks` keeps bandwidths from falling between versions; one per broadcast. */
-export function liveMultivariant(broadcast: LiveBroadcast, peaks?: PeakRates): string | undefined {
-  const offer = livePresentation(broadcast, peaks)
+/** What is made now. Bandwidths never fall between versions. */
+export function liveMultivariant(broadcast: LiveBroadcast): string | undefined {
+  const offer = livePresentation(broadcast)
   if (!offer) return undefined
   const { video, audio, keyframes } = offer
   const alone = video.length === 0 ? audio : undefined

@@ -9,6 +9,7 @@
 //   changed, and a segment's bytes are those of its parts, one after the other.
 // - All times count from one zero (`timelineZeroMs` in segment-log.ts).
 import type { InitTrack } from '../../media/mp4/init-section.ts'
+import type { PeakRates } from './peak-rates.ts'
 import type { BroadcastFacts, LoggedRendition } from './segment-log.ts'
 
 /** Chosen once per broadcast, before anything is listed, and never changed (RFC 8216bis §6.2.1). */
@@ -116,6 +117,7 @@ export interface LiveBroadcast {
   /** Those of which a segment is kept, oldest first. */
   readonly takes: readonly PackagedTake[]
   readonly isEnded: boolean
+  readonly peaks: PeakRates
   /** Grows with every change that a manifest could show. */
   readonly version: number
   /** Names of all media playlists that are or were offered. */

@@ -2,6 +2,7 @@
 // measured over the listed segments.
 import type { LiveBroadcast, PackagedSegment, PackagedTake } from './live-broadcast.ts'
 import { type LiveWindow, liveWindowOf, secondsOf } from './live-window.ts'
+import type { PeakRates } from './peak-rates.ts'
 import type { OfferedRendition } from './presentation.ts'
 
 export interface LivePresentation {
@@ -14,17 +15,6 @@ export interface LivePresentation {
   keyframes: OfferedRendition | undefined
 }
 
-/** The highest bitrates seen in one broadcast; they never fall, so that no version takes back what another said. */
-export class PeakRates {
-  readonly #peaks = new Map<string, number>()
-
-  raise(name: string, bitsPerSecond: number): number {
-    const peak = Math.max(bitsPerSecond, this.#peaks.get(name) ?? 0)
-    this.#peaks.set(name, peak)
-    return peak
-  }
-}
-
 /** The newest take whose renditions are all known and all listed. */
 export function offeredTake(broadcast: LiveBroadcast): PackagedTake | undefined {
   return broadcast.takes.findLast(
@@ -35,10 +25,8 @@ export function offeredTake(broadcast: LiveBroadcast): PackagedTake | undefined 
   )
 }
 
-export function livePresentation(
-  broadcast: LiveBroadcast,
-  peaks: PeakRates = new PeakRates(),
-): LivePresentation | undefined {
+export function livePresentation(broadcast: LiveBroadcast): LivePresentation | undefined {
+  const { peaks } = broadcast
   const take = offeredTake(broadcast)
   if (!take) return undefined
   const offered = take.renditions.map((it): OfferedRendition => {
@@ -56,13 +44,36 @@ export function livePresentation(
   }
 }
 
+/** To be called as segments close, so that a peak counts also where nobody asked while it was listed. */
+export function measurePeaks(broadcast: LiveBroadcast): void {
+  const { renditions = [] } = offeredTake(broadcast) ?? {}
+  const raise = (
+    { name, nominalBitsPerSecond }: { name: string; nominalBitsPerSecond: number },
+    { complete, settings }: LiveWindow,
+    bytesOf: (segment: PackagedSegment) => number,
+  ) => {
+    const peak = peakOf(complete, bytesOf, settings.targetDurationSeconds)
+    if (peak > 0) broadcast.peaks.raise(name, Math.max(peak, nominalBitsPerSecond))
+  }
+  for (const it of renditions) {
+    const window = liveWindowOf(broadcast, it.name)!
+    raise(it, window, (segment) => segment.sizeBytes)
+    const keyframes = { name: keyframesName(it.name), nominalBitsPerSecond: 0 }
+    if (it.kind === 'video') raise(keyframes, window, (segment) => segment.keyframeBytes)
+  }
+}
+
+function keyframesName(rendition: string): string {
+  return `${rendition}-iframes`
+}
+
 function keyframesOf(
   window: LiveWindow,
   lowest: OfferedRendition,
   peaks: PeakRates,
 ): OfferedRendition | undefined {
   if (!window.complete.some((it) => it.keyframeBytes > 0)) return undefined
-  const measured = { name: `${lowest.name}-iframes`, nominalBitsPerSecond: 0 }
+  const measured = { name: keyframesName(lowest.name), nominalBitsPerSecond: 0 }
   return { ...lowest, ...measure(window, measured, (segment) => segment.keyframeBytes, peaks) }
 }
 

@@ -3,13 +3,11 @@ import type { Clock } from '../clock.ts'
 import { liveMpd } from './dash-live.ts'
 import { liveIframePlaylist, liveMediaPlaylist, liveMultivariant } from './hls-live.ts'
 import type { LiveBroadcast } from './live-broadcast.ts'
-import { PeakRates } from './live-presentation.ts'
 import { type Answer, manifestAnswer, types } from './playback-answer.ts'
 
 export class LiveTexts {
   readonly #broadcast: LiveBroadcast
   readonly #clock: Clock
-  readonly #peaks = new PeakRates()
   /** Of one version; undefined where there is nothing to list yet. */
   readonly #answers = new Map<string, Answer | undefined>()
   #version = Number.NaN
@@ -20,9 +18,7 @@ export class LiveTexts {
   }
 
   multivariant(): Answer | undefined {
-    return this.#once('multivariant', types.playlist, () =>
-      liveMultivariant(this.#broadcast, this.#peaks),
-    )
+    return this.#once('multivariant', types.playlist, () => liveMultivariant(this.#broadcast))
   }
 
   playlist(name: string, skip: 'YES' | 'v2' | undefined): Answer | undefined {
@@ -39,7 +35,7 @@ export class LiveTexts {
 
   mpd(addressing: 'number' | 'timeline'): Answer | undefined {
     return this.#once(`mpd ${addressing}`, types.mpd, () =>
-      liveMpd(this.#broadcast, { addressing, nowMs: this.#clock.now(), peaks: this.#peaks }),
+      liveMpd(this.#broadcast, { addressing, nowMs: this.#clock.now() }),
     )
   }
 

@@ -8,6 +8,7 @@
 import { readAudioTag } from '../../media/flv/audio-tag.ts'
 import { readVideoTag } from '../../media/flv/video-tag.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
+import { earlySounds, reorderMs } from './early-sounds.ts'
 
 export interface MemoryLimits {
   maxMs: number
@@ -32,8 +33,6 @@ export const relayMemoryLimits: MemoryLimits = {
 /** What a message takes beside its payload. */
 export const messageOverheadBytes = 256
 const soundGroupMs = 1_000
-/** A step back of the publisher's clock by more is a new start of it, not the order of audio and video. */
-const reorderMs = 1_000
 const onMetaData = Buffer.from('02000a6f6e4d65746144617461', 'hex')
 
 type Role = 'keyframe' | 'frame' | 'header' | 'other'
@@ -58,7 +57,7 @@ interface Group {
   opensAt: 'keyframe' | 'sound' | 'nothing'
   headers: Headers
   /** Frames of the group before that belong behind this group's start by their time. */
-  early: Kept[]
+  early: readonly Kept[]
   kept: Kept[]
   bytes: number
   startMs: number
@@ -267,14 +266,14 @@ export class MediaMemory {
     return this.#newestVideoMs === undefined || Math.abs(ms - this.#newestVideoMs) > audioOnlyMs
   }
 
-  #earlyFor(last: Group | undefined, ms: number): Kept[] {
-    return (last?.kept ?? []).filter(
-      (kept) =>
-        kept.isFrame && kept.message.kind === 'audio' && kept.ms >= ms && kept.ms < ms + reorderMs,
+  #earlyFor(last: Group | undefined, ms: number): readonly Kept[] {
+    const sounds = [...(last?.early ?? []), ...(last?.kept ?? [])].filter(
+      (kept) => kept.isFrame && kept.message.kind === 'audio',
     )
+    return earlySounds(sounds, ms)
   }
 
-  #open(opensAt: Group['opensAt'], startMs: number, early: Kept[] = []): Group {
+  #open(opensAt: Group['opensAt'], startMs: number, early: readonly Kept[] = []): Group {
     const group: Group = {
       opensAt,
       headers: this.#headers,

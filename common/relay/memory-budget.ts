@@ -39,9 +39,9 @@ export class MemoryBudget {
   }
 }
 
-/** A quarter of what this process may have, at most 1 GiB. */
-export function memoryBudgetBytes(): number {
+/** A quarter of what this process may have, at most so much. */
+export function memoryBudgetBytes(most = mostBytes): number {
   const constrained = process.constrainedMemory()
   const available = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
-  return Math.min(available * share, mostBytes)
+  return Math.min(Math.floor(available * share), most)
 }

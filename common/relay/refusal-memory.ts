@@ -1,23 +1,25 @@
 // Remembers for some seconds why a publisher was refused after its publish had started. OBS reads no status
 // while it sends; its retry is refused before the start with the same reason, and that one it shows.
 import type { Clock } from '../clock.ts'
-import { isInputVerdict, type Refusal } from '../contract/refusal.ts'
+import { isInputVerdict, type Refusal, type RefusalCode } from '../contract/refusal.ts'
 
 const maxEntries = 10_000
 
 export class RefusalMemory {
   readonly #clock: Clock
   readonly #ttlMs: number
+  readonly #holds: (code: RefusalCode) => boolean
   readonly #entries = new Map<string, { refusal: Refusal; until: number }>()
 
-  constructor(clock: Clock, ttlMs: number) {
+  /** Keeps what `holds`: as a rule verdicts on what the encoder sends, since the others may be gone at its next try. */
+  constructor(clock: Clock, ttlMs: number, holds = isInputVerdict) {
     this.#clock = clock
     this.#ttlMs = ttlMs
+    this.#holds = holds
   }
 
-  /** Keeps only verdicts on what the encoder sends: the others may be gone at the next try. */
   remember(keyDigest: string, refusal: Refusal): void {
-    if (!isInputVerdict(refusal.code)) return
+    if (!this.#holds(refusal.code)) return
     const oldest = this.#entries.keys().next()
     if (this.#entries.size >= maxEntries && !oldest.done) this.#entries.delete(oldest.value)
     this.#entries.delete(keyDigest)

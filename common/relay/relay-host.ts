@@ -88,8 +88,16 @@ export class RelayHost implements AsyncDisposable {
     return this.#bytesIn
   }
 
-  /** Takes a connection over; `open` finds its next hop and must not reject. */
-  handle(socket: Duplex, facts: object, open: (request: HopRequest) => Promise<RoadOutcome>): void {
+  /**
+   * Takes a connection over; `open` finds its next hop and must not reject. `onRefused` hears of each refusal, with an
+   * empty digest where no key had been named.
+   */
+  handle(
+    socket: Duplex,
+    facts: object,
+    open: (request: HopRequest) => Promise<RoadOutcome>,
+    onRefused?: (keyDigest: string, refused: Refusal) => void,
+  ): void {
     const { clock, limits, isRelayed = false, random = Math.random } = this.#options
     const metrics = this.#metrics
     const acceptedAt = clock.monotonic()
@@ -107,7 +115,10 @@ export class RelayHost implements AsyncDisposable {
     })
     const budgeted = this.#budget.add(memory)
     const held = () => heldIn(memory)
-    const startedAgo = (ageMs: number) => arrivals.startedAgo(ageMs)
+    const startedAgo = (ageMs: number) => {
+      const now = clock.monotonic()
+      arrivals.startedAt(now - ageMs, now)
+    }
     const relay = new PublishRelay({
       socket,
       clock,
@@ -134,6 +145,7 @@ export class RelayHost implements AsyncDisposable {
       },
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)
+        onRefused?.(keyDigest, refused)
         if (stage === 'after-start') this.#verdicts.remember(keyDigest, refused)
         if (stage === 'before-start' && !this.#refusalLines.take()) return
         log.warn({ reason: refused.code, stage }, refused.message)

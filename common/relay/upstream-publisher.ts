@@ -5,6 +5,7 @@ import { RtmpClientSession } from '../../media/rtmp/client-session.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { type Refusal, refusalFromDescription } from '../contract/refusal.ts'
+import type { Gather } from './gather.ts'
 
 export interface UpstreamTarget {
   host: string
@@ -18,6 +19,14 @@ export interface UpstreamTarget {
   preface?: Buffer
   /** RTMPS where present. */
   tls?: ConnectionOptions
+}
+
+export interface UpstreamOptions {
+  clock: Clock
+  connectTimeoutMs: number
+  publishTimeoutMs: number
+  /** Shared by all publishes whose media may wait for each other; without it media goes in the turn in which it came. */
+  gather?: Gather
 }
 
 /** A status that the next hop sent after the publish had started. */
@@ -34,21 +43,29 @@ export type UpstreamOutcome =
   /** The next hop did not answer: another one may. */
   | { failed: string }
 
+/** What may wait for the end of a turn of the event loop, so that a socket is written to once in it. */
+const gatherBytes = 64 * 1024
+
 /** While a publisher's media waits in a memory, a next hop that is not there must not take long to find out. */
 export const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 
 export class UpstreamPublisher {
   readonly #socket: Socket
   readonly #session: RtmpClientSession
+  readonly #gather: Gather | undefined
+  readonly #send = () => void this.#flush()
   readonly #closed = Promise.withResolvers<string>()
   #closeReason = 'closed by the next hop'
+  #gatheredBytes = 0
+  #isGathering = false
   /** Called when a `send` that returned false may be followed by the next. */
   onDrain: () => void = () => {}
   onStatus: (status: UpstreamStatus) => void = () => {}
 
-  private constructor(socket: Socket, session: RtmpClientSession) {
+  private constructor(socket: Socket, session: RtmpClientSession, gather: Gather | undefined) {
     this.#socket = socket
     this.#session = session
+    this.#gather = gather
   }
 
   /** Resolves with the reason once the connection is gone. */
@@ -57,10 +74,7 @@ export class UpstreamPublisher {
   }
 
   /** Never rejects; `timeoutMs` bounds each of connecting and publishing. */
-  static open(
-    target: UpstreamTarget,
-    options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
-  ): Promise<UpstreamOutcome> {
+  static open(target: UpstreamTarget, options: UpstreamOptions): Promise<UpstreamOutcome> {
     const { host, port, path, tls } = target
     const address = path === undefined ? { host, port, noDelay: true } : { path }
     const socket = tls ? connectTls({ ...tls, host, port }) : connect(address)
@@ -69,14 +83,11 @@ export class UpstreamPublisher {
       tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
       streamName: target.streamName,
     })
-    const publisher = new UpstreamPublisher(socket, session)
+    const publisher = new UpstreamPublisher(socket, session, options.gather)
     return publisher.#start(target, options)
   }
 
-  #start(
-    target: UpstreamTarget,
-    options: { clock: Clock; connectTimeoutMs: number; publishTimeoutMs: number },
-  ): Promise<UpstreamOutcome> {
+  #start(target: UpstreamTarget, options: UpstreamOptions): Promise<UpstreamOutcome> {
     const { promise, resolve } = Promise.withResolvers<UpstreamOutcome>()
     const { clock } = options
     const where = target.path ?? `${target.host}:${target.port}`
@@ -129,7 +140,14 @@ export class UpstreamPublisher {
   /** False: the socket's buffer is full; wait for `onDrain` before reading more from the publisher. */
   send(message: MediaMessage): boolean {
     this.#session.sendMedia(message)
-    return this.#flush()
+    this.#gatheredBytes += message.payload.length
+    if (this.#gatheredBytes >= gatherBytes) return this.#flush()
+    if (!this.#isGathering) {
+      this.#isGathering = true
+      if (this.#gather) this.#gather.add(this.#send)
+      else setImmediate(this.#send)
+    }
+    return !this.#socket.writableNeedDrain
   }
 
   /** Ends the publish as an encoder would, then closes. */
@@ -153,6 +171,8 @@ export class UpstreamPublisher {
   }
 
   #flush(): boolean {
+    this.#isGathering = false
+    this.#gatheredBytes = 0
     if (this.#socket.destroyed) return true
     const output = this.#session.takeOutput()
     if (output.length === 0) return !this.#socket.writableNeedDrain

@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Channel, ChannelSettings, ChannelStore } from '../channel-store.ts'
 import { Problem } from '../problem.ts'
+import type { PublishService } from '../publish-service.ts'
 import type { StreamKeyStore } from '../stream-key-store.ts'
 import {
   body,
@@ -25,6 +26,7 @@ import {
 export interface ChannelRouteParts {
   channels: ChannelStore
   keys: StreamKeyStore
+  publishes: PublishService
   onChange: () => void
 }
 
@@ -94,6 +96,22 @@ const remove = createRoute({
   responses: { 204: { description: 'Deleted' }, ...problems },
 })
 
+const banRequest = { tags, security: secured, request: { params: liveIdParams } }
+const ban = createRoute({
+  ...banRequest,
+  method: 'post',
+  path: '/channels/{liveId}/ban',
+  summary: 'Let nobody publish to a channel; ends what is live within 2 s',
+  responses: { 200: json(channelSchema), ...problems },
+})
+const unban = createRoute({
+  ...banRequest,
+  method: 'post',
+  path: '/channels/{liveId}/unban',
+  summary: 'Let its keys publish again',
+  responses: { 200: json(channelSchema), ...problems },
+})
+
 const listTopics = createRoute({
   method: 'get',
   path: '/topics',
@@ -128,7 +146,7 @@ const deleteTopic = createRoute({
 })
 
 export function addChannelRoutes(api: OpenAPIHono, parts: ChannelRouteParts): void {
-  const { channels, keys, onChange } = parts
+  const { channels, keys, publishes, onChange } = parts
 
   api.openapi(create, async (c) => {
     const { liveId, ...settings } = c.req.valid('json')
@@ -174,6 +192,18 @@ export function addChannelRoutes(api: OpenAPIHono, parts: ChannelRouteParts): vo
     return c.body(null, 204)
   })
 
+  async function setBanned(liveId: string, isBanned: boolean) {
+    if (!(await channels.setBanned(liveId, isBanned))) throw channelUnknown(liveId)
+    if (isBanned) await publishes.stop(liveId)
+    const channel = await channels.find(liveId)
+    if (!channel) throw channelUnknown(liveId)
+    onChange()
+    return shown(channel)
+  }
+
+  api.openapi(ban, async (c) => c.json(await setBanned(c.req.valid('param').liveId, true), 200))
+  api.openapi(unban, async (c) => c.json(await setBanned(c.req.valid('param').liveId, false), 200))
+
   api.openapi(listTopics, async (c) => c.json({ topics: await channels.topics() }, 200))
 
   api.openapi(putTopic, async (c) => {
@@ -193,7 +223,11 @@ export function addChannelRoutes(api: OpenAPIHono, parts: ChannelRouteParts): vo
 }
 
 function shown(channel: Channel) {
-  return { ...channel, createdAt: timeText(channel.createdAt) }
+  return {
+    ...channel,
+    createdAt: timeText(channel.createdAt),
+    bannedAt: timeText(channel.bannedAt),
+  }
 }
 
 function topicUnknown(topic: string | null | undefined): Problem {

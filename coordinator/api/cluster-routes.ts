@@ -57,7 +57,8 @@ const stopStream = createRoute({
   tags: ['Streams'],
   security: secured,
   summary: 'End the broadcast; the publisher is disconnected within 2 s',
-  description: 'An encoder that connects again begins a new one: revoke its key to keep it out.',
+  description:
+    'An encoder that connects again begins a new one: revoke its key, or ban the channel, to keep it out.',
   request: { params: liveIdParams },
   responses: { 202: { description: 'The transcoder is told' }, ...problems },
 })

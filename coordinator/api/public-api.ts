@@ -13,6 +13,7 @@ import { invalidRequest, Problem, problemSchema } from '../problem.ts'
 import { addChannelRoutes, type ChannelRouteParts } from './channel-routes.ts'
 import { addClusterRoutes, type ClusterRouteParts } from './cluster-routes.ts'
 import { addDrainRoutes, type DrainRouteParts } from './drain-routes.ts'
+import { addIngestRoutes, type IngestRouteParts } from './ingest-routes.ts'
 import { addKeyRoutes } from './key-routes.ts'
 import { addRingRoutes, type RingRouteParts } from './ring-routes.ts'
 import { json, problems, secured } from './route-parts.ts'
@@ -25,7 +26,8 @@ export interface PublicApiParts
   extends ChannelRouteParts,
     ClusterRouteParts,
     RingRouteParts,
-    DrainRouteParts {
+    DrainRouteParts,
+    IngestRouteParts {
   clock: Clock
   tokens: AccessTokens
   membership: Membership
@@ -85,6 +87,7 @@ export function addPublicApi(app: OpenAPIHono, parts: PublicApiParts): void {
   api.use(bearerRequired(parts.tokens, access))
   addChannelRoutes(api, parts)
   addKeyRoutes(api, parts)
+  addIngestRoutes(api, parts)
   addClusterRoutes(api, parts)
   addRingRoutes(api, parts)
   addDrainRoutes(api, parts)

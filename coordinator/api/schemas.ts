@@ -54,6 +54,9 @@ export const channelSchema = z
     coverPath: z.string().nullable(),
     views: z.int(),
     createdAt: time,
+    bannedAt: time
+      .nullable()
+      .openapi({ description: 'Nobody may publish since then; null: not banned' }),
     live: z.boolean(),
   })
   .openapi('Channel')

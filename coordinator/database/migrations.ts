@@ -135,6 +135,16 @@ const migrations: Record<string, Migration> = {
         .execute()
     },
   },
+  '0004-channel-bans': {
+    async up(db) {
+      await db.schema.alterTable('channels').addColumn('banned_at', 'bigint').execute()
+    },
+  },
+  '0005-waiting-connections': {
+    async up(db) {
+      await db.schema.alterTable('leases').addColumn('waiting', 'text').execute()
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

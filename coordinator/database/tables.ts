@@ -19,6 +19,8 @@ export interface ChannelTable {
   views: Generated<number>
   /** Cost of its last broadcast, for placing the next one. */
   last_cost: number | null
+  /** Since when nobody may publish to it, by the operator's word. */
+  banned_at: Generated<number | null>
   created_at: number
 }
 
@@ -85,11 +87,13 @@ export interface LeaseTable {
   transcoder: string | null
   instance: string | null
   nonce: string | null
-  /** The publisher's connection that has the channel, and the last try upstream that its relay made with it. */
+  /** The publisher's connection that was let in last, and the try upstream of its relay that was. */
   connection: string | null
   attempt: number | null
   /** JSON of the connections that had the channel before it in this broadcast, oldest first. */
   replaced: string | null
+  /** JSON of the bindings that were placed since and have not been let in, oldest first. */
+  waiting: string | null
   gateway: string | null
   pop: string | null
   client_address: string | null

@@ -1,7 +1,8 @@
 // Who may connect at all: bans, connections and handshakes of an address, handshakes of the node. Decided before
 // a byte is read, so that a flood costs no TLS.
+
+import { BoundedTable } from '../../common/bounded-table.ts'
 import type { Clock } from '../../common/clock.ts'
-import { BoundedTable } from './bounded-table.ts'
 import type { GuessGuard } from './guess-guard.ts'
 import { HeldCounts } from './held-counts.ts'
 import { paceStep } from './pace.ts'

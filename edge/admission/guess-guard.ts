@@ -3,8 +3,9 @@
 //
 // An encoder with a wrong key that tries again and again, one try at a time, is slowed so that it stays below
 // the ban; many tries at once run into it.
+
+import { BoundedTable } from '../../common/bounded-table.ts'
 import type { Clock } from '../../common/clock.ts'
-import { BoundedTable } from './bounded-table.ts'
 
 export interface GuessLimits {
   failuresPerMinute: number

@@ -1,9 +1,9 @@
 // Who may publish: streams and bits a second of an address, a key and the node, and the answers to wrong keys,
 // which come late enough to say nothing but no.
 import type { Duplex } from 'node:stream'
+import { BoundedTable } from '../../common/bounded-table.ts'
 import { type Clock, delay } from '../../common/clock.ts'
 import { isKeyVerdict, type Refusal, refusal } from '../../common/contract/refusal.ts'
-import { BoundedTable } from './bounded-table.ts'
 import { ByteRate } from './byte-rate.ts'
 import type { GuessGuard } from './guess-guard.ts'
 import { HeldCounts } from './held-counts.ts'

@@ -4,10 +4,13 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
+import { bandwidthTestMs } from '../../common/contract/bandwidth-test.ts'
 import type { ProgressSource } from '../../common/contract/progress.ts'
-import { refusal } from '../../common/contract/refusal.ts'
+import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
+import { type BandwidthTests, isBandwidthTest } from '../../common/relay/bandwidth-tests.ts'
+import { Gather } from '../../common/relay/gather.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import {
@@ -36,6 +39,9 @@ export interface PublishIngestOptions {
   /** Without it everybody may try. */
   admission?: Pick<Admission, 'publish'>
   gateways: GatewayPicker
+  tests: BandwidthTests
+  /** Hears of each refusal; the digest is empty where no key had been named. */
+  onRefused?: (keyDigest: string, refused: Refusal) => void
   /** Tells how far media has got at the gateway with this base URL; without it only a closed connection is a loss. */
   progressOf?: (gatewayUrl: string) => ProgressSource
   nodeToken: () => Promise<string>
@@ -49,13 +55,17 @@ interface Connection {
   id: string
   info: PublisherInfo
   gateway?: Gateway
+  /** Set while it is only measured. */
+  test?: { pathLost(): void }
 }
 
 export class PublishIngest {
   readonly #options: PublishIngestOptions
+  readonly #gather: Gather
 
   constructor(options: PublishIngestOptions) {
     this.#options = options
+    this.#gather = new Gather(options.clock)
   }
 
   handle(socket: Duplex, info: PublisherInfo): void {
@@ -64,22 +74,37 @@ export class PublishIngest {
       socket,
       { publisher: connection.id, address: info.remoteAddress },
       (request) => {
-        const open = () => this.#open(request, connection)
+        const open = () =>
+          isBandwidthTest(request.intent.query)
+            ? this.#test(request, connection, socket)
+            : this.#open(request, connection)
         // Once it is let in it stays so, however often its media has to go another way.
         if (request.attempt.number > 1) return open()
         return this.#options.admission?.publish(socket, info.remoteAddress, request, open) ?? open()
       },
+      this.#options.onRefused,
     )
+  }
+
+  /** By one gateway and no other: what came over two would be no measure of either. */
+  async #test(request: HopRequest, connection: Connection, socket: Duplex): Promise<RoadOutcome> {
+    const { tests } = this.#options
+    if (connection.test) {
+      connection.test.pathLost()
+      return { refused: refusal('path-lost') }
+    }
+    const result = tests.recall(request.keyDigest)
+    if (result) return { refused: result }
+    const outcome = await this.#open(request, connection)
+    if (!('started' in outcome)) return outcome
+    connection.test = tests.run(connection.id, socket, request, bandwidthTestMs)
+    return { started: outcome.started }
   }
 
   /** Asks the gateways in order; the first that answers decides. */
   async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {
     const { gateways, progressOf } = this.#options
-    const { intent, attempt, signal, annotate } = request
-    // A test must never go live.
-    if (new URLSearchParams(intent.query).has('bandwidthtest')) {
-      return { refused: refusal('bandwidth-test-unavailable') }
-    }
+    const { attempt, signal, annotate } = request
     const log = annotate({})
     // It goes to the end of the order, and is asked again when nobody else answers: it may have been started anew.
     if (attempt.lost && connection.gateway) gateways.reportFailure(connection.gateway.id)
@@ -125,6 +150,7 @@ export class PublishIngest {
       connection: id,
       attempt: String(attempt.number),
       ...(attempt.ageMs > 0 && { age: String(attempt.ageMs) }),
+      ...(isBandwidthTest(intent.query) && { bandwidthtest: 'true' }),
     })
     return UpstreamPublisher.open(
       {
@@ -137,6 +163,7 @@ export class PublishIngest {
       },
       {
         clock,
+        gather: this.#gather,
         ...(attempt.number === 1 ? { connectTimeoutMs, publishTimeoutMs } : againLimits),
       },
     )

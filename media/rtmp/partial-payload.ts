@@ -1,7 +1,9 @@
 // Collects a payload that arrives in pieces without trusting its declared length: memory grows with what has
-// really come, at most twofold, and is exactly the declared length once it is complete.
+// really come, at most fourfold, and is exactly the declared length once it is complete.
 
 const firstCapacityBytes = 4096
+/** Most frames then fit what their first chunk of 4 KiB makes us take, and are copied once. */
+const growth = 4
 
 export class PartialPayload {
   readonly declaredBytes: number
@@ -25,10 +27,7 @@ export class PartialPayload {
   capacityFor(moreBytes: number): number {
     const needed = this.receivedBytes + moreBytes
     if (needed <= this.#buffer.length) return this.#buffer.length
-    return Math.min(
-      this.declaredBytes,
-      Math.max(needed, this.#buffer.length * 2, firstCapacityBytes),
-    )
+    return Math.min(this.declaredBytes, Math.max(needed * growth, firstCapacityBytes))
   }
 
   /** The caller appends no more than `missingBytes`. */

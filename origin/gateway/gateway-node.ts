@@ -10,6 +10,8 @@ import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import { readMutualTls } from '../../common/net/mutual-tls.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
+import { BandwidthTests } from '../../common/relay/bandwidth-tests.ts'
+import { RefusalReporter } from '../../common/relay/refusal-reporter.ts'
 import { RelayHost } from '../../common/relay/relay-host.ts'
 import type { RunningRole } from '../../common/role-process.ts'
 import { version } from '../../common/version.ts'
@@ -17,9 +19,11 @@ import type { ResolvedGatewayConfig } from '../../config/load.ts'
 import type { Reread } from '../../config/reload.ts'
 import { GatewayDoor } from './gateway-door.ts'
 import { HomeStore } from './home/home-store.ts'
+import { KnownKeys } from './known-keys.ts'
 import { ProgressBoard } from './progress-board.ts'
 import { GatewayIngest } from './publish-ingest.ts'
 import { Shield } from './shield.ts'
+import { StandIns } from './stand-ins.ts'
 
 const refusalMemoryMs = 15_000
 
@@ -63,7 +67,11 @@ export async function startGateway(
         bytesIn: relays.bytesIn,
         bytesOut: shield.bytesOut,
       }),
+    onAnswer: ({ knownKeys }) => void keys.heard(knownKeys),
   })
+  const keys = stack.use(
+    new KnownKeys({ client: coordinator, dataDir: config.dataDir, clock, log }),
+  )
   const homes = stack.use(
     new HomeStore({
       gatewayId: id,
@@ -71,7 +79,18 @@ export async function startGateway(
       clock,
       log,
       metrics,
+      memoryBytes: config.home.memoryBytes,
       onLeft: (broadcast) => shield.letGo(broadcast),
+    }),
+  )
+  const standIns = stack.use(
+    new StandIns({
+      keys,
+      snapshot: () => membership.snapshot,
+      holderOf: (liveId) => homes.holderOf(liveId),
+      authorize: () => coordinator.nodeToken(),
+      clock,
+      log,
     }),
   )
   const shield: Shield = stack.use(
@@ -81,6 +100,8 @@ export async function startGateway(
       snapshot: () => membership.snapshot,
       homes,
       coordinator,
+      standIns,
+      isAlone: () => !membership.connected,
       authorize: () => coordinator.nodeToken(),
       clock,
       log,
@@ -97,11 +118,21 @@ export async function startGateway(
     log,
     metrics,
   })
+  const refusals = stack.use(
+    new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
+  )
   const ingest = new GatewayIngest({
     gatewayId: id,
     config,
     relays,
     coordinator,
+    standIns,
+    tests: new BandwidthTests({
+      clock,
+      refusalMemoryMs,
+      report: (test, report) => coordinator.reportBandwidthTest(test, report),
+    }),
+    onRefused: (keyDigest, refused) => refusals.note(keyDigest, refused),
     progressOf: (transcoderUrl) => progress.at(transcoderUrl),
     progress,
     homes,
@@ -153,6 +184,7 @@ export async function startGateway(
     homes.update(snapshot)
     ingest.update(snapshot)
   })
+  await keys.start()
   await membership.start()
 
   const owned = stack.move()

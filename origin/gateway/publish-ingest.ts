@@ -5,15 +5,18 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../common/clock.ts'
 import type { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
+import { bandwidthTestMs } from '../../common/contract/bandwidth-test.ts'
 import type { ClusterSnapshot } from '../../common/contract/membership.ts'
 import {
   connectionSchema,
   type Holder,
   type PublishGrant,
+  type PublishRequest,
 } from '../../common/contract/placement.ts'
 import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
-import { type RefusalCode, refusal } from '../../common/contract/refusal.ts'
+import { type Refusal, type RefusalCode, refusal } from '../../common/contract/refusal.ts'
 import { hostOf } from '../../common/net/addresses.ts'
+import { type BandwidthTests, isBandwidthTest } from '../../common/relay/bandwidth-tests.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import {
   againLimits,
@@ -22,7 +25,9 @@ import {
 } from '../../common/relay/upstream-publisher.ts'
 import type { RoadOutcome } from '../../common/relay/upstream-road.ts'
 import type { GatewayConfig } from '../../config/schema.ts'
+import { discard } from './discard.ts'
 import type { HomeStore } from './home/home-store.ts'
+import type { StandIns } from './stand-ins.ts'
 
 export interface RelayedPublisher {
   /** The encoder's address, as the edge told it. */
@@ -39,7 +44,12 @@ export interface GatewayIngestOptions {
   gatewayId: string
   config: Pick<GatewayConfig, 'ingest'>
   relays: RelayHost
-  coordinator: Pick<CoordinatorClient, 'publish'>
+  coordinator: Pick<CoordinatorClient, 'publish' | 'beginBandwidthTest'>
+  tests: BandwidthTests
+  /** Hears of each refusal of a publisher that came straight to us: of the others their edge tells. */
+  onRefused?: (keyDigest: string, refused: Refusal) => void
+  /** Asked when the coordinator is away. */
+  standIns?: Pick<StandIns, 'publish'>
   /** Tells how far media has got at the transcoder with this base URL; without it only a closed connection is a loss. */
   progressOf?: (transcoderUrl: string) => ProgressSource
   progress?: ProgressSink
@@ -64,13 +74,18 @@ interface Connection {
   isTold: boolean
 }
 
+/** Of a publisher that waits for its first answer: others have room where these have none. */
+const mostTranscoders = 3
 const progressEveryMs = 500
+/** An edge ends a test itself, unless it hangs. */
+const relayedTestMs = bandwidthTestMs + 10_000
 const longestAgeMs = 60_000
 /** Refusals of a transcoder that hold for it alone. */
 const elsewhere: ReadonlySet<RefusalCode> = new Set([
   'maintenance',
   'transcoder-failed',
   'no-transcoder',
+  'node-full',
 ])
 
 export class GatewayIngest {
@@ -89,8 +104,11 @@ export class GatewayIngest {
       { pop: publisher.pop, address: publisher.clientAddress },
       (request) => {
         connection ??= connectionOf(request, publisher)
-        return this.#open(request, connection)
+        return isBandwidthTest(request.intent.query)
+          ? this.#test(request, connection, socket)
+          : this.#open(request, connection)
       },
+      publisher.pop === null ? this.#options.onRefused : undefined,
     )
   }
 
@@ -102,12 +120,49 @@ export class GatewayIngest {
     }
   }
 
+  /** The key is checked as for any publish; the media ends here. */
+  async #test(request: HopRequest, connection: Connection, socket: Socket): Promise<RoadOutcome> {
+    const { coordinator, gatewayId, tests } = this.#options
+    const { pop, clientAddress } = connection.publisher
+    const { keyDigest, annotate } = request
+    const result = tests.recall(keyDigest)
+    if (result) return { refused: result }
+    annotate({ publisher: connection.id })
+    const begun = await coordinator.beginBandwidthTest({
+      ...{ keyDigest, pop, clientAddress },
+      gateway: gatewayId,
+      connection: connection.id,
+    })
+    if ('refused' in begun) return begun
+    annotate({ liveId: begun.granted.liveId })
+    tests.run(connection.id, socket, request, pop === null ? bandwidthTestMs : relayedTestMs)
+    return { started: discard() }
+  }
+
   async #open(request: HopRequest, connection: Connection): Promise<RoadOutcome> {
     const { attempt, annotate } = request
     if (attempt.number === 1) annotate({ publisher: connection.id })
     if (attempt.lost) leave(connection)
+    if (attempt.number > 1) return (await this.#ask(request, connection)).outcome
+    const { clock, config } = this.#options
+    const lateMs = clock.monotonic() + config.ingest.publishTimeoutMs / 2
+    const tried = new Set<string>()
+    for (;;) {
+      const { outcome, isElsewhere } = await this.#ask(request, connection, tried)
+      const isEnough = tried.size === mostTranscoders || clock.monotonic() >= lateMs
+      if (!isElsewhere || isEnough || request.signal.aborted) return outcome
+    }
+  }
+
+  /** One placement, and the transcoder that it names, unless that was tried; whether another may take the publish. */
+  async #ask(
+    request: HopRequest,
+    connection: Connection,
+    tried = new Set<string>(),
+  ): Promise<{ outcome: RoadOutcome; isElsewhere?: boolean }> {
+    const { attempt, annotate } = request
     const nonce = randomBytes(12).toString('base64url')
-    const placed = await this.#options.coordinator.publish({
+    const placed = await this.#place({
       keyDigest: request.keyDigest,
       connection: connection.id,
       attempt: connection.edgeAttempt ?? attempt.number,
@@ -117,22 +172,29 @@ export class GatewayIngest {
       clientAddress: connection.publisher.clientAddress,
       ...(connection.away && { away: connection.away }),
     })
-    if ('refused' in placed) return placed
+    if ('refused' in placed) return { outcome: placed }
     const { granted } = placed
     connection.grant = granted
-    const { liveId, epoch, transcoder } = granted
+    const { liveId, epoch, transcoder, instance } = granted
     const log = annotate({ liveId, epoch })
+    if (tried.has(instance)) return { outcome: { refused: refusal('no-transcoder') } }
+    tried.add(instance)
     const ageMs = attempt.number === 1 ? connection.toldAgeMs : attempt.ageMs
     await this.#options.homes?.handOver(granted)
     const outcome = await this.#dial(granted, nonce, ageMs, attempt.number > 1)
-    if ('started' in outcome) return this.#started(outcome, request, connection)
-    if ('refused' in outcome) {
-      if (elsewhere.has(outcome.refused.code)) leave(connection)
-      return outcome
-    }
+    if ('started' in outcome) return { outcome: this.#started(outcome, request, connection) }
+    const isElsewhere = 'failed' in outcome || elsewhere.has(outcome.refused.code)
+    if (isElsewhere) leave(connection)
+    if ('refused' in outcome) return { outcome, isElsewhere }
     log.warn({ transcoder: transcoder.id, detail: outcome.failed }, 'transcoder away')
-    leave(connection)
-    return { refused: refusal('no-transcoder') }
+    return { outcome: { refused: refusal('no-transcoder') }, isElsewhere }
+  }
+
+  async #place(request: PublishRequest): ReturnType<CoordinatorClient['publish']> {
+    const { coordinator, standIns } = this.#options
+    const answer = await coordinator.publish(request)
+    const isAway = 'refused' in answer && answer.refused.code === 'coordinator-away'
+    return (isAway ? await standIns?.publish(request) : undefined) ?? answer
   }
 
   #started(
@@ -143,6 +205,8 @@ export class GatewayIngest {
     const { progressOf, homes } = this.#options
     const { signal, move } = request
     const { id } = connection
+    // It says nothing of the next loss, which may be long from now.
+    delete connection.away
     this.#live.set(id, { connection, move })
     // Its edge may have come again by then, with the same connection.
     const forget = () => this.#live.get(id)?.connection === connection && this.#live.delete(id)
@@ -190,6 +254,8 @@ export class GatewayIngest {
   ): Promise<UpstreamOutcome> {
     const { clock, config } = this.#options
     const { connectTimeoutMs, publishTimeoutMs } = config.ingest
+    // Whoever waits for the answer has as long in all: a second transcoder must come before the end of that.
+    const firstLimits = { connectTimeoutMs, publishTimeoutMs: publishTimeoutMs / 2 }
     const url = new URL(grant.transcoder.rtmp)
     const query = new URLSearchParams({ ticket: grant.ticket })
     if (ageMs > 0) query.set('age', String(ageMs))
@@ -202,7 +268,7 @@ export class GatewayIngest {
       },
       {
         clock,
-        ...(isAgain ? againLimits : { connectTimeoutMs, publishTimeoutMs }),
+        ...(isAgain ? againLimits : firstLimits),
       },
     )
   }

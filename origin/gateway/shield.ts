@@ -1,12 +1,13 @@
 // The origin shield: one cache in front of all transcoders. What has its home here is answered from memory. Else it
-// knows from the pushed routes which transcoder has a live id, asks the coordinator for what routes do not tell, and
-// says in a 404 which kind it is.
+// knows from the pushed routes which gateway is a live id's home and which transcoder has it, and asks them in this
+// order; it asks the coordinator for what routes do not tell, and says in a 404 which kind it is.
 
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { errorAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.ts'
 import { FillCache } from '../../common/cache/fill-cache.ts'
+import { classify } from '../../common/cache/media-path.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterSnapshot, Route } from '../../common/contract/membership.ts'
@@ -17,7 +18,9 @@ import type { Metrics } from '../../common/metrics.ts'
 import type { HomeBroadcast } from './home/home-broadcast.ts'
 import type { HomeStore } from './home/home-store.ts'
 import { HomeUpstream, homeOrigin } from './home/home-upstream.ts'
+import { asksGateway, isOfGateway, refuseMisdirected } from './shield-hop.ts'
 import { AnswerMemo } from './shield-memo.ts'
+import type { StandIns } from './stand-ins.ts'
 
 /** What the shield asks of the coordinator; answers are values, also when it is away. */
 export interface ShieldCoordinator {
@@ -36,6 +39,10 @@ export interface ShieldOptions {
   /** What has its home here. */
   homes: Pick<HomeStore, 'home'>
   coordinator: ShieldCoordinator
+  /** Where a live id without a route may be live while the coordinator is away. */
+  standIns?: Pick<StandIns, 'playbackUrl'>
+  /** True while the coordinator is not heard. */
+  isAlone?: () => boolean
   /** A node token for transcoders. */
   authorize: () => Promise<string>
   clock: Clock
@@ -46,9 +53,11 @@ export interface ShieldOptions {
 // A transcoder holds an answer back for 12 s at most, and says why it ends the wait: its word comes before ours.
 const waitMs = 12_250
 const connectTimeoutMs = 2_000
+/** A home that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
+const homePatienceMs = { atOnce: 2_000, held: 8_000 }
 const memoMs = 500
 const maxMemos = 10_000
-/** As long as transcoders answer for a broadcast that has ended: its end is what players wait for. */
+/** As long as home and transcoder answer for a broadcast that has ended: its end is what players wait for. */
 const afterglowMs = 60_000
 
 export class Shield implements AsyncDisposable {
@@ -59,8 +68,8 @@ export class Shield implements AsyncDisposable {
   readonly #statuses: AnswerMemo<{ status: number; body: string }>
   readonly #locations: AnswerMemo<Awaited<ReturnType<ShieldCoordinator['recordingLocation']>>>
   #routes: { of: ClusterSnapshot; byLiveId: ReadonlyMap<string, Route> } | undefined
-  /** Where live ids without a route were served from a moment ago. */
-  readonly #left = new Map<string, { url: string; untilMs: number }>()
+  /** The last routes of live ids that had one a moment ago. */
+  readonly #left = new Map<string, { route: Route; untilMs: number }>()
 
   constructor(options: ShieldOptions) {
     this.#options = options
@@ -95,7 +104,8 @@ export class Shield implements AsyncDisposable {
 
   /** For the `request` event of an HTTP server whose clients have been let in. */
   handle(req: CacheRequest, res: CacheResponse): void {
-    this.#cache.handle(req, res)
+    if (isOfGateway(req) && !this.#isHomeOf(req.url ?? '')) refuseMisdirected(res)
+    else this.#cache.handle(req, res)
   }
 
   purge(prefix: string): number {
@@ -112,18 +122,31 @@ export class Shield implements AsyncDisposable {
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve({ media, path }: ObjectTarget): Promise<Resolution> {
-    if (media.scope === 'replay') return this.#resolveReplay(media.id)
+  async #resolve(target: ObjectTarget): Promise<Resolution> {
+    const { media, path } = target
+    if (media.scope === 'replay') return this.#resolveReplay(target)
     if (media.kind === 'status') return this.#resolveStatus(media.id)
     const home = this.#homeOf(media.id)
-    if (home && !hasLeftMemory(home, path)) return { origins: [homeOrigin] }
-    const url = this.#routeOf(media.id)?.transcoder.url
-    return url === undefined ? this.#explainAbsence(media.id) : this.#at(url)
+    if (home && !hasLeftMemory(home, path)) return { origins: [homeOrigin], isMemory: true }
+    const route = this.#routeOf(media.id)
+    if (!route) return this.#explainAbsence(target)
+    return this.#at(this.#homeUrlOf(route), route.transcoder.url, target)
   }
 
-  async #at(url: string): Promise<Resolution> {
-    const token = await this.#options.authorize()
-    return { origins: [url], headers: { authorization: `Bearer ${token}` } }
+  /** The transcoder answers where the home does not. */
+  async #at(
+    home: string | undefined,
+    transcoder: string | undefined,
+    { media, blocking }: Pick<ObjectTarget, 'media' | 'blocking'>,
+  ): Promise<Resolution> {
+    const authorization = `Bearer ${await this.#options.authorize()}`
+    if (home === undefined) return { origins: [transcoder!], headers: { authorization } }
+    const isHeld = blocking || media.kind === 'segment' || media.kind === 'part'
+    return {
+      origins: transcoder === undefined ? [home] : [home, transcoder],
+      headers: { authorization, ...asksGateway },
+      patienceMs: isHeld ? homePatienceMs.held : homePatienceMs.atOnce,
+    }
   }
 
   async #resolveStatus(liveId: string): Promise<Resolution> {
@@ -132,21 +155,28 @@ export class Shield implements AsyncDisposable {
     return { answer: { status, body, cacheControl: 'public, max-age=1' } }
   }
 
-  /** Why a live id has no route; of a broadcast that has just ended its transcoder still tells the end. */
-  async #explainAbsence(liveId: string): Promise<Resolution> {
-    const { status, body } = await this.#statuses.get(liveId)
+  /** Why a live id has no route; of a broadcast that has just ended home and transcoder still tell the end. */
+  async #explainAbsence(target: ObjectTarget): Promise<Resolution> {
+    const { id } = target.media
+    const { isAlone, standIns } = this.#options
+    const standIn = isAlone?.() ? standIns?.playbackUrl(id) : undefined
+    if (standIn !== undefined) return this.#at(undefined, standIn, target)
+    const { status, body } = await this.#statuses.get(id)
     if (status === 404) return unknownLiveId
-    const url = this.#leftTranscoderOf(liveId)
-    if (url !== undefined) return this.#at(url)
+    const route = this.#leftRouteOf(id)
+    const home = route && this.#homeUrlOf(route)
+    const transcoder =
+      route && this.#isHere(route.transcoder.url) ? route.transcoder.url : undefined
+    if (home ?? transcoder) return this.#at(home, transcoder, target)
     return status === 200 ? offline : { answer: { status, body } }
   }
 
-  async #resolveReplay(id: string): Promise<Resolution> {
-    const found = await this.#locations.get(id)
+  async #resolveReplay(target: ObjectTarget): Promise<Resolution> {
+    const found = await this.#locations.get(target.media.id)
     if ('missing' in found) return unknownRecording
     if ('error' in found) return { answer: errorAnswer(503, 'coordinator-away', awayMessage) }
     const { url } = found.location.transcoder
-    return url === null ? recordingAway : this.#at(url)
+    return url === null ? recordingAway : this.#at(undefined, url, target)
   }
 
   /** Until a route says that another gateway relays the stream. */
@@ -157,6 +187,18 @@ export class Shield implements AsyncDisposable {
     const route = this.#routeOf(liveId)
     const isElsewhere = route?.home != null && route.home !== name
     return isElsewhere && route.epoch >= (home.holder?.epoch ?? 0) ? undefined : home
+  }
+
+  #isHomeOf(target: string): boolean {
+    const media = classify(target.split('?', 1)[0]!)
+    return media?.scope === 'live' && this.#homeOf(media.id) !== undefined
+  }
+
+  /** Of another gateway, while that is in the cluster. */
+  #homeUrlOf({ home }: Route): string | undefined {
+    if (home === null || home === this.#options.name) return undefined
+    return this.#options.snapshot().nodes.find((it) => it.id === home && it.role === 'gateway')
+      ?.urls.http
   }
 
   #routeOf(liveId: string): Route | undefined {
@@ -174,18 +216,19 @@ export class Shield implements AsyncDisposable {
     for (const [liveId, { untilMs }] of this.#left) {
       if (now.has(liveId) || untilMs <= nowMs) this.#left.delete(liveId)
     }
-    for (const [liveId, { transcoder }] of before) {
-      const { url } = transcoder
-      if (!now.has(liveId)) this.#left.set(liveId, { url, untilMs: nowMs + afterglowMs })
+    for (const [liveId, route] of before) {
+      if (!now.has(liveId)) this.#left.set(liveId, { route, untilMs: nowMs + afterglowMs })
     }
   }
 
-  /** Only while that transcoder is in the cluster: nobody waits for one that is gone. */
-  #leftTranscoderOf(liveId: string): string | undefined {
+  #leftRouteOf(liveId: string): Route | undefined {
     const left = this.#left.get(liveId)
-    if (!left || left.untilMs <= this.#options.clock.monotonic()) return undefined
-    const { nodes } = this.#options.snapshot()
-    return nodes.some((node) => node.urls.http === left.url) ? left.url : undefined
+    return left && left.untilMs > this.#options.clock.monotonic() ? left.route : undefined
+  }
+
+  /** Nobody waits for a transcoder that is gone. */
+  #isHere(url: string): boolean {
+    return this.#options.snapshot().nodes.some((node) => node.urls.http === url)
   }
 }
 

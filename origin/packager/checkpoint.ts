@@ -2,11 +2,16 @@
 // segments, with the same numbers and parts and, for the source, the same bytes.
 
 import type { OpenTake, OpenTrack, PackagingPoint } from '../../common/contract/resume-point.ts'
+import type { PeakRates } from '../../common/live/peak-rates.ts'
 import type { PublishedTakes } from './published-takes.ts'
 import type { TakeSequence } from './take-sequence.ts'
 import type { TakeState, Track } from './take-state.ts'
 
-export function checkpointOf(published: PublishedTakes, sequence: TakeSequence): PackagingPoint {
+export function checkpointOf(
+  published: PublishedTakes,
+  sequence: TakeSequence,
+  peaks: PeakRates,
+): PackagingPoint {
   const partIds: Record<string, number> = {}
   for (const [name, { next }] of published.partIds) partIds[name] = next
   return {
@@ -19,6 +24,8 @@ export function checkpointOf(published: PublishedTakes, sequence: TakeSequence):
     }),
     isIrregular: sequence.isIrregular,
     partIds,
+    kinds: Object.fromEntries(published.kinds),
+    peaks: peaks.all(),
     openTakes: sequence.open.map(openTakeOf),
   }
 }

@@ -15,6 +15,7 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
+import { PeakRates } from '../../common/live/peak-rates.ts'
 import type { BroadcastFacts } from '../../common/live/segment-log.ts'
 import type { InitTrack } from '../../media/mp4/init-section.ts'
 import type { MediaSample } from '../../media/mp4/track.ts'
@@ -42,6 +43,7 @@ export interface PackagerOptions {
 
 export class Packager implements LiveBroadcast {
   readonly facts: BroadcastFacts
+  readonly peaks: PeakRates
   readonly #published = new PublishedTakes()
   readonly #listeners = new Set<() => void>()
   readonly #sequence: TakeSequence
@@ -53,6 +55,7 @@ export class Packager implements LiveBroadcast {
   constructor(options: PackagerOptions) {
     this.facts = options.facts
     const { resume } = options
+    this.peaks = new PeakRates(resume?.peaks)
     this.#published.takeCount = resume?.takes ?? options.facts.earlierTakes
     for (const [name, next] of Object.entries(resume?.partIds ?? {})) {
       this.#published.partIds.set(name, { next })
@@ -156,7 +159,7 @@ export class Packager implements LiveBroadcast {
 
   /** Where it stands between two calls. */
   checkpoint(): PackagingPoint {
-    return checkpointOf(this.#published, this.#sequence)
+    return checkpointOf(this.#published, this.#sequence, this.peaks)
   }
 
   playlist(name: string): PackagedPlaylist | undefined {

@@ -64,6 +64,7 @@ export class TakeSequence {
     this.#settings = resume?.settings
     this.#framesPerSecond = resume?.framesPerSecond ?? 0
     this.#isIrregular = resume?.isIrregular ?? false
+    for (const [name, kind] of Object.entries(resume?.kinds ?? {})) published.kinds.set(name, kind)
     this.#left = new LeftTakes(published)
     for (const take of this.#left.restore(resume?.openTakes ?? [], this.#settings)) {
       this.#addTake(take, this.#order.length)

@@ -17,6 +17,7 @@ import type {
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
 import { numbersAhead } from '../../common/live/live-broadcast.ts'
+import { measurePeaks } from '../../common/live/live-presentation.ts'
 
 export interface ChangeFrames {
   bodies: readonly Buffer[]
@@ -50,6 +51,7 @@ export class FeedWriter {
   readonly #playlists = new Map<string, ToldPlaylist>()
   #hasSettings = false
   #takes = ''
+  #peaks = '{}'
 
   /** `point` answers where another transcoder would go on. */
   constructor(broadcast: LiveBroadcast, point: () => ResumePoint | undefined = () => undefined) {
@@ -91,9 +93,20 @@ export class FeedWriter {
       const view = playlist && this.#playlistView(playlist)
       if (view) change.playlists.push(view)
     }
+    this.#tellPeaks(change)
     const point = change.segments.length > 0 ? this.#point() : undefined
     if (point) change.point = withoutInits(point)
     return { bodies, change }
+  }
+
+  #tellPeaks(change: FeedChange): void {
+    const { peaks } = this.#broadcast
+    if (change.segments.some((it) => !it.isOpen)) measurePeaks(this.#broadcast)
+    const all = peaks.all()
+    const text = JSON.stringify(all)
+    if (text === this.#peaks) return
+    this.#peaks = text
+    change.peaks = all
   }
 
   #newestNumber(): number {

@@ -26,6 +26,7 @@ import {
   type VideoTrack,
 } from './input-check.ts'
 import { readTag } from './input-tracks.ts'
+import { SoundTrail } from './sound-trail.ts'
 
 export interface InputSample {
   kind: 'audio' | 'video'
@@ -37,6 +38,8 @@ export interface InputSample {
   payload: Buffer
   /** Where the source can be entered, at a keyframe or without a picture: how the reader stands before it. */
   entry?: InputEntry | undefined
+  /** There: so many of the run's last sounds a relay sends again behind it. */
+  soundsAgain?: number
 }
 
 /** Why a run could not go on as part of the one before. */
@@ -128,6 +131,9 @@ export class InputReader {
   /** Missing sound that comes again: its first and its newest time. */
   #soundBack: { sinceMs: number; lastMs: number } | undefined
   #misplaced = 0
+  readonly #trail = new SoundTrail()
+  /** So many sounds are none of the run's. */
+  #soundsToSkip = 0
   #claimedVideoBitsPerSecond = 0
 
   constructor(limits: InputLimits, parsers: TrackParsers, nowMs: number) {
@@ -166,6 +172,7 @@ export class InputReader {
     this.#baseMs = entry.baseMs + laterMs
     this.#lastMs = { video: moved(entry.lastMs.video), audio: moved(entry.lastMs.audio) }
     this.#heardMs = nowMs
+    this.#soundsToSkip = entry.otherSounds ?? 0
     return this.#runStep('resumed', undefined)
   }
 
@@ -281,11 +288,19 @@ export class InputReader {
     if (!this.#tracks[kind]) return
     if (kind === 'video') this.#pictureMs = tag.timestampMs
     else if (this.#isSoundMissing && !this.#isSoundBack(tag.timestampMs)) return
+    else if (this.#soundsToSkip > 0) {
+      this.#soundsToSkip--
+      this.#trail.pass(tag.timestampMs)
+      return
+    }
     const broken = this.#whyBroken(kind, tag.timestampMs, arrivedMs)
     if (broken) this.#endRun(broken)
     if (this.#state === 'keyframe') {
       const mayBegin = this.#tracks.video ? kind === 'video' && isKeyframe : true
-      if (!mayBegin) return
+      if (!mayBegin) {
+        if (kind === 'audio') this.#trail.pass(tag.timestampMs)
+        return
+      }
       this.#startRun(tag.timestampMs, steps)
     }
     const relativeMs = tag.timestampMs - this.#baseMs + runLeadMs
@@ -300,11 +315,8 @@ export class InputReader {
     this.#misplaced = 0
     // Encoders step back by a few milliseconds at times; the muxer must not see it.
     const timestampMs = Math.max(tag.timestampMs, this.#lastMs[kind] ?? tag.timestampMs)
-    const isEntry = kind === 'video' ? isKeyframe : !this.#tracks.video
-    const entry = isEntry && {
-      ...{ timestampMs: tag.timestampMs, baseMs: this.#baseMs },
-      lastMs: { ...this.#lastMs },
-    }
+    const entry = this.#entryAt(kind, tag.timestampMs, isKeyframe)
+    if (kind === 'audio') this.#trail.take(tag.timestampMs, this.#lastMs.audio)
     this.#lastMs[kind] = timestampMs
     this.#arrivedMs[kind] = arrivedMs
     this.#heardMs = nowMs
@@ -316,9 +328,27 @@ export class InputReader {
         publisherMs: tag.timestampMs,
         isKeyframe,
         payload: tag.payload,
-        ...(entry && { entry }),
+        ...entry,
       },
     })
+  }
+
+  /** Nothing where the source cannot be entered with it. */
+  #entryAt(
+    kind: SampleKind,
+    timestampMs: number,
+    isKeyframe: boolean,
+  ): Pick<InputSample, 'entry' | 'soundsAgain'> {
+    const here = { timestampMs, baseMs: this.#baseMs }
+    if (kind === 'audio') {
+      return this.#tracks.video ? {} : { entry: { ...here, lastMs: { ...this.#lastMs } } }
+    }
+    if (!isKeyframe) return {}
+    const { others, again, lastMs } = this.#trail.enter(timestampMs, this.#lastMs.audio)
+    return {
+      entry: { ...here, lastMs: { ...this.#lastMs, audio: lastMs }, otherSounds: others },
+      soundsAgain: again,
+    }
   }
 
   #startRun(timestampMs: number, steps: InputStep[]): void {
@@ -330,6 +360,8 @@ export class InputReader {
     this.#lastMs = {}
     this.#arrivedMs = {}
     this.#misplaced = 0
+    this.#soundsToSkip = 0
+    this.#trail.beginRun()
     steps.push(this.#runStep(this.#reason, sinceLastMs))
   }
 

@@ -133,7 +133,7 @@ export class MediaRun {
   }
 
   push(input: InputSample): void {
-    const before = input.entry && this.#samples.state
+    const before = input.entry && this.#samples.stateBefore(input.soundsAgain ?? 0)
     const timed = this.#isOver ? undefined : this.#samples.toSample(input)
     if (timed && before) this.#tellEntry(timed, { entry: input.entry!, clock: before })
     if (timed?.kind === 'video') this.#pushVideo(timed.sample)
@@ -189,10 +189,13 @@ export class MediaRun {
     this.#ladder?.kill()
   }
 
-  #tellEntry({ kind, sample }: TimedSample, state: Omit<SourceMark, 'seconds'>): void {
+  #tellEntry({ kind, sample }: TimedSample, state: Pick<SourceMark, 'entry' | 'clock'>): void {
     const { tracks, onEntry } = this.#options
-    const timescale = kind === 'video' ? videoTimescale : tracks.audio!.sampleRate
-    onEntry({ seconds: (sample.dts + sample.cts) / timescale, ...state })
+    const soundRate = tracks.audio?.sampleRate ?? 0
+    const seconds = (sample.dts + sample.cts) / (kind === 'video' ? videoTimescale : soundRate)
+    const { audio } = state.clock
+    const soundSeconds = kind === 'audio' ? seconds : audio && audio.nextTicks / soundRate
+    onEntry({ seconds, soundSeconds, ...state })
   }
 
   #pushVideo(sample: MediaSample): void {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import { standInPath } from '../../common/contract/stand-in.ts'
 import { LiveAnswers, type LiveStream } from '../../common/live/live-answers.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import {
@@ -40,6 +41,7 @@ import {
 import { type FeedServer, parseFeedTarget } from './feed-server.ts'
 import type { ProgressFeed } from './progress-feed.ts'
 import { parseResumeTarget, type ResumeDesk } from './resume-desk.ts'
+import type { StandIn } from './stand-in.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
 export interface PlaybackServerOptions {
@@ -56,6 +58,8 @@ export interface PlaybackServerOptions {
   /** For the homes of what is live here. */
   feeds: Pick<FeedServer, 'serve' | 'letGo'>
   resumes: Pick<ResumeDesk, 'receive'>
+  /** Lets publishes in while the coordinator is away. */
+  standIn?: Pick<StandIn, 'serve'>
   /** `elsewhere`: for all we know another node has it. */
   live: (liveId: string) => LiveStream | 'elsewhere' | undefined
   replayFolder: (recordingId: string) => Promise<BroadcastFolder | undefined>
@@ -135,6 +139,11 @@ export class PlaybackServer implements AsyncDisposable {
       leaving.abort()
     })
     try {
+      const { standIn } = this.#options
+      if (standIn && request.method === 'POST' && request.url === standInPath) {
+        await standIn.serve(request, response)
+        return
+      }
       if (await this.#receivePoint(request, response)) return
       // What follows on such a connection cannot be trusted to start where we think it does.
       if (requestFault(request)) response.shouldKeepAlive = false

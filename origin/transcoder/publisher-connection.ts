@@ -6,14 +6,14 @@ import {
   type PackagingPoint,
   type ResumePoint,
 } from '../../common/contract/resume-point.ts'
+import { ArrivalTimes } from '../../common/relay/arrival-times.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
-import { ArrivalTimes } from './arrival-times.ts'
 import { type DatedStep, FirstRun } from './first-run.ts'
 import { type InputLimits, InputMeter, type InputTracks } from './input-check.ts'
 import { InputReader, type InputStep } from './input-reader.ts'
 import { ResumeGate } from './resume-gate.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
-import { SourceMarks } from './source-marks.ts'
+import { isEnough, type Needed, SourceMarks } from './source-marks.ts'
 import { StreamDoctor } from './stream-doctor.ts'
 import { TakenMarks } from './taken-marks.ts'
 import { trackParsers } from './track-parsers.ts'
@@ -27,7 +27,6 @@ export interface Pipe {
 /** A run whose first sample lies farther from now, by the publisher's clock, is on another one. */
 const mostEarlySeconds = 1
 const mostLateSeconds = 10
-const toleranceSeconds = 0.001
 
 export class PublisherConnection {
   /** As the publisher's relay has named it. */
@@ -43,7 +42,7 @@ export class PublisherConnection {
   #tracks: InputTracks | undefined
   #originSeconds = 0
   #pipe: Pipe | undefined
-  #arrivals: ArrivalTimes
+  readonly #arrivals = new ArrivalTimes()
   /** Where another transcoder has left its run. */
   readonly #left: ResumePoint | undefined
   #gate: ResumeGate | undefined
@@ -61,7 +60,7 @@ export class PublisherConnection {
     this.meter = new InputMeter(limits)
     this.#reader = new InputReader(limits, trackParsers, nowMs)
     this.#pipe = pipe
-    this.#arrivals = new ArrivalTimes(pipe.stream.firstReachedMs, nowMs)
+    this.#arrivals.startedAt(pipe.stream.firstReachedMs ?? nowMs, nowMs)
   }
 
   /** Undefined while a node on the way is lost. */
@@ -83,7 +82,7 @@ export class PublisherConnection {
   resume(pipe: Pipe, nowMs: number): void {
     this.#pipe?.stream.drop()
     this.#pipe = pipe
-    this.#arrivals = new ArrivalTimes(pipe.stream.firstReachedMs, nowMs)
+    this.#arrivals.startedAt(pipe.stream.firstReachedMs ?? nowMs, nowMs)
     this.#taken.resume()
   }
 
@@ -108,7 +107,8 @@ export class PublisherConnection {
     // Two receivers may have seen 2^32 pass, or not.
     const laterMs = message.timestampMs - input.entry.timestampMs
     const entered = answer.kind === 'entered' && this.#reader.resume(input, laterMs, nowMs)
-    return [...steps, ...(entered ? [entered] : []), ...read(message)]
+    const behind = answer.kind === 'entered' ? answer.behind : []
+    return [...steps, ...(entered ? [entered] : []), ...[message, ...behind].flatMap(read)]
   }
 
   /** For the deadlines; call it a few times per second. */
@@ -144,7 +144,7 @@ export class PublisherConnection {
   progress(packaging: PackagingPoint): { takenMs: number; neededMs: number } | undefined {
     const { newestMs, firstMs } = this.#taken
     if (newestMs === undefined || firstMs === undefined) return undefined
-    const mark = this.marks.at(neededSeconds(packaging) ?? packaging.endSeconds)
+    const mark = this.marks.at(neededOf(packaging) ?? { seconds: packaging.endSeconds })
     return { takenMs: newestMs, neededMs: mark?.entry.timestampMs ?? firstMs }
   }
 
@@ -154,9 +154,9 @@ export class PublisherConnection {
     if (!take?.timeline || take.isClosing || others.length > 0) return undefined
     const tracks = Object.values(take.tracks)
     if (!tracks.every((it) => it.isOver || (it.rendition && it.state))) return undefined
-    const needed = neededSeconds(packaging)
-    const mark = needed === undefined ? undefined : this.marks.at(needed)
-    if (!mark || !this.#tracks || mark.seconds > needed! + toleranceSeconds) return undefined
+    const needed = neededOf(packaging)
+    const mark = needed && this.marks.at(needed)
+    if (!mark || !this.#tracks || !isEnough(mark, needed)) return undefined
     if (mark.clock.originSeconds !== this.#originSeconds) return undefined
     const { video, audio } = this.#tracks
     return {
@@ -174,4 +174,12 @@ export class PublisherConnection {
   #date(steps: readonly InputStep[], nowMs: number, arrivedMs: number): DatedStep[] {
     return steps.flatMap((step) => this.#first.push(step, nowMs, arrivedMs))
   }
+}
+
+/** Undefined where nothing is. */
+function neededOf(packaging: PackagingPoint): Needed | undefined {
+  const seconds = neededSeconds(packaging)
+  return seconds === undefined
+    ? undefined
+    : { seconds, soundSeconds: neededSeconds(packaging, 'audio') }
 }

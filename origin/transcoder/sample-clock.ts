@@ -40,6 +40,8 @@ const usualFrameSamples = 1024
 const toleratedFrames = 1.5
 /** Slow enough that a millisecond more or less does not show, fast enough for any crystal. */
 const driftWindowFrames = 64
+/** Sounds before which the state is known: more than an encoder sends ahead of its pictures. */
+const knownSounds = 256
 
 export class SampleClock {
   readonly #originSeconds: number
@@ -52,12 +54,12 @@ export class SampleClock {
     if (tracks.audio) this.#audio = new AudioTimes(tracks.audio, this.#originSeconds, resume?.audio)
   }
 
-  /** From it another clock gives the samples from here on the same times. */
-  get state(): ClockState {
+  /** From it another clock gives the same times to the last so many sounds, and to all samples from here on. */
+  stateBefore(sounds: number): ClockState {
     return {
       originSeconds: this.#originSeconds,
       ...this.#video?.state,
-      audio: this.#audio?.state,
+      audio: this.#audio?.stateBefore(sounds),
     }
   }
 
@@ -116,6 +118,8 @@ class AudioTimes {
   #nextTicks: number | undefined
   /** How far the publisher's clock is ahead of the count, smoothed. */
   #driftTicks = 0
+  /** Before each of the last sounds. */
+  readonly #states: ClockState['audio'][] = []
 
   constructor(
     { config, sampleRate }: AudioTrack,
@@ -130,12 +134,18 @@ class AudioTimes {
     this.#ticksPerMs = sampleRate / 1000
   }
 
-  get state(): ClockState['audio'] {
+  stateBefore(sounds: number): ClockState['audio'] {
+    return sounds > 0 ? this.#states.at(-sounds) : this.#state
+  }
+
+  get #state(): ClockState['audio'] {
     if (this.#nextTicks === undefined) return undefined
     return { nextTicks: this.#nextTicks, driftTicks: this.#driftTicks }
   }
 
   toSample({ timestampMs, payload }: InputSample, delayMs: number): MediaSample | undefined {
+    this.#states.push(this.#state)
+    if (this.#states.length > knownSounds) this.#states.shift()
     const read = readAudioTag(payload)
     if ('fault' in read) return undefined
     const runMs = timestampMs - runLeadMs - delayMs

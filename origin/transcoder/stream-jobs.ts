@@ -16,9 +16,11 @@ import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
 import type { RecordingStore } from '../archive/recording-store.ts'
 import type { LeaseClient } from './lease-keeper.ts'
+import type { LeaseReports } from './lease-reports.ts'
 import { Quarantine } from './quarantine.ts'
 import type { ResumeDesk } from './resume-desk.ts'
 import type { PublishAttempt, ReceivedStream } from './rtmp-receiver.ts'
+import type { StandingBroadcast } from './stand-in.ts'
 import { StreamJob } from './stream-job.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
 
@@ -32,7 +34,7 @@ export interface StreamJobsOptions {
   ladder: () => Ladder
   guard: ProcessGuard
   auth: ClusterAuth
-  lease: LeaseClient
+  lease: LeaseClient & Pick<LeaseReports, 'isOver'>
   resumes: Pick<ResumeDesk, 'take'>
   recordings: RecordingStore
   clock: Clock
@@ -65,12 +67,15 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
+  /** The connection that came last. */
+  readonly #publishers = new WeakMap<StreamJob, string>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
   readonly #refusalLines: LogBudget
   readonly #quarantine: Quarantine
+  #isEnding = false
 
   constructor(options: StreamJobsOptions) {
     this.#options = options
@@ -92,6 +97,19 @@ export class StreamJobs implements AsyncDisposable {
 
   job(liveId: string): StreamJob | undefined {
     return this.#jobs.get(liveId)
+  }
+
+  /** What a publisher of a live id can go on with. */
+  standing(liveId: string): StandingBroadcast | undefined {
+    const job = this.#jobs.get(liveId)
+    if (!job || job.state === 'ending' || job.state === 'ended') return undefined
+    return {
+      epoch: job.epoch,
+      facts: job.folder.log.broadcast,
+      state: job.state === 'held' ? 'held' : 'live',
+      connection: this.#publishers.get(job) ?? null,
+      takes: job.renewal().takes,
+    }
   }
 
   /** What is played of a live id now. */
@@ -119,13 +137,14 @@ export class StreamJobs implements AsyncDisposable {
       return refusal('lease-lost', 'The ticket of this publish is not valid. Connect again.')
     }
     if (ticket.transcoder !== nodeId || ticket.instance !== instance) return refusal('lease-lost')
-    if (isDraining()) return refusal('maintenance')
+    if (this.#isEnding || (isDraining() && !this.#goesOn(ticket))) return refusal('maintenance')
     if (this.#quarantine.has(ticket.liveId)) return refusal('input-quarantined')
     if (!this.#use(attempt.ticket)) {
       return refusal('lease-lost', 'The ticket of this publish has been used. Connect again.')
     }
     const job = this.#jobs.get(ticket.liveId)
     if (job && job.epoch > ticket.epoch) return refusal('lease-lost')
+    if (lease.isOver(ticket.liveId, ticket.epoch)) return refusal('lease-lost')
     if (!job && this.#jobs.size >= config.maxStreams) return refusal('no-transcoder')
     // One answer before Start, so that a fenced-off node never begins. An error is no answer: with the
     // coordinator away the signed ticket stands.
@@ -138,10 +157,17 @@ export class StreamJobs implements AsyncDisposable {
       renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
+    if (answer.outcome === 'held' && answer.stop) return refusal('broadcast-stopped')
     const { pipe } = attempt
     const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
     this.#admitted.set(pipe, { ticket, timer })
     return undefined
+  }
+
+  /** A draining node gets nothing new, and keeps what nobody else can take. */
+  #goesOn({ liveId, epoch }: PublishTicket): boolean {
+    const job = this.#jobs.get(liveId)
+    return job?.epoch === epoch && (job.state === 'receiving' || job.state === 'held')
   }
 
   /** False: it has opened a publish before. Whoever overhears a ticket can do nothing with it. */
@@ -158,7 +184,7 @@ export class StreamJobs implements AsyncDisposable {
   /** The media of a publish that was let in. */
   onStream(stream: ReceivedStream): void {
     const admission = this.#admitted.get(stream.pipe)
-    if (!admission) {
+    if (!admission || this.#isEnding) {
       stream.drop()
       return
     }
@@ -166,7 +192,10 @@ export class StreamJobs implements AsyncDisposable {
     this.#admitted.delete(stream.pipe)
     const { ticket } = admission
     this.#jobFor(ticket).then(
-      (job) => job.attach(stream, ticket),
+      (job) => {
+        this.#publishers.set(job, ticket.connection)
+        job.attach(stream, ticket)
+      },
       (err) => {
         this.#options.log.error({ err, liveId: ticket.liveId }, 'the broadcast cannot be opened')
         stream.refuse(refusal('transcoder-failed', `The transcoder failed: ${messageOf(err)}`))
@@ -176,6 +205,7 @@ export class StreamJobs implements AsyncDisposable {
 
   /** Ends all broadcasts: the node is stopping. */
   async endAll(): Promise<void> {
+    this.#isEnding = true
     await Promise.all([...this.#jobs.values()].map((job) => job.end('transcoder-stopping')))
     await Promise.all(this.#settling)
   }

@@ -17,10 +17,12 @@ import type { Reread } from '../../config/reload.ts'
 import { RecordingStore } from '../archive/recording-store.ts'
 import { FeedServer } from './feed-server.ts'
 import { findFfmpeg } from './ffmpeg-command.ts'
+import { LeaseReports } from './lease-reports.ts'
 import { PlaybackServer } from './playback-server.ts'
 import { ProgressFeed } from './progress-feed.ts'
 import { ResumeDesk } from './resume-desk.ts'
 import { RtmpReceiver } from './rtmp-receiver.ts'
+import { StandIn } from './stand-in.ts'
 import { StreamJobs } from './stream-jobs.ts'
 import { createTranscoderMetrics } from './transcoder-metrics.ts'
 
@@ -67,6 +69,17 @@ export async function startTranscoder(
   const self = new NodeHeartbeat('transcoder', config.node, clock)
   const counters = createTranscoderMetrics(metrics, () => streams.jobs)
   const resumes = stack.use(new ResumeDesk(clock))
+  const standIn: StandIn = new StandIn({
+    nodeId: id,
+    instance: self.instance,
+    urls: () => ({ rtmp, url }),
+    auth,
+    standing: (liveId) => streams.standing(liveId),
+    isDraining: () => draining,
+    clock,
+    log,
+  })
+  const leases = stack.use(new LeaseReports({ client: coordinator, standIn, clock }))
   const streams: StreamJobs = new StreamJobs({
     nodeId: id,
     instance: self.instance,
@@ -75,7 +88,7 @@ export async function startTranscoder(
     ladder: () => ladder,
     guard,
     auth,
-    lease: coordinator,
+    lease: leases,
     resumes,
     recordings,
     clock,
@@ -121,6 +134,7 @@ export async function startTranscoder(
       progress,
       feeds,
       resumes,
+      standIn,
       live: (liveId) => {
         const job = streams.live(liveId)
         return !job || job.mayPublish ? job : 'elsewhere'

@@ -45,16 +45,18 @@ const keysOf = async (liveId: string) =>
   JSON.parse((await run('key', 'list', liveId, '--json')).stdout)
 
 describe('channel', () => {
-  test('create prints live id and key, list shows the channel, delete takes it away', async () => {
+  test('create prints live id and key, list shows the channel and its ban, delete takes it away', async () => {
     const created = await run('channel', 'create', 'first', '--name', 'First', '--no-record')
     expect(created.code).toBe(0)
     expect(created.stdout).toMatch(/^live id {5}first\nstream key {2}nc_[A-Za-z0-9_-]{32}\n$/)
+    expect((await run('channel', 'ban', 'first')).code).toBe(0)
     const table = await run('channel', 'list')
     expect(table.stdout).toMatch(
-      /^LIVE ID +NAME +TOPIC +RECORD +NOW\nfirst +First +- +off +offline\n/,
+      /^LIVE ID +NAME +TOPIC +RECORD +NOW\nfirst +First +- +off +banned\n/,
     )
+    expect((await run('channel', 'unban', 'first')).code).toBe(0)
     const [first] = JSON.parse((await run('channel', 'list', '--json')).stdout)
-    expect(first).toMatchObject({ liveId: 'first', record: false })
+    expect(first).toMatchObject({ liveId: 'first', record: false, bannedAt: null })
     expect((await run('channel', 'delete', 'first')).code).toBe(0)
     expect(JSON.parse((await run('channel', 'list', '--json')).stdout)).toEqual([])
   })

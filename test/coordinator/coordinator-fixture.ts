@@ -36,6 +36,8 @@ export class CoordinatorFixture implements AsyncDisposable {
   readonly clock: FakeClock
   readonly dir: string
   readonly auth
+  /** By live id: the nonce of the newest publish that was granted; whoever renews next has let it in. */
+  readonly nonces = new Map<string, string>()
   readonly #settings: object
   #database!: Database
   coordinator!: Coordinator
@@ -195,11 +197,9 @@ export class FakeNode {
     pop: string | null = null,
     more: Partial<PublishRequest> = {},
   ): Promise<PublishGrant | Refusal> {
-    const { body } = await this.call<PublishGrant | Refusal>('POST', '/publishes', {
-      ...this.publishRequest(streamKey),
-      pop,
-      ...more,
-    })
+    const request = { ...this.publishRequest(streamKey), pop, ...more }
+    const { body } = await this.call<PublishGrant | Refusal>('POST', '/publishes', request)
+    if ('liveId' in body) this.#fixture.nonces.set(body.liveId, request.nonce)
     return body
   }
 
@@ -226,12 +226,12 @@ export class FakeNode {
     return answer
   }
 
-  /** As a transcoder. */
+  /** As a transcoder, with the publisher that was placed last. */
   renew(liveId: string, epoch: number, more: Partial<LeaseRenewal> = {}) {
     return this.call<LeaseAnswer>('POST', `/leases/${liveId}/renew`, {
       epoch,
       instance: this.instance,
-      nonce: null,
+      nonce: this.#fixture.nonces.get(liveId) ?? null,
       state: 'live',
       takes: 1,
       cost: 0,

@@ -1,11 +1,12 @@
-// Leases, transcoders and a commit log through everything that can happen to them, in whatever order: at most one
-// committed writer per segment, epochs that only grow, and a stream that can always go on.
+// Leases, transcoders and a commit log through everything that can happen to them, in whatever order, the coordinator's
+// absence included: at most one committed writer per segment, epochs that only grow, and a stream that can always go on.
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Holder } from '../../common/contract/placement.ts'
+import type { Holder, LeaseRenewal } from '../../common/contract/placement.ts'
 import { type Database, openDatabase } from '../../coordinator/database/database.ts'
 import type { ActiveLease } from '../../coordinator/lease-store.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -20,6 +21,7 @@ type Step =
   | { do: 'recover' | 'cutOff' | 'drain' | 'restart'; node: number }
   | { do: 'wait'; seconds: number; renews: boolean }
   | { do: 'copy' | 'rollBack' | 'restartCoordinator' | 'stop' }
+  | { do: 'goAway' | 'comeBack' | 'partGateway' | 'healGateway' }
 
 const node = fc.nat({ max: 2 })
 const publishStep = fc.record({
@@ -54,6 +56,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constantFrom('copy', 'copy', 'rollBack', 'rollBack', 'restartCoordinator', 'stop'),
     }),
   },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constantFrom('goAway', 'goAway', 'comeBack', 'comeBack', 'partGateway', 'healGateway'),
+    }),
+  },
 )
 
 /** A publisher's relay. */
@@ -65,24 +73,41 @@ interface Encoder {
   holder: Holder | undefined
 }
 
+interface Placed {
+  connection: string
+  attempt: number
+  nonce: string
+  isTakeover: boolean
+}
+
+/** Who has a broadcast, and who had it. */
+interface Seat {
+  taken: Placed | undefined
+  /** Placed under the present epoch, and not let in. */
+  waiting: Placed[]
+  replaced: Set<string>
+  takenOverMs: number[]
+}
+
 /** What a database knows: goes back with it. */
 interface Known {
   granted: Holder[]
-  /** Connections of each broadcast that another has replaced. */
-  replaced: Map<string, Set<string>>
-  takeovers: { broadcast: string; atMs: number }[]
+  /** By broadcast. */
+  seats: Map<string, Seat>
 }
 
 class Model {
   readonly world: LeaseWorld
   readonly encoders: Encoder[]
-  #known: Known = { granted: [], replaced: new Map(), takeovers: [] }
+  #known: Known = { granted: [], seats: new Map() }
   #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
   #connections = 0
 
   constructor(world: LeaseWorld) {
     this.world = world
     this.encoders = [this.#encoder(undefined), this.#encoder(undefined)]
+    world.onHeld = (nonce) => this.#letIn(nonce)
+    world.onAdoption = (renewal, before, after) => this.#judgeAdoption(renewal, before, after)
   }
 
   async take(now: Step): Promise<void> {
@@ -93,14 +118,16 @@ class Model {
         await this.#publishAs(now)
         break
       case 'renew':
-        if (node?.job) await this.renew(node, node.job)
+        if (node?.job) await this.renew(node)
         break
       case 'commit':
         this.commit(node!)
         break
       case 'giveBack':
+        await this.giveBack(node!, 'publisher-left')
+        break
       case 'unbind':
-        await this.giveBack(node!, now.do === 'unbind' ? 'unbind' : 'publisher-left')
+        await this.giveBack(node!, 'transcoder-failed')
         break
       case 'freeze':
         node!.isFrozen = true
@@ -125,7 +152,20 @@ class Model {
         await world.wait(now.seconds, now.renews)
         break
       case 'stop':
-        await world.stop()
+        if (!world.isAway) await world.stop()
+        break
+      case 'goAway':
+        await world.goAway()
+        break
+      case 'comeBack':
+        await this.comeBack()
+        break
+      case 'partGateway':
+        if (!world.isAway) await world.look()
+        world.isCutOff = true
+        break
+      case 'healGateway':
+        world.isCutOff = false
         break
       case 'copy':
         this.#copy = { rows: await world.copy(), known: structuredClone(this.#known) }
@@ -148,15 +188,22 @@ class Model {
     this.commit(node)
     node.isCutOff = false
     await this.world.beat()
-    if (node.job) await this.renew(node, node.job)
+    if (node.job) await this.renew(node)
   }
 
-  async giveBack(node: Transcoder, reason: 'unbind' | 'publisher-left'): Promise<void> {
-    const before = await this.world.find()
+  async comeBack(): Promise<void> {
+    if (this.world.isAway) await this.world.bootCoordinator()
+    await this.world.beat()
+  }
+
+  async giveBack(node: Transcoder, reason: 'publisher-left' | 'transcoder-failed'): Promise<void> {
+    const { world } = this
     const { job } = node
-    await this.world.giveBack(node, reason)
-    const isHolder = job?.epoch === before?.epoch && job?.instance === before?.instance
-    if (!isHolder) expect(await this.world.find()).toEqual(before)
+    const before = await world.standing()
+    await world.giveBack(node, reason)
+    const isHolder = job?.epoch === before.epoch && job.instance === before.lease?.instance
+    const isUnheard = job && job.epoch > before.epoch
+    if (!isHolder && !isUnheard) expect(await world.find()).toEqual(before.lease)
   }
 
   commit(node: Transcoder): void {
@@ -167,13 +214,14 @@ class Model {
     expect(commit.by).toEqual(followed)
   }
 
-  async renew(node: Transcoder, holder: Holder): Promise<void> {
-    const { epoch, instance } = holder
-    const lease = await this.world.find()
-    const outcome = await this.world.renew(node, { epoch, instance })
+  async renew(node: Transcoder): Promise<void> {
+    const { epoch, instance, nonce } = node.job!
+    const outcome = await this.world.renew(node, { epoch, instance }, nonce)
     if (outcome === 'error') return
+    const lease = await this.world.find()
     const isHolder = lease?.epoch === epoch && lease.instance === instance
-    expect(outcome).toBe(isHolder ? 'held' : 'lost')
+    // An operator's stop is answered `held`, and ends the broadcast.
+    if (isHolder || !node.job?.isLost) expect(outcome).toBe(isHolder ? 'held' : 'lost')
     if (isHolder) expect({ epoch, instance }).toEqual(this.#known.granted.at(-1))
   }
 
@@ -198,43 +246,115 @@ class Model {
   /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
   async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
     const { world } = this
-    const granted = await this.#place(encoder, away)
+    const nonce = randomUUID()
+    const granted = await this.#place(encoder, nonce, away)
     if (!granted) return false
-    let holder: Holder = granted
-    if (!world.home.follow(holder)) {
-      const again = await this.#place(encoder, world.home.holder)
+    let grant = granted
+    if (!world.home.follow(grant)) {
+      const again = await this.#place(encoder, nonce, world.home.holder)
       if (!again) return false
-      holder = again
-      expect(world.home.follow(holder)).toBe(true)
+      grant = again
+      expect(world.home.follow(grant)).toBe(true)
     }
-    encoder.holder = holder
-    const node = world.transcoders.find(({ instance }) => instance === holder.instance)
-    return node !== undefined && world.letIn(node, holder)
+    const { epoch, instance } = grant
+    encoder.holder = { epoch, instance }
+    const node = world.transcoders.find((it) => it.instance === instance)
+    return node !== undefined && world.letIn(node, grant, { ...encoder, nonce })
   }
 
-  async #place(encoder: Encoder, away: Holder | undefined): Promise<Holder | undefined> {
+  #letIn(nonce: string | null): void {
+    for (const seat of this.#known.seats.values()) {
+      const at = seat.waiting.findIndex((it) => it.nonce === nonce)
+      const placed = seat.waiting[at]
+      if (!placed) continue
+      const isOther = seat.taken !== undefined && seat.taken.connection !== placed.connection
+      if (isOther) seat.replaced.add(seat.taken!.connection)
+      if (isOther && placed.isTakeover) seat.takenOverMs.push(this.world.clock.now())
+      seat.taken = placed
+      seat.waiting = seat.waiting.filter((it, i) =>
+        it.connection === placed.connection ? i > at : !seat.replaced.has(it.connection),
+      )
+    }
+  }
+
+  async #place(
+    encoder: Encoder,
+    nonce: string,
+    away: Holder | undefined,
+  ): Promise<(Holder & { broadcastId: string }) | undefined> {
     const { world } = this
     const { connection, attempt } = encoder
     const before = await world.find()
     const expected = this.#refusalOf(before, connection, attempt)
-    const answer = await world.publish({ connection, attempt, ...(away && { away }) })
+    const answer = await world.publish({ connection, attempt, nonce, ...(away && { away }) })
+    if (answer.by === 'nobody') return undefined
+    if (answer.by === 'stand-in') {
+      if ('refused' in answer) {
+        const { code } = answer.refused
+        expect(['already-publishing', 'takeover-too-often', 'maintenance']).toContain(code)
+        return undefined
+      }
+      // One decides, and knows what the home has seen: there is no second try.
+      const { epoch, instance, broadcastId } = answer.granted
+      expect(world.home.follow({ epoch, instance })).toBe(true)
+      return { epoch, instance, broadcastId }
+    }
     if ('refused' in answer) {
       const { code } = answer.refused
       if (expected !== undefined) expect(code).toBe(expected)
       else expect(['no-transcoder', 'broadcast-stopped']).toContain(code)
-      if (code === 'no-transcoder') expect(this.#open(undefined)).toEqual([])
+      if (code === 'no-transcoder') {
+        expect(this.#open(undefined)).toEqual([])
+        const isStrange = away && before && away.epoch >= before.epoch
+        const isLeft = isStrange && away.instance !== before.instance
+        if (!isLeft) expect(this.#isHere(before?.instance)).toBe(false)
+      }
       return undefined
     }
     expect(expected).toBeUndefined()
     const { epoch, instance, broadcastId } = answer.granted
     this.#judgeHolder({ epoch, instance }, before, away)
-    if (before?.connection && before.connection !== connection) {
-      this.#replacedIn(broadcastId).add(before.connection)
-      if (before.state === 'live') {
-        this.#known.takeovers.push({ broadcast: broadcastId, atMs: world.clock.now() })
+    const seat = this.#seatOf(broadcastId)
+    const isOther = seat.taken !== undefined && seat.taken.connection !== connection
+    if (epoch !== before?.epoch) seat.waiting = []
+    seat.waiting.push({
+      ...{ connection, attempt, nonce },
+      isTakeover: isOther && before?.state === 'live',
+    })
+    return { epoch, instance, broadcastId }
+  }
+
+  /** The row goes up, or stays; at its own epoch only the connection changes. */
+  #judgeAdoption(
+    { epoch, instance, adopt }: LeaseRenewal,
+    before: { epoch: number; lease: ActiveLease | undefined },
+    after: ActiveLease | undefined,
+  ): void {
+    const { lease } = before
+    const { connection, attempt, nonce, replaced, broadcastId } = adopt!
+    const placed = { connection, attempt, nonce, isTakeover: false }
+    if (epoch > before.epoch) {
+      expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
+      expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
+      const told = after!.replaced.map((it) => it.connection)
+      expect(told).toEqual(expect.arrayContaining(replaced.map((it) => it.connection)))
+      if (lease?.connection && lease.connection !== connection) {
+        expect(told).toContain(lease.connection)
       }
+      expect(told).not.toContain(connection)
+      this.#known.granted.push({ epoch, instance })
+      this.#known.seats.set(broadcastId, {
+        ...{ taken: undefined, waiting: [placed], replaced: new Set(told) },
+        takenOverMs: after!.replaced.flatMap(({ takenAtMs }) => takenAtMs ?? []),
+      })
+      return
     }
-    return { epoch, instance }
+    const { waiting, expiresAt, ...kept } = after ?? {}
+    if (lease) expect(lease).toMatchObject(kept)
+    else expect(after).toBeUndefined()
+    const isPlaced = waiting?.some((it) => it.nonce === nonce)
+    if (!isPlaced || lease!.waiting.some((it) => it.nonce === nonce)) return
+    this.#seatOf(broadcastId).waiting.push({ ...placed, isTakeover: lease!.state === 'live' })
   }
 
   #judgeHolder(holder: Holder, before: ActiveLease | undefined, away: Holder | undefined): void {
@@ -262,23 +382,31 @@ class Model {
     attempt: number,
   ): string | undefined {
     if (!lease) return undefined
-    if (lease.connection === connection) {
-      return attempt < lease.attempt! ? 'already-publishing' : undefined
-    }
-    if (this.#replacedIn(lease.broadcastId).has(connection)) return 'already-publishing'
-    if (lease.state !== 'live') return undefined
+    const { taken, waiting, replaced, takenOverMs } = this.#seatOf(lease.broadcastId)
+    const own = [taken, ...waiting].filter((it) => it?.connection === connection)
+    if (own.some((it) => attempt < it!.attempt)) return 'already-publishing'
+    if (replaced.has(connection)) return 'already-publishing'
+    if (lease.state !== 'live' || !taken || taken.connection === connection) return undefined
     const nowMs = this.world.clock.now()
-    const agesMs = this.#known.takeovers
-      .filter(({ broadcast }) => broadcast === lease.broadcastId)
-      .map(({ atMs }) => nowMs - atMs)
-      .filter((ageMs) => ageMs < 60_000)
+    const agesMs = takenOverMs.map((atMs) => nowMs - atMs).filter((ageMs) => ageMs < 60_000)
     return agesMs.length >= 3 && Math.min(...agesMs) < 5_000 ? 'takeover-too-often' : undefined
   }
 
-  #replacedIn(broadcast: string): Set<string> {
-    const known = this.#known.replaced
-    if (!known.has(broadcast)) known.set(broadcast, new Set())
-    return known.get(broadcast)!
+  #seatOf(broadcast: string): Seat {
+    const { seats } = this.#known
+    if (!seats.has(broadcast)) {
+      seats.set(broadcast, {
+        ...{ taken: undefined, waiting: [] },
+        ...{ replaced: new Set(), takenOverMs: [] },
+      })
+    }
+    return seats.get(broadcast)!
+  }
+
+  #isHere(instance: string | null | undefined): boolean {
+    return this.world.membership
+      .members('transcoder')
+      .some(({ info }) => info.instance === instance)
   }
 
   /** Instances that may be given a stream, but for this one. */
@@ -319,8 +447,8 @@ afterAll(async () => {
 test('one writer per segment, growing epochs, and a stream that can go on whatever happened', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
-      const model = new Model(await LeaseWorld.start(database, clock))
-      const { world } = model
+      using world = await LeaseWorld.start(database, clock)
+      const model = new Model(world)
       for (const now of steps) await model.take(now)
       const writers = [...world.home.committed.values()]
       for (const [i, { epoch, instance }] of writers.entries()) {
@@ -330,6 +458,8 @@ test('one writer per segment, growing epochs, and a stream that can go on whatev
         if (epoch === before.epoch) expect(instance).toBe(before.instance)
       }
 
+      world.isCutOff = false
+      await model.comeBack()
       for (const node of world.transcoders) {
         node.isDraining = false
         await model.recover(node)

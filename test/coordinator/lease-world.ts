@@ -1,21 +1,36 @@
 // A channel's whole world in one process: the coordinator's real lease code on a real database, transcoders that
-// freeze, go deaf, are cut off or start anew, and a home that commits what they make. Nothing here asserts anything.
+// freeze, go deaf, are cut off or start anew and stand in for a coordinator that is away, and a home that commits what
+// they make. Nothing here asserts anything.
 
 import { randomUUID } from 'node:crypto'
 import type { Selectable } from 'kysely'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
-import type { Holder, PublishRequest } from '../../common/contract/placement.ts'
+import type { LeaseOutcome } from '../../common/cluster/coordinator-client.ts'
+import {
+  goesOnElsewhere,
+  type Holder,
+  type LeaseRelease,
+  type LeaseRenewal,
+  type PublishGrant,
+  type PublishRequest,
+} from '../../common/contract/placement.ts'
+import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { silentLogger } from '../../common/log.ts'
+import { Ring, type RingNode } from '../../common/ring.ts'
+import { Adoptions } from '../../coordinator/adoptions.ts'
 import type { Database } from '../../coordinator/database/database.ts'
 import type { Tables } from '../../coordinator/database/tables.ts'
-import { type ActiveLease, type EndReason, LeaseStore } from '../../coordinator/lease-store.ts'
+import { type ActiveLease, LeaseStore } from '../../coordinator/lease-store.ts'
 import { Membership } from '../../coordinator/membership.ts'
 import { Placement } from '../../coordinator/placement.ts'
 import { PublishService } from '../../coordinator/publish-service.ts'
+import { LeaseReports } from '../../origin/transcoder/lease-reports.ts'
+import { StandIn } from '../../origin/transcoder/stand-in.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 import { heartbeatOf } from '../support/heartbeats.ts'
 import { type Commit, ReferenceHome } from './reference-home.ts'
 
+const auth = createClusterAuth('s'.repeat(40))
 export const liveId = 'demo'
 export const keyDigest = 'd'.repeat(64)
 const channelId = 'channel'
@@ -23,13 +38,27 @@ const goneAfterMs = 6_000
 const tables = ['broadcasts', 'leases', 'nodes'] as const
 
 interface Job extends Holder {
+  /** Of the publish that was let in last. */
+  nonce: string
+  broadcastId: string
+  connection: string
   /** It was answered `lost`, and does nothing any more. */
   isLost: boolean
+}
+
+/** What a gateway was told last. */
+interface Seen {
+  /** Of the row. */
+  epoch: number
+  route: (Holder & { transcoder: string }) | undefined
+  seats: RingNode[]
 }
 
 export class Transcoder {
   readonly id: string
   instance: string = randomUUID()
+  standIn!: StandIn
+  reports!: LeaseReports
   /** Does nothing at all, and does not know it. */
   isFrozen = false
   /** Beats and renews, but takes no publish and makes no media. */
@@ -54,13 +83,21 @@ export class Transcoder {
 
 type Rows = { [Name in (typeof tables)[number]]: Selectable<Tables[Name]>[] }
 
-export class LeaseWorld {
+export class LeaseWorld implements Disposable {
   readonly database: Database
   readonly clock: FakeClock
   readonly transcoders = ['tc-1', 'tc-2', 'tc-3'].map((id) => new Transcoder(id))
   readonly home = new ReferenceHome()
+  /** Told of each renewal that was held. */
+  onHeld: (nonce: string | null) => void = () => {}
+  /** The coordinator: its process, and the gateway's way to it. */
+  isAway = false
+  isCutOff = false
   leases!: LeaseStore
   membership!: Membership
+  #adoptions!: Adoptions
+  #settledAtMs = 0
+  #seen: Seen = { epoch: 0, route: undefined, seats: [] }
   #publishes!: PublishService
 
   private constructor(database: Database, clock: FakeClock) {
@@ -71,12 +108,61 @@ export class LeaseWorld {
   static async start(database: Database, clock: FakeClock): Promise<LeaseWorld> {
     const world = new LeaseWorld(database, clock)
     for (const name of tables) await database.db.deleteFrom(name).execute()
+    for (const node of world.transcoders) world.#boot(node)
     await world.bootCoordinator()
     await world.beat()
     return world
   }
 
+  #boot(node: Transcoder): void {
+    const { clock } = this
+    node.reports?.[Symbol.dispose]()
+    node.instance = randomUUID()
+    const { id, instance } = node
+    node.standIn = new StandIn({
+      ...{ nodeId: id, instance, auth, clock, log: silentLogger },
+      urls: () => ({ rtmp: `rtmp://${id}.test/live`, url: `http://${id}.test` }),
+      isDraining: () => node.isDraining,
+      standing: () => {
+        const { job } = node
+        if (!job || job.isLost) return undefined
+        const { epoch, broadcastId, connection } = job
+        const broadcastTag = broadcastId.replaceAll('-', '').slice(0, 16)
+        const facts = { broadcastId, broadcastTag, startedAtMs: 0, isRecorded: false }
+        return { epoch, facts, connection, state: 'live', takes: 1 }
+      },
+    })
+    node.reports = new LeaseReports({
+      standIn: node.standIn,
+      clock,
+      client: {
+        renewLease: (_liveId, renewal) => this.#answerRenewal(node, renewal),
+        releaseLease: (_liveId, release) => this.#answerRelease(node, release),
+      },
+    })
+  }
+
+  /** What the gateway is told at that moment stays with it while the coordinator is away. */
+  async goAway(): Promise<void> {
+    await this.look()
+    this.isAway = true
+  }
+
+  async look(): Promise<void> {
+    const lease = await this.find()
+    const seats = this.membership.members('transcoder').filter(({ info }) => !info.draining)
+    const isHere = lease && this.membership.isAlive(lease.transcoder, lease.instance)
+    this.#seen = {
+      epoch: await this.leases.epochOf(liveId),
+      route: isHere
+        ? { epoch: lease.epoch, instance: lease.instance!, transcoder: lease.transcoder! }
+        : undefined,
+      seats: seats.map(({ info }) => info),
+    }
+  }
+
   async bootCoordinator(): Promise<void> {
+    this.isAway = false
     const { database, clock } = this
     const membership = new Membership({
       db: database.db,
@@ -89,30 +175,66 @@ export class LeaseWorld {
     this.membership = membership
     this.leases = new LeaseStore(database, { leaseTtlMs: 6_000, holdMs: 60_000 })
     await this.leases.grantGrace()
+    if (membership.members().length > 0) this.#settledAtMs = clock.monotonic() + 3_000
+    this.#adoptions = new Adoptions({ database, leases: this.leases, log: silentLogger })
     this.#publishes = new PublishService({
       database,
       leases: this.leases,
       membership,
       placement: new Placement(membership, { loadFactor: 1.25, vnodes: 8 }),
-      auth: createClusterAuth('s'.repeat(40), clock),
+      auth,
+      isSettling: () => clock.monotonic() < this.#settledAtMs,
       log: silentLogger,
       onChange: () => {},
     })
+    await this.look()
+  }
+
+  /** Sees each judgement of what was let in without the coordinator: the row before, the lease after it. */
+  onAdoption: (
+    renewal: LeaseRenewal,
+    before: { epoch: number; lease: ActiveLease | undefined },
+    after: ActiveLease | undefined,
+  ) => void = () => {}
+
+  async standing(): Promise<{ epoch: number; lease: ActiveLease | undefined }> {
+    return { epoch: await this.leases.epochOf(liveId), lease: await this.find() }
   }
 
   find(): Promise<ActiveLease | undefined> {
     return this.leases.find(liveId)
   }
 
-  publish(asks: Pick<PublishRequest, 'connection' | 'attempt' | 'away'>) {
-    return this.#publishes.publish({
+  /** As a gateway does: of a transcoder, where the coordinator does not answer. */
+  async publish(
+    asks: Pick<PublishRequest, 'connection' | 'attempt' | 'nonce' | 'away'>,
+  ): Promise<
+    { granted: PublishGrant; by: 'coordinator' | 'stand-in' } | { refused: Refusal; by: string }
+  > {
+    const request = {
       keyDigest,
       gateway: 'gw-1',
       pop: null,
       clientAddress: '192.0.2.7',
-      nonce: randomUUID(),
-      ...asks,
+    }
+    if (!this.isAway && !this.isCutOff) {
+      const answer = await this.#publishes.publish({ ...request, ...asks })
+      const isAway = 'refused' in answer && answer.refused.code === 'coordinator-away'
+      if (!isAway) return { ...answer, by: 'coordinator' }
+    }
+    const { route, seats, epoch } = this.#seen
+    const id = route?.transcoder ?? new Ring(seats).place(liveId)
+    const node = this.transcoders.find((it) => it.id === id)
+    if (!node?.takesMedia) return { refused: refusal('coordinator-away'), by: 'nobody' }
+    const { away: _away, ...own } = asks
+    const followed = this.home.holder
+    const isKnown = followed && followed.epoch >= epoch
+    const newest = isKnown ? followed : route && route.epoch >= epoch ? route : { epoch }
+    const answer = await node.standIn.grant({
+      ...{ ...request, ...own, liveId, record: false, epoch: newest.epoch },
+      ...('instance' in newest && { instance: newest.instance }),
     })
+    return { ...answer, by: 'stand-in' }
   }
 
   stop(): Promise<boolean> {
@@ -120,20 +242,28 @@ export class LeaseWorld {
   }
 
   /** Whether the transcoder lets a publish in that was granted: its side of the first gate. */
-  async letIn(node: Transcoder, holder: Holder): Promise<boolean> {
-    if (!node.takesMedia || holder.instance !== node.instance) return false
-    if (node.job && !node.job.isLost && node.job.epoch > holder.epoch) return false
-    if ((await this.renew(node, holder)) === 'lost') return false
-    node.job = { ...holder, isLost: false }
+  async letIn(
+    node: Transcoder,
+    holder: Pick<PublishGrant, 'epoch' | 'instance' | 'broadcastId'>,
+    { connection, nonce }: Pick<PublishRequest, 'connection' | 'nonce'>,
+  ): Promise<boolean> {
+    const { epoch, instance, broadcastId } = holder
+    if (!node.takesMedia || instance !== node.instance) return false
+    if (node.job && !node.job.isLost && node.job.epoch > epoch) return false
+    if (node.reports.isOver(liveId, epoch)) return false
+    if ((await this.renew(node, { epoch, instance }, nonce)) === 'lost') return false
+    node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
     return true
   }
 
   /** An error says nothing: the job goes on. */
-  async renew(node: Transcoder, holder: Holder): Promise<'held' | 'lost' | 'error'> {
-    if (!node.isHeard) return 'error'
-    const renewed = await this.leases.renew(liveId, {
-      ...holder,
-      nonce: null,
+  async renew(
+    node: Transcoder,
+    { epoch, instance }: Holder,
+    nonce: string,
+  ): Promise<'held' | 'lost' | 'error'> {
+    const answer = await node.reports.renewLease(liveId, {
+      ...{ epoch, instance, nonce },
       state: 'live',
       takes: 1,
       cost: 0,
@@ -141,20 +271,45 @@ export class LeaseWorld {
       audio: null,
       renditions: [],
     })
+    if (answer.outcome === 'error') return 'error'
     const { job } = node
-    const isOver = !renewed || renewed.stop
-    if (isOver && job?.epoch === holder.epoch && job.instance === holder.instance) job.isLost = true
-    if (renewed?.stop) await this.leases.release(liveId, holder, 'stopped')
-    return renewed ? 'held' : 'lost'
+    const isOver = answer.outcome === 'lost' || answer.stop
+    if (isOver && job?.epoch === epoch && job.instance === instance) job.isLost = true
+    if (answer.outcome === 'held' && answer.stop) {
+      await node.reports.releaseLease(liveId, { epoch, instance, reason: 'stopped' })
+    }
+    return answer.outcome
   }
 
-  async giveBack(node: Transcoder, reason: EndReason | 'unbind'): Promise<void> {
+  async #answerRenewal(node: Transcoder, renewal: LeaseRenewal): Promise<LeaseOutcome> {
+    if (this.isAway || !node.isHeard) return { outcome: 'error', error: 'away' }
+    const { epoch } = renewal
+    const before = await this.standing()
+    const adoption = await this.#adoptions.adopt(node.id, liveId, renewal)
+    if (renewal.adopt) this.onAdoption(renewal, before, await this.find())
+    const renewed = await this.leases.renew(liveId, renewal)
+    if (renewed) this.onHeld(renewal.nonce)
+    return renewed
+      ? { outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' }
+      : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false }
+  }
+
+  async #answerRelease(node: Transcoder, release: LeaseRelease): Promise<LeaseOutcome> {
+    if (this.isAway || !node.isHeard) return { outcome: 'error', error: 'away' }
+    const { reason, ...holder } = release
+    await (goesOnElsewhere(reason)
+      ? this.leases.unbind(liveId, holder)
+      : this.leases.release(liveId, holder, reason))
+    return { outcome: 'held', epoch: release.epoch, stop: false }
+  }
+
+  /** Gives its broadcast up; whoever is not heard tells of it later. */
+  async giveBack(node: Transcoder, reason: LeaseRelease['reason']): Promise<void> {
     const { job } = node
-    if (!job || job.isLost || !node.isHeard) return
+    if (!job || job.isLost || node.isFrozen) return
     job.isLost = true
-    await (reason === 'unbind'
-      ? this.leases.unbind(liveId, job)
-      : this.leases.release(liveId, job, reason))
+    const { epoch, instance } = job
+    await node.reports.releaseLease(liveId, { epoch, instance, reason })
   }
 
   /** `undefined`: it has nothing to commit, or does nothing. */
@@ -166,6 +321,7 @@ export class LeaseWorld {
   }
 
   async beat(): Promise<void> {
+    if (this.isAway) return
     for (const node of this.transcoders) {
       if (!node.isHeard) continue
       await this.membership.beat(
@@ -180,7 +336,7 @@ export class LeaseWorld {
   }
 
   async restart(node: Transcoder): Promise<void> {
-    node.instance = randomUUID()
+    this.#boot(node)
     node.job = undefined
     node.isFrozen = false
     await this.beat()
@@ -191,13 +347,18 @@ export class LeaseWorld {
     for (let passed = 0; passed < seconds; passed += 2) {
       await this.clock.advance(2_000)
       await this.beat()
-      await this.membership.sweep()
+      if (!this.isAway) await this.membership.sweep()
       if (!renews) continue
       for (const node of this.transcoders) {
-        if (node.job && !node.job.isLost) await this.renew(node, node.job)
+        if (node.job && !node.job.isLost) await this.renew(node, node.job, node.job.nonce)
       }
     }
-    await this.leases.endExpired()
+    if (!this.isAway) await this.leases.endExpired()
+  }
+
+  /** Nothing of it is left behind on the clock. */
+  [Symbol.dispose](): void {
+    for (const { reports } of this.transcoders) reports[Symbol.dispose]()
   }
 
   async copy(): Promise<Rows> {

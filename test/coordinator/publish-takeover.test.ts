@@ -29,6 +29,7 @@ const refused = async (more: object = {}) =>
 const holderOf = ({ epoch, instance }: { epoch: number; instance: string }) => ({ epoch, instance })
 const nodeOf = (grant: { transcoder: { id: string } }) =>
   transcoders.find(({ id }) => id === grant.transcoder.id)!
+const routes = async () => JSON.parse(await fixture.snapshot()).routes as Route[]
 const streams = async () =>
   (await fixture.api<{ streams: { liveId: string }[] }>('GET', '/ring')).streams
 
@@ -127,11 +128,50 @@ describe('the same connection', () => {
   })
 })
 
+describe('a holder that is draining', () => {
+  const drain = async (node: FakeNode) => {
+    node.settings.draining = true
+    await node.beat()
+  }
+
+  test('keeps its stream where nobody else can take it, and gets no other', async () => {
+    const first = await granted()
+    await nodeOf(first).renew('demo', 1)
+    for (const node of transcoders) if (node !== nodeOf(first)) await node.leave()
+    await drain(nodeOf(first))
+    expect(await granted({ attempt: 2 })).toMatchObject(holderOf(first))
+    expect(await granted({ attempt: 3, away: holderOf(first) })).toMatchObject(holderOf(first))
+    await nodeOf(first).renew('demo', 1, { state: 'held' })
+    expect(await granted({ connection: newcomer })).toMatchObject(holderOf(first))
+    const other = await gateway.publish(await fixture.channel('other'))
+    expect(other).toMatchObject({ code: 'no-transcoder' })
+  })
+
+  test('is left for one that failed the stream a while ago', async () => {
+    const first = await granted()
+    const second = await granted({ away: holderOf(first) })
+    for (const node of transcoders) {
+      if (node !== nodeOf(first) && node !== nodeOf(second)) await node.leave()
+    }
+    await drain(nodeOf(second))
+    expect(await granted({ attempt: 2 })).toMatchObject({ epoch: 3, instance: first.instance })
+  })
+
+  test('is not joined by who saw a holder that nobody knows', async () => {
+    const first = await granted()
+    for (const node of transcoders) if (node !== nodeOf(first)) await node.leave()
+    await drain(nodeOf(first))
+    const away = { epoch: 5, instance: crypto.randomUUID() }
+    expect(await refused({ away })).toMatchObject({ code: 'no-transcoder' })
+  })
+})
+
 describe('a newer connection', () => {
   test('takes the channel under the same epoch, and the older is refused from then on', async () => {
     const first = await granted()
     await nodeOf(first).renew('demo', 1)
     expect(await granted({ connection: newcomer })).toMatchObject(holderOf(first))
+    await nodeOf(first).renew('demo', 1)
     expect(await refused({ attempt: 2 })).toMatchObject({ code: 'already-publishing' })
     expect(await refused({ attempt: 3, away: holderOf(first) })).toMatchObject({
       code: 'already-publishing',
@@ -143,19 +183,59 @@ describe('a newer connection', () => {
     const first = await granted({ connection: names[0] })
     const takeOver = async (name: string) => {
       await nodeOf(first).renew('demo', 1)
-      return gateway.call<{ code?: string }>('POST', '/publishes', {
-        ...gateway.publishRequest(key),
-        connection: name,
-      })
+      return (await gateway.publish(key, null, { connection: name })) as { code?: string }
     }
-    for (const name of names.slice(1, 4)) expect((await takeOver(name)).status).toBe(200)
-    expect(await takeOver(names[4]!)).toMatchObject({
-      status: 503,
-      body: { code: 'takeover-too-often' },
-    })
+    for (const name of names.slice(1, 4)) expect(await takeOver(name)).toHaveProperty('ticket')
+    expect(await takeOver(names[4]!)).toMatchObject({ code: 'takeover-too-often' })
     await fixture.clock.advance(5_000)
-    expect((await takeOver(names[4]!)).status).toBe(200)
-    expect((await takeOver(names[5]!)).body.code).toBe('takeover-too-often')
+    expect(await takeOver(names[4]!)).toHaveProperty('ticket')
+    expect(await takeOver(names[5]!)).toMatchObject({ code: 'takeover-too-often' })
+  })
+
+  test('replaces nobody before its transcoder has let it in', async () => {
+    const first = await granted()
+    const { nonces } = fixture
+    const nonce = nonces.get('demo')!
+    await nodeOf(first).renew('demo', 1)
+    const other = await fixture.node('gw-2', 'gateway')
+    await other.granted(key, 'pop-2', { connection: newcomer })
+    await nodeOf(first).renew('demo', 1, { nonce })
+    expect(await routes()).toMatchObject([{ connection, home: 'gw-1' }])
+    expect(await granted({ attempt: 2 })).toMatchObject(holderOf(first))
+    expect(await refused({ attempt: 1 })).toMatchObject({ code: 'already-publishing' })
+    await nodeOf(first).renew('demo', 1)
+    expect(await granted({ attempt: 3 })).toMatchObject(holderOf(first))
+    await other.granted(key, 'pop-2', { connection: newcomer, attempt: 2 })
+    await nodeOf(first).renew('demo', 1)
+    expect(await routes()).toMatchObject([{ connection: newcomer, home: 'gw-2' }])
+    expect(await refused({ attempt: 4 })).toMatchObject({ code: 'already-publishing' })
+  })
+
+  test('that took the channel elsewhere and was not let in there leaves it to the older one', async () => {
+    const first = await granted()
+    await nodeOf(first).renew('demo', 1)
+    await nodeOf(first).leave()
+    const second = await granted({ connection: newcomer })
+    expect(second.epoch).toBe(2)
+    expect(await granted({ attempt: 2, away: holderOf(first) })).toMatchObject(holderOf(second))
+    await nodeOf(second).renew('demo', 2)
+    expect(await refused({ connection: newcomer, attempt: 1 })).toHaveProperty('ticket')
+  })
+
+  test('is let in with the first renewal that can name it, and who waited before it still may be', async () => {
+    const first = await granted()
+    await nodeOf(first).renew('demo', 1)
+    await granted({ connection: newcomer })
+    const waited = fixture.nonces.get('demo')!
+    const third = 'connection-of-three'
+    await granted({ connection: third })
+    await nodeOf(first).renew('demo', 1)
+    expect(await routes()).toMatchObject([{ connection: third }])
+    await nodeOf(first).renew('demo', 1, { nonce: waited })
+    expect(await routes()).toMatchObject([{ connection: newcomer }])
+    expect(await refused({ connection: third, attempt: 2 })).toMatchObject({
+      code: 'already-publishing',
+    })
   })
 })
 
@@ -163,8 +243,7 @@ test('nodes are told who has the stream, and what they need to follow it', async
   const grant = await granted()
   await nodeOf(grant).renew('demo', 1, { takes: 2 })
   const ticket = await fixture.auth.verifyTicket(grant.ticket)
-  const { routes } = JSON.parse(await fixture.snapshot()) as { routes: Route[] }
-  expect(routes).toEqual([
+  expect(await routes()).toEqual([
     {
       liveId: 'demo',
       broadcastId: grant.broadcastId,

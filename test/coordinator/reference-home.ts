@@ -10,7 +10,8 @@ export class ReferenceHome {
   readonly committed = new Map<number, Holder>()
 
   /** False: somebody newer was seen, or somebody else under the same epoch. */
-  follow(holder: Holder): boolean {
+  follow({ epoch, instance }: Holder): boolean {
+    const holder = { epoch, instance }
     const { holder: known } = this
     if (known && holder.epoch < known.epoch) return false
     if (known?.epoch === holder.epoch && known.instance !== holder.instance) return false

@@ -1,34 +1,44 @@
 // Whatever happens to a process of the cluster, nothing is left behind.
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Cluster } from '../support/cluster.ts'
 import { Encoder } from '../support/encoder.ts'
 import { descendantsOf, isRunning, processesMentioning } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
-const roles = ['edges', 'gateways', 'transcoders', 'coordinator'] as const
+/** The transcoder first: the others' absence would end what it encodes. */
+const roles = ['transcoders', 'gateways', 'edges', 'coordinator'] as const
 
-function pidOf(cluster: Cluster, role: (typeof roles)[number]): number {
+function nodeOf(cluster: Cluster, role: (typeof roles)[number]): { id: string; pid: number } {
   const { facts } = cluster
-  return role === 'coordinator' ? facts.coordinator.pid : facts[role][0]!.pid
+  return role === 'coordinator' ? { id: 'coordinator', ...facts.coordinator } : facts[role][0]!
 }
 
-async function startLive(): Promise<{ cluster: Cluster; encoder: Encoder }> {
-  const cluster = await Cluster.start()
+async function publish(cluster: Cluster): Promise<Encoder> {
   const { edges, channels } = cluster.facts
   const { streamKey } = channels[0]!
   const encoder = new Encoder({ server: edges[0]!.rtmps, streamKey, size: '640x480' })
   await until('a playable playlist', async () => {
     return (await fetch(`${edges[0]!.http}/live/demo/index.m3u8`)).ok
   })
-  return { cluster, encoder }
+  return encoder
 }
 
 describe.each(['SIGTERM', 'SIGKILL'] as const)('%s', (signal) => {
+  let cluster: Cluster
+  let encoder: Encoder
+
+  beforeAll(async () => {
+    cluster = await Cluster.start()
+    encoder = await publish(cluster)
+  })
+
+  afterAll(async () => {
+    await encoder?.[Symbol.asyncDispose]()
+    await cluster?.[Symbol.asyncDispose]()
+  })
+
   test.each(roles)('to %s leaves none of its children', async (role) => {
-    const { cluster, encoder } = await startLive()
-    await using _encoder = encoder
-    await using _cluster = cluster
-    const pid = pidOf(cluster, role)
+    const { id, pid } = nodeOf(cluster, role)
     const children = descendantsOf(pid).map((child) => child.pid)
     if (role === 'transcoders') expect(children.length).toBeGreaterThanOrEqual(2)
     process.kill(pid, signal)
@@ -36,23 +46,23 @@ describe.each(['SIGTERM', 'SIGKILL'] as const)('%s', (signal) => {
       [pid, ...children].every((one) => !isRunning(one)),
     )
     // What was killed comes back; what was told to stop stays down.
-    if (signal === 'SIGKILL') await until('a new process', () => pidOf(cluster, role) !== pid)
-    else await until('a word of it', () => cluster.output.includes('was stopped and stays down'))
+    if (signal === 'SIGKILL') await until('a new process', () => nodeOf(cluster, role).pid !== pid)
+    else
+      await until('a word of it', () => cluster.output.includes(`${id} was stopped and stays down`))
   })
 })
 
-test('up killed by SIGKILL takes every role and every ffmpeg with it', async () => {
-  const { cluster, encoder } = await startLive()
+test.concurrent('up killed by SIGKILL takes every role and every ffmpeg with it', async () => {
+  await using cluster = await Cluster.start()
+  await using encoder = await publish(cluster)
   await encoder.kill()
   await cluster.signal('SIGKILL')
   expect(await processesMentioning(cluster.dir)).toEqual([])
-  await cluster[Symbol.asyncDispose]()
 })
 
-test('up stopped by SIGINT leaves with 0 and nothing behind', async () => {
-  const { cluster, encoder } = await startLive()
-  await using _encoder = encoder
+test.concurrent('up stopped by SIGINT leaves with 0 and nothing behind', async () => {
+  await using cluster = await Cluster.start()
+  await using _encoder = await publish(cluster)
   expect(await cluster.signal('SIGINT')).toBe(0)
   expect(await processesMentioning(cluster.dir)).toEqual([])
-  await cluster[Symbol.asyncDispose]()
 })

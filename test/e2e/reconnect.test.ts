@@ -1,5 +1,5 @@
 // Encoders that come and go: same broadcast, same transcoder, and the page plays on by itself.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { launchBrowser, playerState } from '../support/browser.ts'
 import { Cluster } from '../support/cluster.ts'
 import { Encoder } from '../support/encoder.ts'
@@ -14,27 +14,35 @@ interface StreamFacts {
 
 const awayMs = 20_000
 
-function publish({ facts }: Cluster, streamKey: string): Encoder {
-  const { edges, caFile } = facts
+let cluster: Cluster
+
+beforeAll(async () => {
+  cluster = await Cluster.start({ transcoders: 2 })
+})
+
+afterAll(() => cluster?.[Symbol.asyncDispose]())
+
+function publish(streamKey: string): Encoder {
+  const { edges, caFile } = cluster.facts
   return new Encoder({ server: edges[0]!.rtmps, streamKey, caFile, size: '320x180' })
 }
 
-function streamOf(cluster: Cluster, liveId: string): Promise<StreamFacts> {
+function streamOf(liveId: string): Promise<StreamFacts> {
   return cluster.api<StreamFacts>('GET', `/api/v1/streams/${liveId}`)
 }
 
-async function untilPlayable({ facts }: Cluster, liveId: string): Promise<void> {
-  const url = `${facts.edges[0]!.http}/live/${liveId}/index.m3u8`
+async function untilPlayable(liveId: string): Promise<void> {
+  const url = `${cluster.facts.edges[0]!.http}/live/${liveId}/index.m3u8`
   await until('a playable playlist', async () => (await fetch(url)).ok)
 }
 
-test('an encoder killed and back after 20 s keeps its transcoder, and pages recover', async () => {
-  await using cluster = await Cluster.start({ transcoders: 2 })
+// The second has its time while the first is away.
+test.concurrent('an encoder killed and back after 20 s keeps its transcoder, and pages recover', async () => {
   await using browser = await launchBrowser()
   const { streamKey } = cluster.facts.channels[0]!
-  const first = publish(cluster, streamKey)
-  await untilPlayable(cluster, 'demo')
-  const before = await streamOf(cluster, 'demo')
+  const first = publish(streamKey)
+  await untilPlayable('demo')
+  const before = await streamOf('demo')
   const pages = await Promise.all(
     ['hls', 'dash'].map(async (protocol) => {
       const page = await browser.newPage()
@@ -47,30 +55,29 @@ test('an encoder killed and back after 20 s keeps its transcoder, and pages reco
   await first.kill()
   await new Promise((resolve) => setTimeout(resolve, awayMs))
   const held = await Promise.all(pages.map((page) => playerState(page)))
-  await using _second = publish(cluster, streamKey)
+  await using _second = publish(streamKey)
   for (const [i, page] of pages.entries()) {
     await until('the page to play on', async () => {
       const now = await playerState(page)
       return now !== undefined && now.currentTime > (held[i]?.currentTime ?? 0) + 2
     })
   }
-  const after = await streamOf(cluster, 'demo')
+  const after = await streamOf('demo')
   expect(after.broadcastId).toBe(before.broadcastId)
   expect(after.transcoder.id).toBe(before.transcoder.id)
   expect(after.epoch).toBe(before.epoch)
 })
 
-test('two channels that the ring gives to different transcoders live on both', async () => {
-  await using cluster = await Cluster.start({ transcoders: 2 })
+test.concurrent('two channels that the ring gives to different transcoders live on both', async () => {
   const liveIds = liveIdsOnDifferentNodes(cluster.facts.transcoders.map(({ id }) => id))
   const [one, other] = await Promise.all(
     liveIds.map((liveId) =>
       cluster.api<{ streamKey: string }>('POST', '/api/v1/channels', { liveId }),
     ),
   )
-  await using _first = publish(cluster, one!.streamKey)
-  await using _second = publish(cluster, other!.streamKey)
-  await Promise.all(liveIds.map((liveId) => untilPlayable(cluster, liveId)))
-  const streams = await Promise.all(liveIds.map((liveId) => streamOf(cluster, liveId)))
+  await using _first = publish(one!.streamKey)
+  await using _second = publish(other!.streamKey)
+  await Promise.all(liveIds.map((liveId) => untilPlayable(liveId)))
+  const streams = await Promise.all(liveIds.map((liveId) => streamOf(liveId)))
   expect(new Set(streams.map(({ transcoder }) => transcoder.id)).size).toBe(2)
 })

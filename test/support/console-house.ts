@@ -5,7 +5,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { CoordinatorFixture } from '../coordinator/coordinator-fixture.ts'
+import type { BandwidthReport, BandwidthTestRequest } from '../../common/contract/bandwidth-test.ts'
+import type { RefusalReport } from '../../common/contract/refusal-report.ts'
+import { CoordinatorFixture, type FakeNode } from '../coordinator/coordinator-fixture.ts'
 import { FakeClock } from './fake-clock.ts'
 
 export class ConsoleHouse implements AsyncDisposable {
@@ -59,7 +61,10 @@ export class ConsoleHouse implements AsyncDisposable {
     const rtmps = (id: string) => `rtmps://${id}.example.org/live`
     const popUrls = (id: string) => ({ https: `https://${id}.example.org`, rtmps: rtmps(id) })
     const region = (name: string) => ({ region: name, load })
-    await fixture.node('pop-1', 'edge', { ...region('eu-west'), urls: popUrls('pop-1') })
+    const pop = await fixture.node('pop-1', 'edge', {
+      ...region('eu-west'),
+      urls: popUrls('pop-1'),
+    })
     await fixture.node('pop-2', 'edge', {
       ...region('ap-east'),
       urls: popUrls('pop-2'),
@@ -107,8 +112,34 @@ export class ConsoleHouse implements AsyncDisposable {
         { code: 'rate-control', value: 'CBR', isWarning: false, sentence: 'The encoder says CBR.' },
       ],
     })
+    await this.#turnAway(streamKey, pop, gateway)
     await this.news()
     return { streamKey }
+  }
+
+  /** Publishers of a channel that did not go live: three were refused, one only measured its line. */
+  async #turnAway(streamKey: string, pop: FakeNode, gateway: FakeNode): Promise<void> {
+    const { keyDigest, connection, clientAddress } = gateway.publishRequest(streamKey)
+    const message = 'The video codec is unknown. Set the video encoder to H.264.'
+    await pop.call('POST', '/refusals', {
+      refusals: [{ keyDigest, code: 'codec-unsupported', message, count: 3, ageMs: 0 }],
+    } satisfies RefusalReport)
+    await gateway.call('POST', '/bandwidth-tests', {
+      ...{ keyDigest, connection, clientAddress, gateway: gateway.id, pop: pop.id },
+    } satisfies BandwidthTestRequest)
+    const report: BandwidthReport = {
+      end: 'time-limit',
+      measure: {
+        durationMs: 60_000,
+        bytes: 18_600_000,
+        medianBitsPerSecond: 2_480_000,
+        lowestBitsPerSecond: 1_310_000,
+        stalls: 2,
+        longestStallMs: 1_300,
+      },
+    }
+    for (const node of [pop, gateway])
+      await node.call('PUT', `/bandwidth-tests/${connection}`, report)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

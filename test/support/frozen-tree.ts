@@ -35,11 +35,11 @@ export class FrozenTree implements Disposable {
   }
 }
 
-/** Stopped by a signal, or dead and not yet reaped, by a parent that is stopped; a process that is gone is not. */
+/** Stopped by a signal; a process that is gone is not. */
 export function isStopped(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return 'TZ'.includes(stat[stat.lastIndexOf(')') + 2]!)
+    return stat[stat.lastIndexOf(')') + 2] === 'T'
   } catch {
     return false
   }

@@ -20,13 +20,14 @@ export interface LiveRoadOptions extends ScriptedOptions {
   instead?: LiveBroadcast
   file?: (take: string, rendition: string, name: string) => string | undefined
   /** Of the lease. */
+  liveId?: string
   epoch?: number
   instance?: string
 }
 
 export const firstInstance = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
 
-/** A playback server of one broadcast, `demo`. */
+/** A playback server of one broadcast, `demo` where it has no other name. */
 export class LiveStage implements AsyncDisposable {
   readonly clock = new FakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   readonly broadcast: ScriptedBroadcast
@@ -35,10 +36,11 @@ export class LiveStage implements AsyncDisposable {
   /** Kind, status and bytes of each answer. */
   readonly served: string[] = []
 
-  private constructor({ file, instead, epoch = 1, instance, ...options }: LiveRoadOptions) {
+  private constructor(all: LiveRoadOptions) {
+    const { file, instead, liveId: name = 'demo', epoch = 1, instance, ...options } = all
     this.broadcast = new ScriptedBroadcast(options)
     const stream = { broadcast: instead ?? this.broadcast, file: file ?? (() => undefined), epoch }
-    const live = (liveId: string) => (liveId === 'demo' ? stream : undefined)
+    const live = (liveId: string) => (liveId === name ? stream : undefined)
     const { clock } = this
     const sent = () => {}
     this.feeds = new FeedServer({ instance: instance ?? firstInstance, live, clock, sent })

@@ -10,6 +10,7 @@ import type {
   PackagedSegment,
   PackagedTake,
 } from '../../common/live/live-broadcast.ts'
+import { PeakRates } from '../../common/live/peak-rates.ts'
 import { renditionFor } from '../../common/live/presentation.ts'
 import type { BroadcastFacts, LoggedRendition } from '../../common/live/segment-log.ts'
 import { broadcast, standardRenditions } from './segment-logs.ts'
@@ -59,6 +60,7 @@ const numbersAhead = 2
 
 export class ScriptedBroadcast implements LiveBroadcast {
   readonly facts: BroadcastFacts
+  readonly peaks = new PeakRates()
   readonly #settings: LiveSettings
   readonly #keptSegments: number
   readonly #takes: TakeState[] = []

@@ -1,8 +1,9 @@
 // A real coordinator and a real transcoder in this process, and publishes as a gateway would make them.
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { systemClock } from '../../common/clock.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
@@ -18,6 +19,7 @@ import {
 } from '../../config/schema.ts'
 import { startCoordinator } from '../../coordinator/coordinator-node.ts'
 import { startTranscoder } from '../../origin/transcoder/transcoder-node.ts'
+import { descendantsOf, isEncoder } from './processes.ts'
 
 const secret = 'ncs_for_tests_only_0123456789abcdef'
 const adminToken = 'nct_for_tests_only_0123456789'
@@ -72,7 +74,11 @@ export class TranscoderRig implements AsyncDisposable {
       log,
     )
     const url = String(coordinator.endpoints.url)
-    const settings = { ...options.transcoder, cluster: { coordinator: url, secret } }
+    const settings = {
+      ffmpeg: await namedAfter(dir),
+      ...options.transcoder,
+      cluster: { coordinator: url, secret },
+    }
     const transcoder = await startNode(dir, settings, log)
     const auth = createClusterAuth(secret)
     const gateway = new CoordinatorClient({
@@ -145,6 +151,13 @@ export class TranscoderRig implements AsyncDisposable {
     return nodes.find((it) => it.role === 'transcoder')?.urls.http
   }
 
+  /** Pids of the ffmpegs that encode in this rig, whatever other rigs this process has. */
+  encoders(): number[] {
+    return descendantsOf(process.pid)
+      .filter((it) => isEncoder(it) && it.command.includes(this.dir))
+      .map(({ pid }) => pid)
+  }
+
   /** Another one of the cluster, set up like the first. */
   async addTranscoder(id: string): Promise<void> {
     const settings = { ...this.transcoderSettings, node: { id } }
@@ -163,6 +176,14 @@ export class TranscoderRig implements AsyncDisposable {
     await this.#coordinator[Symbol.asyncDispose]()
     await rm(this.dir, { recursive: true, force: true })
   }
+}
+
+/** The ffmpeg of this machine under a path of its own, by which its processes are found. */
+async function namedAfter(dir: string): Promise<string> {
+  const places = (process.env.PATH ?? '').split(delimiter).map((it) => join(it, 'ffmpeg'))
+  const path = join(dir, 'ffmpeg')
+  await symlink(places.find((it) => existsSync(it))!, path)
+  return path
 }
 
 function startNode(

@@ -1,5 +1,5 @@
 // Something that a screen asks the API for: what came, what went wrong, and a way to ask again. `inputs` lists what
-// `load` depends on.
+// `load` depends on; with `everyMs` it is asked again as long as it is shown.
 import { useCallback, useEffect, useState } from 'preact/hooks'
 
 export interface Resource<T> {
@@ -9,7 +9,11 @@ export interface Resource<T> {
   replace(value: T): void
 }
 
-export function useResource<T>(load: () => Promise<T>, inputs: unknown[]): Resource<T> {
+export function useResource<T>(
+  load: () => Promise<T>,
+  inputs: unknown[],
+  everyMs?: number,
+): Resource<T> {
   const [value, setValue] = useState<T>()
   const [error, setError] = useState<unknown>()
   const reload = useCallback(async () => {
@@ -23,6 +27,9 @@ export function useResource<T>(load: () => Promise<T>, inputs: unknown[]): Resou
   }, inputs)
   useEffect(() => {
     void reload()
-  }, [reload])
+    if (everyMs === undefined) return
+    const timer = setInterval(() => void reload(), everyMs)
+    return () => clearInterval(timer)
+  }, [reload, everyMs])
   return { value, error, reload, replace: (next) => setValue(() => next) }
 }

@@ -25,8 +25,11 @@ import type {
   PackagedTake,
 } from '../../../common/live/live-broadcast.ts'
 import { isPartlyElsewhere, numbersAhead } from '../../../common/live/live-broadcast.ts'
+import { measurePeaks } from '../../../common/live/live-presentation.ts'
+import { PeakRates } from '../../../common/live/peak-rates.ts'
 import type { BroadcastFacts } from '../../../common/live/segment-log.ts'
 import { HomePlaylists } from './home-playlists.ts'
+import { isListed } from './home-point.ts'
 import { HomeTakes } from './home-takes.ts'
 
 export type Verdict =
@@ -49,6 +52,7 @@ const maxStagedBytes = 512 * 1024 * 1024
 
 export class HomeBroadcast implements LiveBroadcast {
   readonly facts: BroadcastFacts
+  readonly peaks = new PeakRates()
   readonly #options: HomeBroadcastOptions
   readonly #takes = new HomeTakes()
   readonly #playlists = new HomePlaylists(this.#takes)
@@ -59,6 +63,7 @@ export class HomeBroadcast implements LiveBroadcast {
   #feed = 0
   #bodies: Buffer[] = []
   #stagedBytes = 0
+  #heldBytes = 0
   #settings: LiveSettings | undefined
   #isEnded = false
   #version = 0
@@ -74,6 +79,11 @@ export class HomeBroadcast implements LiveBroadcast {
 
   get holder(): Holder | undefined {
     return this.#holder
+  }
+
+  /** Of media that is held, and of what has come for the next change. */
+  get bytes(): number {
+    return this.#heldBytes + this.#stagedBytes
   }
 
   get settings(): LiveSettings | undefined {
@@ -196,14 +206,14 @@ export class HomeBroadcast implements LiveBroadcast {
       return this.#isEnded ? 'accepted' : 'malformed'
     }
     this.#settings ??= change.settings
+    this.peaks.merge(change.peaks ?? {})
     if (change.segments.length > 0) this.#point = undefined
-    let isTrue = true
-    for (const { rendition } of this.#takes.merge(change, bodies, this.#feed)) {
+    const misfits = this.#takes.merge(change, bodies, this.#feed)
+    for (const { rendition } of misfits) {
       this.#options.onRefused({ rendition, reason: 'its init section is another' })
-      isTrue = false
     }
-    for (const told of change.segments) isTrue = this.#addSegment(told, bodies) && isTrue
-    if (change.point && isTrue) this.#point = this.#completed(change.point)
+    if (change.point && misfits.length === 0) this.#point = this.#completed(change.point)
+    for (const told of change.segments) this.#addSegment(told, bodies)
     for (const told of change.playlists) {
       this.#placeFirstTake(told)
       this.#playlists.merge(told, this.#feed)
@@ -211,13 +221,16 @@ export class HomeBroadcast implements LiveBroadcast {
     for (const { take, rendition, numbers } of change.coming) {
       this.#takes.track(take, rendition)!.coming = numbers
     }
+    if (this.#point && !isListed(this.#point.packaging, this.#takes, this.#playlists)) {
+      this.#point = undefined
+    }
     if (this.#settings) this.#playlists.trim(this.#settings)
     this.#takes.forgetEmpty((take) => this.#playlists.lists(take))
     if (change.isEnded) {
       this.#playlists.close()
       this.#isEnded = true
     }
-    this.#changed()
+    this.#changed(change.segments.some((it) => !it.isOpen))
     return 'accepted'
   }
 
@@ -234,19 +247,16 @@ export class HomeBroadcast implements LiveBroadcast {
     )
   }
 
-  /** False where it is not what is listed. */
-  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): boolean {
+  #addSegment(told: FeedSegment, bodies: readonly Buffer[]): void {
     const { take, rendition, number } = told
     const there = this.#takes.segment(take, rendition, number)
-    if (!there && this.#playlists.isBehindWindow(rendition, number)) return true
+    if (!there && this.#playlists.isBehindWindow(rendition, number)) return
     const isOther = this.#playlists.hasOther(rendition, number, there)
     if (isOther && !there) this.#takes.addGap(told, this.#feed)
     const reason = isOther
       ? 'its number is listed already'
       : this.#takes.add(told, bodies, this.#feed)
-    if (reason === undefined) return true
-    this.#options.onRefused({ rendition, number, reason })
-    return false
+    if (reason !== undefined) this.#options.onRefused({ rendition, number, reason })
   }
 
   #placeFirstTake({ discontinuitySequence, entries }: FeedPlaylist): void {
@@ -267,8 +277,11 @@ export class HomeBroadcast implements LiveBroadcast {
     return Math.max(0, ordinal - (number === take.firstNumber ? 1 : 0))
   }
 
-  #changed(): void {
+  #changed(hasClosed = false): void {
+    this.#heldBytes = this.#takes.bytes
     this.#version++
+    // Of two transcoders each has but a part of what is listed here.
+    if (hasClosed) measurePeaks(this)
     for (const listener of [...this.#listeners]) listener()
   }
 }

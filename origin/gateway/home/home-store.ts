@@ -1,11 +1,16 @@
 // The live ids whose home is this gateway.
+//
+// What they hold together is bounded. Over that, the home that came last is given up: its stream is served from its
+// transcoder until it is published anew, and begins a new take at the next transcoder; the others notice nothing.
 import type { Clock } from '../../../common/clock.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
+import type { Holder } from '../../../common/contract/placement.ts'
 import { messageOf } from '../../../common/errors.ts'
 import { HttpClient } from '../../../common/http-client.ts'
 import type { Logger } from '../../../common/log.ts'
 import { LogBudget } from '../../../common/log-budget.ts'
 import type { Metrics } from '../../../common/metrics.ts'
+import { memoryBudgetBytes } from '../../../common/relay/memory-budget.ts'
 import { type FollowedGrant, Home } from './home.ts'
 import type { HomeBroadcast, Verdict } from './home-broadcast.ts'
 
@@ -16,6 +21,8 @@ export interface HomeStoreOptions {
   clock: Clock
   log: Logger
   metrics: Metrics
+  /** What all live windows may take together. */
+  memoryBytes?: number | undefined
   /** It is served from here no longer. */
   onLeft: (broadcast: HomeBroadcast) => void
 }
@@ -33,14 +40,26 @@ export class HomeStore implements AsyncDisposable {
   readonly #leaving = new Set<Promise<void>>()
   readonly #refusalLines: LogBudget
   readonly #refusals
+  readonly #givenUp
+  readonly #limitBytes: number
+  #bytes = 0
 
   constructor(options: HomeStoreOptions) {
     this.#options = options
+    this.#limitBytes = options.memoryBytes ?? memoryBudgetBytes(Infinity)
     this.#refusalLines = new LogBudget(options)
     this.#refusals = options.metrics.counter({
       name: 'home_refused_total',
       help: 'Media that a transcoder told otherwise than it is listed.',
     })
+    this.#givenUp = options.metrics.counter({
+      name: 'home_given_up_total',
+      help: 'Broadcasts that are not served from memory here any more, because that is full.',
+    })
+    options.metrics.gauge(
+      { name: 'home_bytes', help: 'Media that is held for the broadcasts served from memory.' },
+      (gauge) => gauge.set(this.#bytes),
+    )
     options.metrics.gauge(
       { name: 'home_broadcasts', help: 'Broadcasts that are served from memory here.' },
       (gauge) =>
@@ -112,6 +131,11 @@ export class HomeStore implements AsyncDisposable {
     return point?.connection === connection ? point.input.entry.timestampMs : undefined
   }
 
+  /** Whom this gateway has followed last. */
+  holderOf(liveId: string): Holder | undefined {
+    return this.#homes.get(liveId)?.holder
+  }
+
   /** Leaves what another gateway relays now. */
   update({ routes }: Pick<ClusterSnapshot, 'routes'>): void {
     const { gatewayId, clock } = this.#options
@@ -129,6 +153,7 @@ export class HomeStore implements AsyncDisposable {
     const home = this.#homes.get(liveId)
     if (!home) return
     this.#homes.delete(liveId)
+    this.#bytes -= home.bytes
     if (home.broadcast) this.#options.onLeft(home.broadcast)
     const leaving = home[Symbol.asyncDispose]().finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
@@ -140,6 +165,16 @@ export class HomeStore implements AsyncDisposable {
     await this.#http[Symbol.asyncDispose]()
   }
 
+  #enforce(): void {
+    while (this.#bytes > this.#limitBytes) {
+      const [liveId, { bytes }] = [...this.#homes].at(-1)!
+      const facts = { liveId, bytes, heldBytes: this.#bytes, limitBytes: this.#limitBytes }
+      this.#options.log.warn(facts, 'no memory for the home of a stream')
+      this.#givenUp.inc()
+      this.leave(liveId)
+    }
+  }
+
   #add(liveId: string, broadcastId: string): Home {
     const { authorize, clock, log } = this.#options
     const home: Home = new Home(broadcastId, {
@@ -147,6 +182,11 @@ export class HomeStore implements AsyncDisposable {
       onRefused: (what) => {
         this.#refusals.inc()
         if (this.#refusalLines.take()) log.error({ liveId, ...what }, 'media was refused')
+      },
+      onBytes: (delta) => {
+        if (this.#homes.get(liveId) !== home) return
+        this.#bytes += delta
+        this.#enforce()
       },
       onOver: () => {
         if (this.#homes.get(liveId) === home) this.leave(liveId)

@@ -46,6 +46,17 @@ export class HomeTakes {
     return Array.from(this.#byName.values(), (it) => it.public)
   }
 
+  /** Of media, as it was sent. */
+  get bytes(): number {
+    let bytes = 0
+    for (const { tracks } of this.#byName.values()) {
+      for (const { segments } of tracks.values()) {
+        for (const { sizeBytes } of segments.values()) bytes += sizeBytes
+      }
+    }
+    return bytes
+  }
+
   get(name: string): HomeTake | undefined {
     return this.#byName.get(name)
   }

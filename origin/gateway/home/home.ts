@@ -26,6 +26,8 @@ export interface HomeOptions {
   clock: Clock
   log: Logger
   onRefused: HomeBroadcastOptions['onRefused']
+  /** It holds so much more than before. It may be disposed of by this. */
+  onBytes: (delta: number) => void
   /** Nothing of it will be asked for any more. */
   onOver: () => void
 }
@@ -45,7 +47,9 @@ export class Home implements AsyncDisposable {
   #source: FeedSource | undefined
   #client: FeedClient | undefined
   #broadcast: HomeBroadcast | undefined
+  #bytes = 0
   #hasChanged = false
+  #isLeft = false
   #mediaAtMs = 0
   #gapTimer: Timer | undefined
   #overTimer: Timer | undefined
@@ -59,6 +63,10 @@ export class Home implements AsyncDisposable {
   /** Undefined until there is something in it. */
   get broadcast(): HomeBroadcast | undefined {
     return this.#hasChanged ? this.#broadcast : undefined
+  }
+
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Whom it believes, or is about to. */
@@ -99,6 +107,7 @@ export class Home implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isLeft = true
     this.#gapTimer?.cancel()
     this.#overTimer?.cancel()
     this.#leaveFeed()
@@ -111,7 +120,17 @@ export class Home implements AsyncDisposable {
     if (client) this.#closing = Promise.all([this.#closing, client[Symbol.asyncDispose]()])
   }
 
-  #onFrame(frame: FeedFrame, { epoch, instance }: FeedSource): Verdict {
+  #onFrame(frame: FeedFrame, source: FeedSource): Verdict {
+    const verdict = this.#accept(frame, source)
+    const bytes = this.#broadcast?.bytes ?? 0
+    const delta = bytes - this.#bytes
+    this.#bytes = bytes
+    if (delta !== 0) this.#options.onBytes(delta)
+    // What else has arrived is for nobody.
+    return this.#isLeft ? 'fenced' : verdict
+  }
+
+  #accept(frame: FeedFrame, { epoch, instance }: FeedSource): Verdict {
     const { head } = frame
     if (head.kind === 'open' && !this.#broadcast) {
       if (head.facts.broadcastId !== this.broadcastId) return 'malformed'

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { latencyService, liveMpd } from '../../../common/live/dash-live.ts'
-import { PeakRates } from '../../../common/live/live-presentation.ts'
 import { canCheckSchema, readWithMpdParser, schemaFaults } from '../../support/mpd-readers.ts'
 import { ScriptedBroadcast, type ScriptedOptions } from '../../support/scripted-broadcast.ts'
 import { audioRendition, standardRenditions, videoRendition } from '../../support/segment-logs.ts'
@@ -15,8 +14,8 @@ function live(segments: number, options?: ScriptedOptions): ScriptedBroadcast {
   return broadcast
 }
 
-const number = (broadcast: ScriptedBroadcast, peaks?: PeakRates) =>
-  liveMpd(broadcast, { addressing: 'number', nowMs, ...(peaks && { peaks }) })!
+const number = (broadcast: ScriptedBroadcast) =>
+  liveMpd(broadcast, { addressing: 'number', nowMs })!
 const timeline = (broadcast: ScriptedBroadcast) =>
   liveMpd(broadcast, { addressing: 'timeline', nowMs })!
 const periods = (mpd: string) => mpd.match(/<Period [^>]+>/g) ?? []
@@ -185,15 +184,9 @@ describe('an MPD addressed by number', () => {
 
   test('never lowers a bandwidth', () => {
     const broadcast = new ScriptedBroadcast()
-    const peaks = new PeakRates()
     broadcast.beginTake()
     const bandwidth = () =>
-      Number(
-        attribute(
-          number(broadcast, peaks).match(/<Representation id="720p"[^>]+>/)![0],
-          'bandwidth',
-        ),
-      )
+      Number(attribute(number(broadcast).match(/<Representation id="720p"[^>]+>/)![0], 'bandwidth'))
     broadcast.addPart('720p', { seconds: 2, bytes: Buffer.alloc(100_000) })
     broadcast.addPart('360p', { seconds: 2 })
     broadcast.addPart('audio', { seconds: 2 })

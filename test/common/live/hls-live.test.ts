@@ -9,7 +9,6 @@ import {
   type ReloadState,
   reloadState,
 } from '../../../common/live/hls-live.ts'
-import { PeakRates } from '../../../common/live/live-presentation.ts'
 import { readWithHlsParser, readWithM3u8Parser } from '../../support/hls-parsers.ts'
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from '../../support/hls-rules.ts'
 import { readLivePlaylist } from '../../support/hls-text.ts'
@@ -543,11 +542,9 @@ describe('the multivariant playlist', () => {
 
   test('BANDWIDTH does not fall when the peak has left the window', () => {
     const { broadcast, add } = weighed([[1_000_000, 20_000]])
-    const peaks = new PeakRates()
-    liveMultivariant(broadcast, peaks)
+    liveMultivariant(broadcast)
     for (let i = 0; i < 8; i++) add([500_000, 20_000])
-    expect(liveMultivariant(broadcast, peaks)).toContain('BANDWIDTH=4080000,AVERAGE')
-    expect(liveMultivariant(broadcast)).toContain('BANDWIDTH=2080000,AVERAGE')
+    expect(liveMultivariant(broadcast)).toContain('BANDWIDTH=4080000,AVERAGE')
   })
 
   test('BANDWIDTH is that of the last media while there is none', () => {

@@ -95,6 +95,17 @@ describe('a media memory', () => {
     expect(readAll(memory)).toEqual([messages[3], early, messages[4]])
   })
 
+  test('keeps sound that is ahead of several keyframes, as it came', () => {
+    const { memory } = memoryOf()
+    const early = [sound(2_005), sound(1_998), sound(2_030)]
+    const messages = [keyframe(0), sound(10), ...early, keyframe(1_900), keyframe(2_000)]
+    for (const message of messages) memory.push(message, 0)
+    readAll(memory)
+    memory.neededFrom(2_000)
+    memory.rewind()
+    expect(readAll(memory)).toEqual([messages.at(-1), ...early])
+  })
+
   test('keeps four seconds of a stream without pictures', () => {
     const { memory } = memoryOf()
     memory.push(audioHeader(0), 0)

@@ -21,10 +21,11 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 test('a lease of the first schema keeps its epoch and its holder', async () => {
   await (await openDatabase(file, clock))[Symbol.asyncDispose]()
   const old = new DatabaseSync(file)
-  for (const column of ['connection', 'attempt', 'replaced']) {
+  for (const column of ['connection', 'attempt', 'replaced', 'waiting']) {
     old.exec(`alter table leases drop column ${column}`)
   }
   old.exec(`
+    alter table channels drop column banned_at;
     drop table drained_nodes;
     delete from kysely_migration where name > '0001-first';
     insert into channels (id, live_id, name, title, description, record, chat_enabled, protected, created_at)
@@ -45,5 +46,6 @@ test('a lease of the first schema keeps its epoch and its holder', async () => {
     connection: null,
     attempt: null,
     replaced: [],
+    waiting: [],
   })
 })

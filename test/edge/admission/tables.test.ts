@@ -1,7 +1,7 @@
 // What admission remembers of strangers is bounded, and nothing is left of those who have gone.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { BoundedTable } from '../../../edge/admission/bounded-table.ts'
+import { BoundedTable } from '../../../common/bounded-table.ts'
 import { HeldCounts } from '../../../edge/admission/held-counts.ts'
 
 test('a table keeps the entries that were set last', () => {

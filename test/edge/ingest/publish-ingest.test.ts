@@ -1,11 +1,19 @@
 // An edge between an encoder and two gateways, all on loopback: the encoder notices nothing when a gateway goes.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
+import type { BandwidthReport } from '../../../common/contract/bandwidth-test.ts'
 import type { NodeInfo } from '../../../common/contract/membership.ts'
-import { refusal, statusCodeOf, statusDescription } from '../../../common/contract/refusal.ts'
+import {
+  type Refusal,
+  refusal,
+  statusCodeOf,
+  statusDescription,
+} from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { BandwidthTests } from '../../../common/relay/bandwidth-tests.ts'
 import { RelayHost } from '../../../common/relay/relay-host.ts'
+import { digestOfKey } from '../../../common/relay/stream-key.ts'
 import { GatewayPicker } from '../../../edge/ingest/gateway-picker.ts'
 import { PublishIngest } from '../../../edge/ingest/publish-ingest.ts'
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
@@ -14,17 +22,22 @@ import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { broadcast, rtmpMedia } from '../../support/rtmp-media.ts'
 import { RtmpSink, type RtmpSinkOptions } from '../../support/rtmp-sink.ts'
 import { ScriptedProgress } from '../../support/scripted-progress.ts'
+import { until } from '../../support/until.ts'
 
 let stack: AsyncDisposableStack
 let gateways: GatewayPicker
 let progress: ScriptedProgress
 let door: PublisherDoor
 let metrics: Metrics
+let reports: (BandwidthReport & { id: string })[]
+let refused: (Refusal & { keyDigest: string })[]
 
 beforeEach(async () => {
   stack = new AsyncDisposableStack()
   metrics = new Metrics('edge', 'pop-1', '0')
   progress = new ScriptedProgress()
+  reports = []
+  refused = []
   gateways = new GatewayPicker({ clock: systemClock, allowPlain: true })
   const timeouts = { publishTimeoutMs: 5_000, idleTimeoutMs: 8_000 }
   const relays = new RelayHost({
@@ -48,6 +61,12 @@ beforeEach(async () => {
     } as ConstructorParameters<typeof PublishIngest>[0]['config'],
     relays,
     gateways,
+    tests: new BandwidthTests({
+      clock: systemClock,
+      refusalMemoryMs: 15_000,
+      report: async (id, report) => void reports.push({ id, ...report }),
+    }),
+    onRefused: (keyDigest, reason) => void refused.push({ keyDigest, ...reason }),
     progressOf: progress.of,
     nodeToken: async () => 'a-token',
     clock: systemClock,
@@ -161,6 +180,38 @@ describe('an edge', () => {
     for (const message of broadcast(2)) client.send(message)
     await client.closed()
     expect(client.statuses.at(-1)?.description).toContain('(already-publishing)')
+    expect(refused).toEqual([{ keyDigest: digestOfKey('a-key'), ...taken }])
+    expect(second.sink.connections).toEqual([])
+  })
+})
+
+describe('a bandwidth test at an edge', () => {
+  test('goes to the gateway as one, is measured, and told when the publisher has left', async () => {
+    const { sink, port } = await gatewayOf()
+    know(port)
+    await using client = await RtmpTestClient.publish(door.url, 'a-key?bandwidthtest=true')
+    const messages = broadcast(4)
+    for (const message of messages) client.send(message)
+    await client.leave()
+    await until('the report', () => reports.length > 0)
+    const query = queryOf(sink)
+    expect(query.get('bandwidthtest')).toBe('true')
+    const sentBytes = messages.reduce((sum, { payload }) => sum + payload.length, 0)
+    const [{ id, end, measure }] = reports as [(typeof reports)[0]]
+    expect({ id, end }).toEqual({ id: query.get('connection'), end: 'left' })
+    expect(measure.bytes).toBeGreaterThan(sentBytes)
+    expect(progress.watched).toBe(0)
+  })
+
+  test('ends when its gateway does: what came over two would measure neither', async () => {
+    const first = await gatewayOf({ after: { messages: 5, connection: 1 } })
+    const second = await gatewayOf()
+    know(first.port, second.port)
+    await using client = await RtmpTestClient.publish(door.url, 'a-key?bandwidthtest=true')
+    for (const message of broadcast(2)) client.send(message)
+    await client.closed()
+    expect(client.statuses.at(-1)?.description).toContain('(path-lost)')
+    expect(reports).toEqual([expect.objectContaining({ end: 'path-lost' })])
     expect(second.sink.connections).toEqual([])
   })
 })

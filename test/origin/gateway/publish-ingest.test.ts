@@ -1,12 +1,23 @@
 // A gateway between an edge and two transcoders, all on loopback; the test answers for the coordinator.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
+import type {
+  BandwidthReport,
+  BandwidthTestRequest,
+} from '../../../common/contract/bandwidth-test.ts'
 import type { PublishGrant, PublishRequest } from '../../../common/contract/placement.ts'
 import type { Progress } from '../../../common/contract/progress.ts'
-import { refusal } from '../../../common/contract/refusal.ts'
+import {
+  type Refusal,
+  type RefusalCode,
+  refusal,
+  statusDescription,
+} from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { BandwidthTests } from '../../../common/relay/bandwidth-tests.ts'
 import { RelayHost } from '../../../common/relay/relay-host.ts'
+import { digestOfKey } from '../../../common/relay/stream-key.ts'
 import { GatewayIngest } from '../../../origin/gateway/publish-ingest.ts'
 import { PublisherDoor } from '../../support/publisher-door.ts'
 import { routeTo } from '../../support/routes.ts'
@@ -23,7 +34,12 @@ let door: PublisherDoor
 let ingest: GatewayIngest
 let pop: string | null
 let asked: PublishRequest[]
+let askedTests: BandwidthTestRequest[]
+let reports: (BandwidthReport & { id: string })[]
+let refused: Refusal[]
 let told: (Progress & { connection: string })[]
+let standIn: { granted: PublishGrant } | undefined
+let stoodIn: PublishRequest[]
 let answers: ({ granted: PublishGrant } | { refused: ReturnType<typeof refusal> })[]
 
 beforeEach(async () => {
@@ -31,8 +47,13 @@ beforeEach(async () => {
   progress = new ScriptedProgress()
   pop = 'pop-1'
   asked = []
+  askedTests = []
+  reports = []
+  refused = []
   told = []
   answers = []
+  standIn = undefined
+  stoodIn = []
   const limits = { publishTimeoutMs: 5_000, idleTimeoutMs: 8_000 }
   const relays = new RelayHost({
     limits,
@@ -52,7 +73,25 @@ beforeEach(async () => {
         asked.push(request)
         return answers.shift() ?? { refused: refusal('coordinator-away') }
       },
+      beginBandwidthTest: async (request) => {
+        askedTests.push(request)
+        return askedTests.length > 1
+          ? { refused: refusal('key-revoked') }
+          : { granted: { liveId: 'live-1' } }
+      },
     },
+    standIns: {
+      publish: async (request) => {
+        stoodIn.push(request)
+        return standIn
+      },
+    },
+    tests: new BandwidthTests({
+      clock: systemClock,
+      refusalMemoryMs: 15_000,
+      report: async (id, report) => void reports.push({ id, ...report }),
+    }),
+    onRefused: (_keyDigest, reason) => void refused.push(reason),
     progressOf: progress.of,
     progress: { publish: (connection, one) => void told.push({ connection, ...one }) },
     clock: systemClock,
@@ -68,6 +107,14 @@ afterEach(() => stack.disposeAsync())
 
 async function transcoder() {
   const sink = stack.use(new RtmpSink())
+  return { sink, port: await sink.listen() }
+}
+
+/** Refuses every publish before its start. */
+async function refusing(code: RefusalCode) {
+  const description = statusDescription(refusal(code))
+  const status = { level: 'error' as const, code: 'NetStream.Publish.Failed', description }
+  const sink = stack.use(new RtmpSink({ refuse: () => status }))
   return { sink, port: await sink.listen() }
 }
 
@@ -195,6 +242,82 @@ describe('a gateway', () => {
     expect(client.isClosed).toBe(false)
   })
 
+  test('goes on with a transcoder that stands in for the coordinator, and only while that is away', async () => {
+    const [first, second] = [await transcoder(), await transcoder()]
+    standIn = grant(1, first.port)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(stoodIn).toEqual(asked)
+    expect(first.sink.connections[0]?.name).toBe(asked[0]?.nonce)
+    for (const message of broadcast(1)) client.send(message)
+    answers.push({ refused: refusal('no-transcoder') }, grant(2, second.port))
+    await first.sink[Symbol.asyncDispose]()
+    await second.sink.until(([hop]) => (hop?.media.length ?? 0) > 0)
+    expect(stoodIn).toHaveLength(1)
+  })
+
+  test('lets a publisher try again where nobody stands in', async () => {
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.isStarted).toBe(false)
+    expect(client.statuses.at(-1)).toMatchObject({
+      code: 'NetStream.Publish.Failed',
+      description: expect.stringContaining('(coordinator-away)'),
+    })
+  })
+
+  test('asks for another transcoder before the start too, and the publisher does not notice', async () => {
+    const [gone, full, free] = [await transcoder(), await refusing('node-full'), await transcoder()]
+    await gone.sink[Symbol.asyncDispose]()
+    const [one, two, three] = [grant(1, gone.port), grant(2, full.port), grant(3, free.port)]
+    answers.push(one, two, three)
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.isStarted).toBe(true)
+    const holders = [one, two].map(({ granted: { epoch, instance } }) => ({ epoch, instance }))
+    expect(asked.map(({ away }) => away)).toEqual([undefined, ...holders])
+    expect(asked.map(({ attempt }) => attempt)).toEqual([3, 3, 3])
+    expect(queryOf(free.sink).get('age')).toBe('5000')
+    for (const message of broadcast(1)) client.send(message)
+    await free.sink.until(([hop]) => hop?.media.length === broadcast(1).length)
+    // Those that had no room then may have some now.
+    answers.push(grant(4, free.port))
+    const route = routeTo('live-1', { id: 'tc-3', url: 'http://tc-3' })
+    const moving = { ...route, connection: 'abcdefghijklmnop', isMoving: true, epoch: 3 }
+    ingest.update({ routes: [moving] })
+    await free.sink.until((hops) => hops.length === 2)
+    expect(asked[3]?.away).toBeUndefined()
+  })
+
+  test.each<[string, () => Promise<(typeof answers)[number][]>, RefusalCode, number]>([
+    [
+      'after three transcoders that have no room',
+      async () => {
+        const { port } = await refusing('no-transcoder')
+        return [1, 2, 3, 4].map((epoch) => grant(epoch, port))
+      },
+      'no-transcoder',
+      3,
+    ],
+    [
+      'when the same one is named again',
+      async () => {
+        const one = grant(1, (await refusing('maintenance')).port)
+        return [one, one]
+      },
+      'no-transcoder',
+      2,
+    ],
+    [
+      'on a verdict that holds everywhere',
+      async () => [grant(1, (await refusing('input-quarantined')).port)],
+      'input-quarantined',
+      1,
+    ],
+  ])('asks no more %s', async (_name, given, code, times) => {
+    answers.push(...(await given()))
+    await using client = await RtmpTestClient.publish(door.url, ofEdge)
+    expect(client.statuses[0]?.description).toContain(`(${code})`)
+    expect(asked).toHaveLength(times)
+  })
+
   test('owns the connection of a publisher that comes without an edge', async () => {
     pop = null
     const { port } = await transcoder()
@@ -203,4 +326,46 @@ describe('a gateway', () => {
     expect(asked[0]).toMatchObject({ attempt: 1, pop: null })
     expect(asked[0]?.connection).not.toBe('abcdefghijklmnop')
   })
+})
+
+describe('a bandwidth test at a gateway', () => {
+  test('has its key checked, is measured, and is placed nowhere', async () => {
+    await using client = await RtmpTestClient.publish(door.url, `${ofEdge}&bandwidthtest=true`)
+    const messages = broadcast(4)
+    for (const message of messages) client.send(message)
+    await client.leave()
+    await until('the report', () => reports.length > 0)
+    expect(client.statuses).toEqual([expect.objectContaining({ level: 'status' })])
+    expect(asked).toEqual([])
+    expect(askedTests).toEqual([
+      {
+        keyDigest: digestOfKey('key-1'),
+        gateway: 'gw-1',
+        pop: 'pop-1',
+        clientAddress: '192.0.2.7',
+        connection: 'abcdefghijklmnop',
+      },
+    ])
+    const sentBytes = messages.reduce((sum, { payload }) => sum + payload.length, 0)
+    const [report] = reports as [(typeof reports)[0]]
+    expect(report).toMatchObject({ id: 'abcdefghijklmnop', end: 'left' })
+    expect(report.measure.bytes).toBeGreaterThan(sentBytes)
+  })
+
+  test('is refused as a publish would be', async () => {
+    askedTests.push({} as BandwidthTestRequest)
+    await using client = await RtmpTestClient.publish(door.url, `${ofEdge}&bandwidthtest=true`)
+    expect(client.statuses[0]?.description).toContain('(key-revoked)')
+    expect(reports).toEqual([])
+  })
+})
+
+test.each([
+  ['is told by its edge', 'pop-1', []],
+  ['that came without one is told by the gateway', null, ['coordinator-away']],
+])('a refusal of a publisher %s', async (_name, via, codes) => {
+  pop = via
+  await using client = await RtmpTestClient.publish(door.url, 'key-1')
+  expect(client.statuses).toHaveLength(1)
+  expect(refused.map(({ code }) => code)).toEqual(codes)
 })

@@ -46,6 +46,9 @@ class Gateway implements AsyncDisposable {
   readonly coordinator = new Coordinator()
   readonly transcoder: ScriptedOrigin
   snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [] }
+  /** Of the transcoder that stands in for the coordinator. */
+  standInUrl: string | undefined
+  isAlone = false
   readonly homes: HomeStore
   readonly #shield: Shield
   readonly #listeners: Listeners
@@ -70,6 +73,8 @@ class Gateway implements AsyncDisposable {
       snapshot: () => this.snapshot,
       homes: this.homes,
       coordinator: this.coordinator,
+      standIns: { playbackUrl: (liveId) => (liveId === 'demo' ? this.standInUrl : undefined) },
+      isAlone: () => this.isAlone,
     })
     this.#listeners = listen(this.#shield)
   }
@@ -124,6 +129,18 @@ describe('Shield', () => {
     expect(answer).toMatchObject({ status: 200, body: 'media' })
     expect(answer.headers['cache-status']).toBe('gw-1; fwd=stale; stored')
     expect(authorization).toBe('Bearer node-token')
+  })
+
+  it('asks the transcoder that stands in where there is no route, while the coordinator is away', async () => {
+    await using gateway = await Gateway.start()
+    gateway.standInUrl = gateway.transcoder.url
+    gateway.coordinator.statuses.demo = status('offline')
+    expect((await gateway.get('/live/demo/index.m3u8')).status).toBe(404)
+    gateway.isAlone = true
+    gateway.coordinator.statuses = {}
+    await gateway.clock.advance(1_000)
+    expect(await gateway.get('/live/demo/index.m3u8')).toMatchObject({ status: 200, body: 'media' })
+    expect((await gateway.get('/live/other/index.m3u8')).status).toBe(404)
   })
 
   it('tells an unknown live id from one that is offline', async () => {

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { Encoder } from '../../support/encoder.ts'
 import {
@@ -22,18 +22,10 @@ import { until } from '../../support/until.ts'
 const limitMs = 60_000
 /** Above a rung of the default ladder, so that there is something to encode. */
 const picture = { size: '480x400', bitrate: '400k' }
-let dir: string
-
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'nearcast-failures-'))
-})
-
-afterEach(async () => {
-  await rm(dir, { recursive: true, force: true })
-})
+const ownDir = () => mkdtempDisposable(join(tmpdir(), 'nearcast-failures-'))
 
 /** A stand-in for ffmpeg, as a shell script. */
-async function script(text: string): Promise<string> {
+async function script(dir: string, text: string): Promise<string> {
   const path = join(dir, 'ffmpeg')
   await writeFile(path, `#!/bin/sh\n${text}\n`)
   await chmod(path, 0o755)
@@ -46,10 +38,12 @@ async function metric(rig: TranscoderRig, name: string): Promise<number> {
   return Number(found?.split(' ').at(-1) ?? Number.NaN)
 }
 
-test('a publisher whose encoder fails three times in a minute is quarantined', {
+test.concurrent('a publisher whose encoder fails three times in a minute is quarantined', {
   timeout: limitMs,
 }, async () => {
+  await using dir = await ownDir()
   const ffmpeg = await script(
+    dir.path,
     'case "$1" in -version) echo "ffmpeg version test";; *) exit 3;; esac',
   )
   await using rig = await TranscoderRig.start({ transcoder: { ffmpeg } })
@@ -72,10 +66,12 @@ test('a publisher whose encoder fails three times in a minute is quarantined', {
   expect(innocent.isStarted).toBe(true)
 })
 
-test('an encoder that takes media and makes nothing is replaced', {
+test.concurrent('an encoder that takes media and makes nothing is replaced', {
   timeout: limitMs,
 }, async () => {
+  await using dir = await ownDir()
   const ffmpeg = await script(
+    dir.path,
     'case "$1" in -version) echo "ffmpeg version test";; *) exec cat;; esac',
   )
   await using rig = await TranscoderRig.start({ transcoder: { ffmpeg, stallMs: 1_000 } })
@@ -86,10 +82,11 @@ test('an encoder that takes media and makes nothing is replaced', {
   })
 })
 
-test('the highest rung is given up when ffmpeg falls behind, the rest goes on', {
+test.concurrent('the highest rung is given up when ffmpeg falls behind, the rest goes on', {
   timeout: limitMs,
 }, async () => {
-  const ladder = join(dir, 'ladder.yaml')
+  await using dir = await ownDir()
+  const ladder = join(dir.path, 'ladder.yaml')
   const rungs = [80, 72].map((height) => `{ height: ${height}, videoBitsPerSecond: 100000 }`)
   await writeFile(ladder, `name: two\nrungs: [${rungs}]\npreset: ultrafast\n`)
   await using rig = await TranscoderRig.start({
@@ -102,16 +99,14 @@ test('the highest rung is given up when ffmpeg falls behind, the rest goes on', 
   const shown = play(client, source)
   // A new ffmpeg is left alone while it catches up.
   await until('six seconds of media', () => seen.segments('72p').length >= 3)
-  const stopped = descendantsOf(process.pid).filter(isEncoder)
-  for (const { pid } of stopped) process.kill(pid, 'SIGSTOP')
-  await until('another ffmpeg', () => {
-    return descendantsOf(process.pid).some((it) => isEncoder(it) && it.pid !== stopped[0]!.pid)
-  })
+  const stopped = rig.encoders()
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP')
+  await until('another ffmpeg', () => rig.encoders().some((pid) => pid !== stopped[0]))
   await shown
   await client.leave()
   await seen.ended()
   expect(stopped).toHaveLength(1)
-  for (const { pid } of stopped) expect(isRunning(pid)).toBe(false)
+  for (const pid of stopped) expect(isRunning(pid)).toBe(false)
   for (const name of ['90p', '72p', 'audio']) {
     expect(shapeOf(seen, name)).toMatch(/^A+B+$/)
     const media = await seen.media(name)
@@ -128,8 +123,9 @@ test('the highest rung is given up when ffmpeg falls behind, the rest goes on', 
   expect(await metric(rig, 'transcode_restarts_total{reason="pressure"}')).toBe(1)
 })
 
-test('a missing ffmpeg shows in the readiness', { timeout: limitMs }, async () => {
-  await using rig = await TranscoderRig.start({ transcoder: { ffmpeg: join(dir, 'none') } })
+test.concurrent('a missing ffmpeg shows in the readiness', { timeout: limitMs }, async () => {
+  await using dir = await ownDir()
+  await using rig = await TranscoderRig.start({ transcoder: { ffmpeg: join(dir.path, 'none') } })
   const answer = await fetch(`${rig.transcoder.endpoints.admin}/readyz?verbose`)
   expect(answer.status).toBe(503)
   expect(await answer.json()).toMatchObject({
@@ -137,15 +133,18 @@ test('a missing ffmpeg shows in the readiness', { timeout: limitMs }, async () =
   })
 })
 
-test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async () => {
+test.concurrent('nothing outlives a transcoder that is killed', { timeout: limitMs }, async ({
+  onTestFinished,
+}) => {
+  await using dir = await ownDir()
   await using rig = await TranscoderRig.start()
   await rig.transcoder[Symbol.asyncDispose]()
-  const config = join(dir, 'transcoder.yaml')
-  await writeFile(config, stringify(transcoderConfig(dir, rig.transcoderSettings)))
+  const config = join(dir.path, 'transcoder.yaml')
+  await writeFile(config, stringify(transcoderConfig(dir.path, rig.transcoderSettings)))
   const main = fileURLToPath(new URL('../../../origin/transcoder/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, '--config', config], {
     stdio: 'ignore',
-    env: { ...process.env, NEARCAST_TEST_MARK: dir },
+    env: { ...process.env, NEARCAST_TEST_MARK: dir.path },
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   const key = await rig.createChannel('demo')
@@ -158,15 +157,16 @@ test('nothing outlives a transcoder that is killed', { timeout: limitMs }, async
   expect(helpers.length).toBeGreaterThanOrEqual(2)
   child.kill('SIGKILL')
   await once(child, 'exit')
-  expect(await processesMentioning(dir)).toEqual([])
+  expect(await processesMentioning(dir.path)).toEqual([])
   for (const { pid } of helpers) expect(isRunning(pid)).toBe(false)
   rig.transcoder = { endpoints: {}, async reload() {}, async [Symbol.asyncDispose]() {} }
 })
 
-test('a ladder file is taken over on a reload, and a bad one is not', {
+test.concurrent('a ladder file is taken over on a reload, and a bad one is not', {
   timeout: limitMs,
 }, async () => {
-  const ladder = join(dir, 'ladder.yaml')
+  await using dir = await ownDir()
+  const ladder = join(dir.path, 'ladder.yaml')
   const rung = (height: number) =>
     `name: x\nrungs: [{ height: ${height}, videoBitsPerSecond: 200000 }]\n`
   await writeFile(ladder, rung(240))

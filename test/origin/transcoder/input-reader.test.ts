@@ -513,6 +513,29 @@ describe('a run that another reader was in', () => {
     expect(resumed(entryOf(), 2 ** 32)).toBe('Rva V80 a79 v120 a100')
   })
 
+  test('has the sounds that come again behind the keyframe, but for those that it had not before', () => {
+    const [early, own] = [sound(5_003), sound(5_085)]
+    const inputs = [...headers, early, key(5_000), sound(5_024), own, key(5_080)]
+    const reader = new InputReader(limits, trackParsers, 0)
+    const steps = inputs.flatMap((it) => reader.push(it, 0))
+    const entries = steps.flatMap((it) =>
+      it.kind === 'sample' && it.sample.entry ? [it.sample] : [],
+    )
+    expect(entries.map(({ entry, soundsAgain }) => [entry!.otherSounds, soundsAgain])).toEqual([
+      [1, 0],
+      [0, 1],
+    ])
+    const [first, second] = entries.map(({ entry }) => ({ ...entryOf(), entry: entry! }))
+    const again = (input: ResumePoint['input'], ...replay: MediaMessage[]) => {
+      const next = new InputReader(limits, trackParsers, 0)
+      for (const it of headers) next.push(it, 0)
+      const run = next.resume(input, 0, 0)!
+      return told([run, ...replay.flatMap((it) => next.push(it, 0))])
+    }
+    expect(again(first!, key(5_000), early, sound(5_024))).toBe('Rva V0 a24')
+    expect(again(second!, key(5_080), own, sound(5_080))).toBe('Rva V80 a85 a85')
+  })
+
   test('does not go on with other headers', () => {
     expect(resumed({ ...entryOf(), video: 'AAAA' })).toBe('Rva V0 a-1 v40 a20')
     const { video, entry } = entryOf()

@@ -293,7 +293,7 @@ describe('a segment', () => {
     expect((await segment).status).toBe(404)
   })
 
-  it.each(['8.m4s', '0.m4s'])('that never comes is 404: %s', async (name) => {
+  it.each(['17.m4s', '0.m4s'])('that never comes is 404: %s', async (name) => {
     const { stage, take } = await onAir()
     await using _ = stage
     expect((await stage.view(`${take.name}/720p/${name}`)).status).toBe(404)

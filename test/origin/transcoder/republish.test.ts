@@ -170,7 +170,7 @@ test('a replay is dated by when its media was made, however fast it comes', {
   expect(Math.abs(firstDate(lateText!) - firstDate(liveText!))).toBeLessThan(frameMs)
 })
 
-test('a relay hears how far its media has got, and from which keyframe it is needed', {
+test.concurrent('a relay hears how far its media has got, and from which keyframe it is needed', {
   timeout: limitMs,
 }, async () => {
   await using rig = await boot()

@@ -25,11 +25,20 @@ function kinds(gate: ResumeGate, messages: readonly MediaMessage[], nowMs = 0): 
 test('nothing counts before the keyframe of the entry, and the newest headers come before it', () => {
   const gate = new ResumeGate(withPicture, 0)
   const first = [config('video', 7), config('video'), config('audio'), picture(2_000, true)]
-  expect(kinds(gate, [...first, sound(4_000), picture(4_000)])).toEqual(Array(6).fill('waits'))
+  expect(kinds(gate, [...first, sound(3_990), picture(4_000)])).toEqual(Array(6).fill('waits'))
   expect(gate.push(picture(4_000, true), 0)).toEqual({
     kind: 'entered',
     headers: [config('video'), config('audio')],
+    behind: [],
   })
+})
+
+test('sound that came before the keyframe and belongs behind it follows it', () => {
+  const gate = new ResumeGate(withPicture, 0)
+  const before = [picture(2_000, true), sound(3_980), sound(4_000), sound(4_021), picture(3_967)]
+  expect(kinds(gate, before)).toEqual(Array(5).fill('waits'))
+  const behind = [sound(4_000), sound(4_021)]
+  expect(gate.push(picture(4_000, true), 0)).toMatchObject({ kind: 'entered', behind })
 })
 
 test.each<[string, MediaMessage, string]>([

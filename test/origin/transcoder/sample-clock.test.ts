@@ -282,8 +282,19 @@ test('another clock goes on from the state of one, and times are the same', () =
     const next = new SampleClock({
       tracks: { video, audio: aac48 },
       originSeconds: 0,
-      resume: first.state,
+      resume: first.stateBefore(0),
     })
     expect([...samples, ...timed(next, inputs.slice(at))]).toEqual(whole)
+  }
+})
+
+test('another clock goes on before the last sounds of one, and their times are the same', () => {
+  const sounds = Array.from({ length: 90 }, (_, index) => sound(Math.round(index * 21.4)))
+  const one = clockOf(10)
+  const whole = timed(one, sounds)
+  for (const again of [0, 1, 3, 90]) {
+    const options = { tracks: { video, audio: aac48 }, originSeconds: 10 }
+    const next = new SampleClock({ ...options, resume: one.stateBefore(again) })
+    expect(timed(next, sounds.slice(90 - again))).toEqual(whole.slice(90 - again))
   }
 })

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { probeMedia } from '../../../origin/transcoder/media-probe.ts'
 import { Encoder, type EncoderOptions } from '../../support/encoder.ts'
 import { checkPlaylistEdit, playlistFaults } from '../../support/hls-rules.ts'
@@ -12,7 +12,7 @@ import {
   type ReadPlaylist,
   readMediaPlaylist,
 } from '../../support/media-playlist.ts'
-import { childrenOf, descendantsOf, isEncoder } from '../../support/processes.ts'
+import { childrenOf } from '../../support/processes.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { decodeErrors } from '../../support/source-media.ts'
 import { TranscoderRig } from '../../support/transcoder-rig.ts'
@@ -21,34 +21,36 @@ import { until } from '../../support/until.ts'
 const run = promisify(execFile)
 const limitMs = 60_000
 
-let rig: TranscoderRig
-
-async function boot(settings: Record<string, unknown> = {}): Promise<TranscoderRig> {
-  rig = await TranscoderRig.start({ transcoder: settings })
-  return rig
+function boot(transcoder: Record<string, unknown> = {}): Promise<TranscoderRig> {
+  return TranscoderRig.start({ transcoder })
 }
 
 /** Small, so that encoding costs little: a source and one rung below it. */
 const picture = { size: '480x400', framesPerSecond: 25, bitrate: '400k' }
 
-async function publish(key: string, options: Partial<EncoderOptions> = {}): Promise<Encoder> {
+async function publish(
+  rig: TranscoderRig,
+  key: string,
+  options: Partial<EncoderOptions> = {},
+): Promise<Encoder> {
   const { transcoder, streamName } = await rig.grant(key)
   return new Encoder({ ...picture, server: transcoder.rtmp, streamKey: streamName, ...options })
 }
 
-async function playlist(path: string): Promise<ReadPlaylist | undefined> {
+async function playlist(rig: TranscoderRig, path: string): Promise<ReadPlaylist | undefined> {
   const text = await rig.text(path)
   return text === undefined ? undefined : readMediaPlaylist(text)
 }
 
 /** Waits for a playlist with so many segments, checking every reload on the way. */
 async function playlistOf(
+  rig: TranscoderRig,
   path: string,
   test: (it: ReadPlaylist) => boolean,
 ): Promise<ReadPlaylist> {
   let before: ReadPlaylist | undefined
   return await until(`a playlist ${path}`, async () => {
-    const now = await playlist(path)
+    const now = await playlist(rig, path)
     if (!now) return undefined
     if (before) assertSuccessor(before, now)
     before = now
@@ -57,45 +59,32 @@ async function playlistOf(
 }
 
 /** An init section or a segment of `demo`. */
-async function media(uri: string): Promise<Buffer> {
+async function media(rig: TranscoderRig, uri: string): Promise<Buffer> {
   const answer = await fetch(`${rig.url}/live/demo/${uri}`)
   expect(answer.status).toBe(200)
   return Buffer.from(await answer.arrayBuffer())
 }
 
 /** Decodes all that a URL offers; answers what ffmpeg complains about. */
-async function decode(path: string, ...input: string[]): Promise<string> {
-  const args = ['-v', 'warning', ...input, '-i', rig.url + path, '-map', '0', '-f', 'null', '-']
+async function decode(rig: TranscoderRig, path: string): Promise<string> {
+  const args = ['-v', 'warning', '-i', rig.url + path, '-map', '0', '-f', 'null', '-']
   const { stderr } = await run('ffmpeg', args, { timeout: 30_000 })
   return stderr
 }
 
-async function probe(path: string): Promise<unknown> {
+async function probe(rig: TranscoderRig, path: string): Promise<unknown> {
   const args = ['-v', 'error', '-show_entries', 'stream=codec_name,height', '-of', 'json']
   const { stdout, stderr } = await run('ffprobe', [...args, rig.url + path], { timeout: 30_000 })
   expect(stderr).toBe('')
   return JSON.parse(stdout).streams
 }
 
-function ffmpegs(): number[] {
-  return descendantsOf(process.pid)
-    .filter(isEncoder)
-    .map(({ pid }) => pid)
-}
-
-afterEach(async () => {
-  await rig?.[Symbol.asyncDispose]()
-}, limitMs)
-
-describe('a stream with picture and sound', { timeout: limitMs }, () => {
-  beforeEach(async () => {
-    await boot({ holdMs: 60_000 })
-  })
-
+describe.concurrent('a stream with picture and sound', { timeout: limitMs }, () => {
   test('is offered in every rung below the source, the source copied, and reads without an error', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    await using encoder = await publish(key)
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
+    await using encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
     const multivariant = (await rig.text('/live/demo/index.m3u8'))!
     expect(multivariant).toMatch(/RESOLUTION=480x400,FRAME-RATE=25.000/)
     expect(multivariant).toMatch(/RESOLUTION=432x360,FRAME-RATE=25.000/)
@@ -117,16 +106,17 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
       'audio',
     ])
     await encoder.stop()
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.durationSeconds < 1.9)
-    expect(await probe('/live/demo/400p.m3u8')).toEqual([{ codec_name: 'h264', height: 400 }])
-    expect(await probe('/live/demo/360p.m3u8')).toEqual([{ codec_name: 'h264', height: 360 }])
-    expect(await probe('/live/demo/audio.m3u8')).toEqual([{ codec_name: 'aac' }])
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.durationSeconds < 1.9)
+    expect(await probe(rig, '/live/demo/400p.m3u8')).toEqual([{ codec_name: 'h264', height: 400 }])
+    expect(await probe(rig, '/live/demo/360p.m3u8')).toEqual([{ codec_name: 'h264', height: 360 }])
+    expect(await probe(rig, '/live/demo/audio.m3u8')).toEqual([{ codec_name: 'aac' }])
   })
 
   test('has parts, hints at the next one, and answers a request for it as soon as it is there', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    await using _encoder = await publish(key)
-    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
+    await using _encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
     for (const name of ['400p', '360p', 'audio']) {
       const text = (await rig.text(`/live/demo/${name}.m3u8`))!
       expect(playlistFaults(text)).toEqual([])
@@ -135,7 +125,7 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
       expect(serverControl).toMatchObject({ 'CAN-BLOCK-RELOAD': 'YES' })
       expect(reports).toHaveLength(2)
       expect(hints).toHaveLength(1)
-      const hinted = await media(hints[0]!.URI!)
+      const hinted = await media(rig, hints[0]!.URI!)
       const number = segments.at(-1)!.number + 1
       const blocked = (await rig.text(`/live/demo/${name}.m3u8?_HLS_msn=${number}&_HLS_part=0`))!
       expect(checkPlaylistEdit(text, blocked)).toEqual([])
@@ -143,17 +133,19 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
       expect(after.at(-1)!.number).toBeGreaterThanOrEqual(number)
       const part = after.flatMap((it) => it.parts).find((it) => it.uri === hints[0]!.URI)
       expect(part).toBeDefined()
-      expect(await media(part!.uri)).toEqual(hinted)
+      expect(await media(rig, part!.uri)).toEqual(hinted)
     }
   })
 
   test('goes on in one playlist when the publisher comes back', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    const first = await publish(key)
-    const before = await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    const first = await publish(rig, key)
+    const before = await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
     await first.kill()
-    await using _second = await publish(key)
+    await using _second = await publish(rig, key)
     const after = await playlistOf(
+      rig,
       '/live/demo/360p.m3u8',
       (it) => it.segments.filter((segment) => segment.hasDiscontinuity).length === 1,
     )
@@ -162,52 +154,62 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     expect(after.segments.map((it) => it.uri.split('/')[2])).toEqual(
       after.segments.map((it) => `${it.number}.m4s`),
     )
-    const audio = (await playlist('/live/demo/audio.m3u8'))!
+    const audio = (await playlist(rig, '/live/demo/audio.m3u8'))!
     expect(audio.discontinuitySequence).toBe(after.discontinuitySequence)
     const mpd = (await rig.text('/live/demo/manifest.mpd'))!
     expect(mpd.match(/<Period /g)).toHaveLength(2)
     expect(mpd).toContain('type="dynamic"')
   })
 
-  test('goes to the encoder that came last, and the one before is told', async () => {
+  test('goes to the encoder that came last, and the one before is told, also while the node drains', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    await using first = await publish(key)
-    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
-    await using _second = await publish(key)
+    const { streamName: other } = await rig.grant(await rig.createChannel('other'))
+    await using first = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 1)
+    const { admin, rtmp } = rig.transcoder.endpoints
+    expect((await fetch(`${admin}/drain`, { method: 'POST' })).ok).toBe(true)
+    await using late = await RtmpTestClient.publish(String(rtmp), other)
+    expect(late.statuses[0]?.description).toMatch(/\(maintenance\)$/)
+    await using _second = await publish(rig, key)
     await first.exited
     expect(first.output).toMatch(/\(already-publishing\)/)
-    await playlistOf('/live/demo/360p.m3u8', (it) =>
+    await playlistOf(rig, '/live/demo/360p.m3u8', (it) =>
       it.segments.some((segment) => segment.hasDiscontinuity),
     )
   })
 
   test('goes on in the same take, without a gap, when its ffmpeg is killed', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    await using _encoder = await publish(key)
-    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
-    const killed = ffmpegs()
+    await using _encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    const killed = rig.encoders()
     expect(killed).toHaveLength(1)
     for (const pid of killed) process.kill(pid, 'SIGKILL')
-    const { segments } = await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 5)
+    const { segments } = await playlistOf(
+      rig,
+      '/live/demo/360p.m3u8',
+      (it) => it.segments.length >= 5,
+    )
     expect(segments.filter((it) => it.isGap || it.hasDiscontinuity)).toEqual([])
     expect(new Set(segments.map((it) => it.mapUri)).size).toBe(1)
     expect(await rig.text('/live/demo/manifest.mpd')).toMatch(/^(?!.*<Period.*<Period)/s)
-    expect(ffmpegs()).not.toEqual(killed)
+    expect(rig.encoders()).not.toEqual(killed)
     for (const { durationSeconds } of segments) expect(durationSeconds).toBeCloseTo(2, 1)
     const bytes = await Promise.all(
-      [segments[0]!.mapUri, ...segments.map((it) => it.uri)].map(media),
+      [segments[0]!.mapUri, ...segments.map((it) => it.uri)].map((uri) => media(rig, uri)),
     )
     expect(await decodeErrors(Buffer.concat(bytes), [])).toBe('')
   })
 
   test('ends with the end of its playlists and is a replay afterwards, also after a restart', async () => {
-    await rig[Symbol.asyncDispose]()
-    await boot({ holdMs: 500 })
+    await using rig = await boot({ holdMs: 500 })
     const key = await rig.createChannel('demo')
-    const encoder = await publish(key)
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
+    const encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 2)
     await encoder.stop()
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.isEnded)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.isEnded)
     expect(await rig.text('/live/demo/manifest.mpd')).toContain('type="static"')
     const [recording] = await until('the recording', async () => {
       const answer = (await rig.api('GET', '/api/v1/recordings?liveId=demo')) as {
@@ -216,16 +218,16 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
       return answer.recordings.length > 0 && answer.recordings
     })
     expect(recording!.durationMs).toBeGreaterThan(3_500)
-    const replay = (await playlist(`/replay/${recording!.id}/400p.m3u8`))!
+    const replay = (await playlist(rig, `/replay/${recording!.id}/400p.m3u8`))!
     expect(replay).toMatchObject({ isVod: true, isEnded: true })
     await rig.restartTranscoder()
     expect(await rig.text('/live/demo/index.m3u8')).toBeUndefined()
-    expect(await playlist(`/replay/${recording!.id}/400p.m3u8`)).toEqual(replay)
+    expect(await playlist(rig, `/replay/${recording!.id}/400p.m3u8`)).toEqual(replay)
     const probed = await probeMedia(`${rig.url}/replay/${recording!.id}/index.m3u8`)
     expect(probed.durationSeconds! * 1000).toBeCloseTo(recording!.durationMs, -2)
     expect(new Set(probed.streams.map((it) => it.codec))).toEqual(new Set(['h264', 'aac']))
-    expect(await decode(`/replay/${recording!.id}/index.m3u8`)).toBe('')
-    expect(await decode(`/replay/${recording!.id}/manifest.mpd`)).toBe('')
+    expect(await decode(rig, `/replay/${recording!.id}/index.m3u8`)).toBe('')
+    expect(await decode(rig, `/replay/${recording!.id}/manifest.mpd`)).toBe('')
     await rig.api('DELETE', `/api/v1/recordings/${recording!.id}`)
     await until('the files are gone', async () => {
       return (await readdir(join(rig.dir, 'transcoder', 'media'))).length === 0
@@ -233,23 +235,24 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
   })
 
   test('leaves nothing behind when the channel is not recorded', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo', { record: false })
-    await using _encoder = await publish(key)
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    await using _encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
     await rig.restartTranscoder()
     expect(await readdir(join(rig.dir, 'transcoder', 'media'))).toEqual([])
   })
 
   test('is refused after its start with a reason when its picture is too large', async () => {
-    await rig[Symbol.asyncDispose]()
-    await boot({ input: { maxWidth: 320, maxHeight: 240 } })
+    await using rig = await boot({ input: { maxWidth: 320, maxHeight: 240 } })
     const key = await rig.createChannel('demo')
-    await using encoder = await publish(key)
+    await using encoder = await publish(rig, key)
     await until('the refusal', () => /resolution-too-large/.test(encoder.output))
     expect(await encoder.exited).not.toBe(0)
   })
 
   test('is refused before its start when the ticket does not open this transcoder', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
     const { transcoder, nonce } = await rig.grant(key)
     await using encoder = new Encoder({
@@ -259,14 +262,15 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
     })
     await encoder.exited
     expect(encoder.output).toMatch(/ticket of this publish is not valid.*\(lease-lost\)/)
-    expect(ffmpegs()).toEqual([])
+    expect(rig.encoders()).toEqual([])
   })
 
   test('cannot be taken over with its ticket, while it runs or later', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
     const { rtmp } = transcoder
     await using encoder = new Encoder({ ...picture, server: rtmp, streamKey: streamName })
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
     const replay = async () => {
       await using client = await RtmpTestClient.publish(rtmp, streamName)
       expect(client.isStarted).toBe(false)
@@ -275,42 +279,41 @@ describe('a stream with picture and sound', { timeout: limitMs }, () => {
       )
     }
     await replay()
-    const before = (await playlist('/live/demo/400p.m3u8'))!.segments.at(-1)!.number
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.number > before)
+    const before = (await playlist(rig, '/live/demo/400p.m3u8'))!.segments.at(-1)!.number
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.at(-1)!.number > before)
     await encoder.stop()
     await replay()
   })
 
   test('ends when the operator stops it', async () => {
+    await using rig = await boot({ holdMs: 60_000 })
     const key = await rig.createChannel('demo')
-    await using encoder = await publish(key)
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
-    expect(ffmpegs()).toHaveLength(1)
+    await using encoder = await publish(rig, key)
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+    expect(rig.encoders()).toHaveLength(1)
     await rig.api('DELETE', '/api/v1/streams/demo')
     await encoder.exited
-    await playlistOf('/live/demo/400p.m3u8', (it) => it.isEnded)
-    expect(ffmpegs()).toEqual([])
+    await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.isEnded)
+    expect(rig.encoders()).toEqual([])
   })
 })
 
-describe('a stream with one track', { timeout: limitMs }, () => {
-  beforeEach(async () => {
-    await boot()
-  })
-
+describe.concurrent('a stream with one track', { timeout: limitMs }, () => {
   test('of picture alone is offered without sound', async () => {
+    await using rig = await boot()
     const key = await rig.createChannel('demo')
-    await using _encoder = await publish(key, { audio: false })
-    await playlistOf('/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
+    await using _encoder = await publish(rig, key, { audio: false })
+    await playlistOf(rig, '/live/demo/360p.m3u8', (it) => it.segments.length >= 2)
     const multivariant = (await rig.text('/live/demo/index.m3u8'))!
     expect(multivariant).not.toContain('AUDIO')
     expect(await rig.text('/live/demo/audio.m3u8')).toBeUndefined()
   })
 
   test('of sound alone is offered as sound', async () => {
+    await using rig = await boot()
     const key = await rig.createChannel('demo')
-    await using _encoder = await publish(key, { video: false })
-    const audio = await playlistOf('/live/demo/audio.m3u8', (it) => it.segments.length >= 2)
+    await using _encoder = await publish(rig, key, { video: false })
+    const audio = await playlistOf(rig, '/live/demo/audio.m3u8', (it) => it.segments.length >= 2)
     expect(audio.segments[0]!.durationSeconds).toBeGreaterThan(1.8)
     expect(await rig.text('/live/demo/index.m3u8')).toMatch(
       /CODECS="mp4a\.40\.2",STABLE-VARIANT-ID="audio"\naudio\.m3u8/,
@@ -318,15 +321,15 @@ describe('a stream with one track', { timeout: limitMs }, () => {
   })
 })
 
-test('encodes the source when its keyframes lie too far apart to cut it, whatever happens to its ffmpeg', {
+test.concurrent('encodes the source when its keyframes lie too far apart to cut it, whatever happens to its ffmpeg', {
   timeout: limitMs,
 }, async () => {
-  await boot()
+  await using rig = await boot()
   const key = await rig.createChannel('demo')
-  await using _encoder = await publish(key, { keyframeSeconds: 8 })
-  await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 3)
-  for (const pid of ffmpegs()) process.kill(pid, 'SIGKILL')
-  const source = await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 6)
+  await using _encoder = await publish(rig, key, { keyframeSeconds: 8 })
+  await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 3)
+  for (const pid of rig.encoders()) process.kill(pid, 'SIGKILL')
+  const source = await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 6)
   for (const { durationSeconds, isGap, hasDiscontinuity } of source.segments) {
     expect(Math.abs(durationSeconds - 2)).toBeLessThan(0.11)
     expect([isGap, hasDiscontinuity]).toEqual([false, false])
@@ -334,17 +337,17 @@ test('encodes the source when its keyframes lie too far apart to cut it, whateve
   expect(source.discontinuitySequence).toBe(0)
 })
 
-test('an encoder with keyframes too far apart that comes back is encoded from its first picture on', {
+test.concurrent('an encoder with keyframes too far apart that comes back is encoded from its first picture on', {
   timeout: limitMs,
 }, async () => {
-  await boot({ holdMs: 60_000 })
+  await using rig = await boot({ holdMs: 60_000 })
   const key = await rig.createChannel('demo')
-  await using first = await publish(key, { keyframeSeconds: 8 })
-  await playlistOf('/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
+  await using first = await publish(rig, key, { keyframeSeconds: 8 })
+  await playlistOf(rig, '/live/demo/400p.m3u8', (it) => it.segments.length >= 1)
   await first.kill()
-  await using _second = await publish(key, { keyframeSeconds: 8 })
+  await using _second = await publish(rig, key, { keyframeSeconds: 8 })
   const takeOf = ({ mapUri }: { mapUri: string }) => mapUri.split('/')[0]
-  const { segments } = await playlistOf('/live/demo/400p.m3u8', (it) => {
+  const { segments } = await playlistOf(rig, '/live/demo/400p.m3u8', (it) => {
     const last = it.segments.at(-1)
     return last !== undefined && takeOf(last) !== takeOf(it.segments[0]!) && !last.isGap
   })
@@ -353,12 +356,12 @@ test('an encoder with keyframes too far apart that comes back is encoded from it
 })
 
 test('restarts its RTMP receiver when that crashes', { timeout: limitMs }, async () => {
-  await boot()
+  await using rig = await boot()
   const receiver = childrenOf(process.pid).find(({ command }) => command.includes('rtmp-receiver'))!
   process.kill(receiver.pid, 'SIGKILL')
   const key = await rig.createChannel('demo')
   await until('a publish that is let in', async () => {
-    const encoder = await publish(key)
+    const encoder = await publish(rig, key)
     const first = await Promise.race([
       encoder.exited.then(() => false),
       until('a playlist', () => rig.text('/live/demo/index.m3u8')).then(() => true),

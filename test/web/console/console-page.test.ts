@@ -102,12 +102,25 @@ describe('screens', { timeout: limitMs }, () => {
       [
         'streams',
         isEnglish
-          ? ['Keyframes are 8.3 s apart. Set the keyframe interval to 2 s.', 'Rate control: CBR']
-          : ['关键帧相隔 8.3 秒', '码率控制：CBR'],
+          ? [
+              'Keyframes are 8.3 s apart. Set the keyframe interval to 2 s.',
+              'CBR, a constant bitrate',
+            ]
+          : ['关键帧相隔 8.3 秒', 'CBR，恒定码率'],
       ],
       ['nodes', ['pop-2', 'ap-east', '91%', isEnglish ? 'Transcoder' : '转码器']],
       ['channels', ['lecture', isEnglish ? 'Off air' : '未开播']],
       ['channels/market', ['rtmps://pop-1.example.org/live', '2500 kb/s', 'CBR', '2 s']],
+      [
+        'channels/market',
+        isEnglish
+          ? [
+              'codec-unsupported · 3 times, last',
+              '2.48 Mb/s to pop-1',
+              'stood still 2 times, 1.3 s',
+            ]
+          : ['codec-unsupported · 3 次', '到 gw-1：2.48 Mb/s', '停顿 2 次'],
+      ],
       ['ring', ['tc-1', 'tc-2', 'tc-3', 'market']],
     ]
     for (const [screen, texts] of screens) {
@@ -192,6 +205,28 @@ describe('channels', { timeout: limitMs }, () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Delete channel' }).click()
     await page.getByRole('heading', { name: 'Channels' }).waitFor()
     expect((await house.fixture.call('GET', '/api/v1/channels/studio')).status).toBe(404)
+    await page.context().close()
+  })
+
+  test('are banned and let on again, each only after a question', async () => {
+    await house.fixture.channel('rude')
+    const page = await signedIn()
+    await show(page, 'channels/rude')
+    const ban = page.getByRole('button', { name: 'Ban channel' })
+    await ban.click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+    await ban.click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Ban channel' }).click()
+    await page.getByText('nobody can publish to this channel').waitFor()
+    const { bannedAt } = await house.fixture.api('GET', '/channels/rude')
+    expect(bannedAt).not.toBeNull()
+    await show(page, 'channels')
+    await page.getByRole('row', { name: /rude.*Banned/ }).waitFor()
+    await show(page, 'channels/rude')
+    await page.getByRole('button', { name: 'Lift the ban' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Lift the ban' }).click()
+    await ban.waitFor()
+    expect(await house.fixture.api('GET', '/channels/rude')).toMatchObject({ bannedAt: null })
     await page.context().close()
   })
 

@@ -20,14 +20,7 @@ const complaints: string[] = []
 
 beforeAll(async () => {
   site = await buildSite('watch')
-  house = await Playhouse.start({ site: site.dir, liveId: 'demo' })
-  house.set({
-    title: 'Harbour market',
-    broadcastId: replayId,
-    startedAt: new Date().toISOString(),
-    viewers: 12,
-  })
-  await house.goLive()
+  house = await startShow()
   browser = await launchBrowser()
 }, limitMs)
 
@@ -37,18 +30,30 @@ afterAll(async () => {
   await site?.[Symbol.asyncDispose]()
 })
 
-async function open(path: string, options: BrowserContextOptions = {}): Promise<Page> {
+async function startShow(): Promise<Playhouse> {
+  const house = await Playhouse.start({ site: site.dir, liveId: 'demo' })
+  house.set({
+    title: 'Harbour market',
+    broadcastId: replayId,
+    startedAt: new Date().toISOString(),
+    viewers: 12,
+  })
+  await house.goLive()
+  return house
+}
+
+async function open(path: string, options: BrowserContextOptions = {}, at = house): Promise<Page> {
   const context = await browser.newContext({ locale: 'en-US', ...options })
   const page = await context.newPage()
   page.on('request', (request) => {
     const { protocol, origin } = new URL(request.url())
-    if (protocol.startsWith('http') && origin !== house.url) complaints.push(request.url())
+    if (protocol.startsWith('http') && origin !== at.url) complaints.push(request.url())
   })
   page.on('console', (message) => {
     if (/Content Security Policy|Refused to/i.test(message.text())) complaints.push(message.text())
   })
   page.on('pageerror', (error) => complaints.push(error.message))
-  await page.goto(`${house.url}${path}`)
+  await page.goto(`${at.url}${path}`)
   return page
 }
 
@@ -65,7 +70,8 @@ async function untilMoved(page: Page, seconds: number): Promise<void> {
 
 const scene = (page: Page) => page.evaluate('window.__nearcast.state().scene')
 
-describe('watch page', () => {
+// Most of the time is spent on watching, so that pages are watched together.
+describe.concurrent('watch page', () => {
   test.each([
     ['hls', '/watch/demo'],
     ['dash', '/watch/demo?protocol=dash'],
@@ -218,29 +224,39 @@ describe('watch page', () => {
   })
 })
 
-describe('a show', () => {
-  test.each(['hls', 'dash'])(
-    'comes back by itself in %s when the publisher does',
-    { timeout: limitMs },
-    async (protocol) => {
-      const page = await open(`/watch/demo?protocol=${protocol}`)
-      await untilMoved(page, 1)
-      await house.stopEncoder()
-      house.set({ state: 'held' })
-      await page.getByText('Waiting for the publisher').waitFor({ timeout: limitMs })
-      await house.goLive()
-      await until('the picture', async () => (await scene(page)) === 'playing', limitMs)
-      await untilMoved(page, 2)
-      await page.context().close()
-    },
-  )
+describe.concurrent('a show', () => {
+  test('comes back by itself in HLS and DASH when the publisher does', {
+    timeout: limitMs,
+  }, async () => {
+    await using show = await startShow()
+    const pages = await Promise.all(
+      ['hls', 'dash'].map((protocol) => open(`/watch/demo?protocol=${protocol}`, {}, show)),
+    )
+    await Promise.all(pages.map((page) => untilMoved(page, 1)))
+    await show.stopEncoder()
+    show.set({ state: 'held' })
+    await Promise.all(
+      pages.map((page) =>
+        page.getByText('Waiting for the publisher').waitFor({ timeout: limitMs }),
+      ),
+    )
+    await show.goLive()
+    await Promise.all(
+      pages.map(async (page) => {
+        await until('the picture', async () => (await scene(page)) === 'playing', limitMs)
+        await untilMoved(page, 2)
+        await page.context().close()
+      }),
+    )
+  })
 
   test('offers its replay when it has ended, and plays it', { timeout: limitMs }, async () => {
-    await house.makeReplay(6)
-    const page = await open('/watch/demo')
+    await using show = await startShow()
+    await show.makeReplay(6)
+    const page = await open('/watch/demo', {}, show)
     await untilMoved(page, 1)
-    await house.stopEncoder()
-    house.set({ state: 'offline', replayId })
+    await show.stopEncoder()
+    show.set({ state: 'offline', replayId })
     await page.getByText('The show has ended').waitFor({ timeout: limitMs })
     await page.getByRole('button', { name: 'Watch the replay' }).click()
     await until('the replay', async () => (await scene(page)) === 'playing')

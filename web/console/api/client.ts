@@ -1,6 +1,8 @@
 // Calls the coordinator's API with the bearer; what goes wrong becomes an ApiError with the problem's code.
 import type {
+  BandwidthTest,
   Channel,
+  ChannelRefusal,
   ChannelSettings,
   ClusterNode,
   Recording,
@@ -101,6 +103,20 @@ export class ApiClient {
 
   deleteChannel(liveId: string, recordings: 'keep' | 'delete'): Promise<void> {
     return this.#call('DELETE', `${channelPath(liveId)}?recordings=${recordings}`)
+  }
+
+  setBanned(liveId: string, isBanned: boolean): Promise<Channel> {
+    return this.#call('POST', `${channelPath(liveId)}/${isBanned ? 'ban' : 'unban'}`)
+  }
+
+  async refusals(liveId: string): Promise<ChannelRefusal[]> {
+    const path = `${channelPath(liveId)}/refusals`
+    return (await this.#call<{ refusals: ChannelRefusal[] }>('GET', path)).refusals
+  }
+
+  async bandwidthTests(liveId: string): Promise<BandwidthTest[]> {
+    const path = `/bandwidth-tests?liveId=${encodeURIComponent(liveId)}`
+    return (await this.#call<{ bandwidthTests: BandwidthTest[] }>('GET', path)).bandwidthTests
   }
 
   async topics(): Promise<Topic[]> {

@@ -1,4 +1,5 @@
 // What the coordinator's API answers, as far as the console reads it; its OpenAPI document says it in full.
+import type { BandwidthMeasure } from '../../../common/contract/bandwidth-test.ts'
 import type { NodeLoad, NodeUrls, Role } from '../../../common/contract/membership.ts'
 import type {
   AudioFacts,
@@ -69,7 +70,28 @@ export interface Channel extends ChannelSettings {
   liveId: string
   views: number
   createdAt: string
+  bannedAt: string | null
   live: boolean
+}
+
+export interface ChannelRefusal {
+  code: string
+  message: string
+  count: number
+  firstAt: string
+  lastAt: string
+  node: string
+}
+
+export interface BandwidthTest {
+  id: string
+  state: 'running' | 'done' | 'lost'
+  end: 'left' | 'time-limit' | 'path-lost' | null
+  startedAt: string
+  pop: { id: string } | null
+  gateway: { id: string }
+  atPop: BandwidthMeasure | null
+  atGateway: BandwidthMeasure | null
 }
 
 export interface StreamKey {

@@ -52,7 +52,10 @@ export function ChannelsScreen() {
                 </th>
                 <td data-label={t('channels.name')}>{channel.title || channel.name}</td>
                 <td data-label={t('channels.state')}>
-                  <LiveBadge isLive={live.has(channel.liveId)} />
+                  <LiveBadge
+                    isLive={live.has(channel.liveId)}
+                    isBanned={channel.bannedAt !== null}
+                  />
                 </td>
                 <td data-label={t('channels.recorded')}>
                   {t(channel.record ? 'value.yes' : 'value.no')}
@@ -77,12 +80,13 @@ export function ChannelsScreen() {
   )
 }
 
-export function LiveBadge({ isLive }: { isLive: boolean }) {
+export function LiveBadge({ isLive, isBanned }: { isLive: boolean; isBanned: boolean }) {
   const { t } = useSpeech()
+  const state = isLive ? 'live' : isBanned ? 'banned' : 'offline'
   return (
-    <span class={`badge badge-${isLive ? 'live' : 'offline'}`}>
+    <span class={`badge badge-${state}`}>
       <span class="dot" aria-hidden="true" />
-      {t(isLive ? 'channels.live' : 'channels.offline')}
+      {t(`channels.${state}`)}
     </span>
   )
 }

@@ -1,23 +1,25 @@
-// What the encoder of a stream could do better, in the language of the reader.
+// What the encoder of a stream could do better, in the language of the reader; nothing where it does well.
+import { useId } from 'preact/hooks'
 import type { Finding } from '../../../common/contract/placement.ts'
 import { useSpeech } from '../speech.ts'
 
-type Measured = Exclude<Finding['code'], 'rate-control'>
-
 export function StreamFindings({ findings }: { findings: readonly Finding[] }) {
   const { t } = useSpeech()
-  if (findings.length === 0) return null
-  const textOf = ({ code, value }: Finding) =>
-    typeof value === 'string'
-      ? t(`stream.rate-control.${value}`)
-      : t(`stream.finding.${code as Measured}`, { value: Math.abs(value) })
+  const titleId = useId()
+  const warnings = findings.filter(({ isWarning }) => isWarning)
+  if (warnings.length === 0) return null
   return (
-    <ul class="findings" aria-label={t('stream.findings')}>
-      {findings.map((finding) => (
-        <li key={finding.code} class={finding.isWarning ? 'is-warning' : ''}>
-          {textOf(finding)}
-        </li>
-      ))}
-    </ul>
+    <section class="findings" aria-labelledby={titleId}>
+      <h3 id={titleId}>{t('stream.findings')}</h3>
+      <ul>
+        {warnings.map(({ code, value }) => (
+          <li key={code}>
+            {t(`stream.finding.${code}`, {
+              value: typeof value === 'number' ? Math.abs(value) : value,
+            })}
+          </li>
+        ))}
+      </ul>
+    </section>
   )
 }

@@ -106,9 +106,10 @@ function StreamCard({ stream }: { stream: Stream }) {
 
 function MediaFacts({ stream }: { stream: Stream }) {
   const { t, language } = useSpeech()
-  const { video, audio, renditions, epoch, takes } = stream
+  const { video, audio, renditions, epoch, takes, findings } = stream
   const none = t('value.none')
   const interval = video?.keyframeIntervalSeconds ?? null
+  const rateControl = findings.find(({ code }) => code === 'rate-control')
   const isLong = interval !== null && interval > keyframeLimitSeconds
   return (
     <dl class="media-facts">
@@ -122,12 +123,14 @@ function MediaFacts({ stream }: { stream: Stream }) {
       </div>
       <div class={isLong ? 'is-warning' : ''}>
         <dt>{t('stream.keyframes')}</dt>
+        <dd>{interval === null ? none : formatSeconds(interval, language)}</dd>
+      </div>
+      <div class={rateControl?.isWarning ? 'is-warning' : ''}>
+        <dt>{t('stream.rate-control')}</dt>
         <dd>
-          {interval === null
-            ? none
-            : isLong
-              ? t('stream.keyframes-long', { interval: formatSeconds(interval, language) })
-              : formatSeconds(interval, language)}
+          {typeof rateControl?.value === 'string'
+            ? t(`stream.rate-control.${rateControl.value}`)
+            : none}
         </dd>
       </div>
       <div>

@@ -199,33 +199,88 @@ function pointOf(rig: ReturnType<typeof packagerRig>): ResumePoint {
   }
 }
 
-it('keeps the point that is behind all that is listed, with its init sections', () => {
-  const rig = packagerRig()
-  startTake(rig.packager, takePlan({ names: ['720p'] }), 10)
-  let told: ResumePoint | undefined
-  const writer = new FeedWriter(rig.packager, () => told)
-  const home = freshHome()
-  const isKeyframe = (index: number) => index % 60 === 0
-  const samples = [...pictures({ framesPerSecond: 30, fromSeconds: 10, seconds: 7, isKeyframe })]
-  const tell = (from: number, until: number) => {
-    for (const it of samples.slice(from, until)) rig.packager.push('take-1', '720p', it)
-    told = told && pointOf(rig)
-    const { change, bodies } = writer.next()
-    for (const body of bodies) home.accept({ head: { kind: 'body' }, body }, holder)
+/** A home that hears of a packager at work, with a point in each change but when it is told not to. */
+class PointedHome {
+  readonly home = freshHome()
+  readonly rig = packagerRig()
+  isPointed = true
+  readonly #samples = [
+    ...pictures({
+      framesPerSecond: 30,
+      fromSeconds: 10,
+      seconds: 12,
+      isKeyframe: (at) => at % 60 === 0,
+    }),
+  ]
+  #writer = this.#newWriter()
+
+  constructor() {
+    startTake(this.rig.packager, takePlan({ names: ['720p'] }), 10)
+  }
+
+  /** What the packager has made of those samples, and all before. */
+  tell(from: number, until: number): FeedChange {
+    for (const sample of this.#samples.slice(from, until)) {
+      this.rig.packager.push('take-1', '720p', sample)
+    }
+    const { change, bodies } = this.#writer.next()
+    for (const body of bodies) this.home.accept({ head: { kind: 'body' }, body }, holder)
     const sent = JSON.parse(JSON.stringify(change))
-    expect(home.accept({ head: sent, body: none }, holder)).toBe('accepted')
+    expect(this.home.accept({ head: sent, body: none }, holder)).toBe('accepted')
     return change
   }
-  told = pointOf(rig)
-  const change = tell(0, 150)
+
+  /** All that is kept is told anew. */
+  feedAnew(): void {
+    this.#writer = this.#newWriter()
+    expect(this.home.accept({ head: opening(), body: none }, holder)).toBe('accepted')
+  }
+
+  #newWriter(): FeedWriter {
+    return new FeedWriter(this.rig.packager, () => (this.isPointed ? pointOf(this.rig) : undefined))
+  }
+}
+
+it('keeps the point that is behind all that is listed, with its init sections', () => {
+  const it = new PointedHome()
+  const change = it.tell(0, 150)
   expect(change.point!.packaging.openTakes![0]!.tracks['720p']!.rendition!.init).toBe('')
-  expect(home.resumePoint).toEqual(JSON.parse(JSON.stringify(pointOf(rig))))
-  told = undefined
-  tell(150, 180)
-  expect(home.resumePoint).toBeUndefined()
-  told = pointOf(rig)
-  tell(180, 210)
-  expect(home.resumePoint).toBeDefined()
-  home.addGap()
-  expect(home.resumePoint).toBeUndefined()
+  expect(it.home.resumePoint).toEqual(JSON.parse(JSON.stringify(pointOf(it.rig))))
+  it.isPointed = false
+  it.tell(150, 180)
+  expect(it.home.resumePoint).toBeUndefined()
+})
+
+it('has no point while a gap of its own is the last, and again behind it', () => {
+  const it = new PointedHome()
+  it.tell(0, 150)
+  expect(it.home.resumePoint).toBeDefined()
+  it.home.addGap()
+  expect(it.home.resumePoint).toBeUndefined()
+  const defined: boolean[] = []
+  for (let frame = 150; frame < 330; frame += 15) {
+    it.feedAnew()
+    it.tell(frame, frame + 15)
+    defined.push(it.home.resumePoint !== undefined)
+  }
+  const segments = it.home.playlist('720p')!.segments
+  expect(segments.map(({ number, isGap }) => (isGap ? -number : number))).toEqual([
+    1, 2, 3, -4, 5, 6,
+  ])
+  // What its packager has made of the numbers 3 and 4 meanwhile is refused, and no place to go on from.
+  expect(defined).toEqual([...Array(6).fill(false), ...Array(6).fill(true)])
+})
+
+it('has no point in a take that has ended here', () => {
+  const it = new PointedHome()
+  it.tell(0, 150)
+  const { takes, inits } = new FeedWriter(it.rig.packager).next().change
+  const renamed = takes!.map((take) => ({ ...take, name: 'take-2', startSeconds: 16 }))
+  const change: FeedChange = {
+    ...{ kind: 'change', takes: renamed, segments: [], playlists: [], coming: [] },
+    inits: inits.map((init) => ({ ...init, take: 'take-2' })),
+  }
+  it.home.accept({ head: { kind: 'body' }, body: Buffer.from('init of 720p') }, holder)
+  expect(it.home.accept({ head: change, body: none }, holder)).toBe('accepted')
+  expect(it.home.resumePoint).toBeUndefined()
 })

@@ -1,8 +1,13 @@
 // A home and its transcoders, with real connections between them and a clock that stands still.
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
-import { neededSeconds, type PackagingPoint } from '../../../../common/contract/resume-point.ts'
+import {
+  neededSeconds,
+  type PackagingPoint,
+  packagingPointSchema,
+} from '../../../../common/contract/resume-point.ts'
 import { frameBytes } from '../../../../common/live/feed-frames.ts'
+import { liveMultivariant } from '../../../../common/live/hls-live.ts'
 import { silentLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import type { FollowedGrant } from '../../../../origin/gateway/home/home.ts'
@@ -32,27 +37,39 @@ class House implements AsyncDisposable {
   readonly clock = new FakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   readonly metrics = new Metrics('gateway', 'gw-1', '0')
   readonly left: HomeBroadcast[] = []
-  readonly homes = new HomeStore({
-    gatewayId: 'gw-1',
-    authorize: async () => 'node-token',
-    clock: this.clock,
-    log: silentLogger,
-    metrics: this.metrics,
-    onLeft: (it) => this.left.push(it),
-  })
+  readonly homes: HomeStore
+
+  constructor(memoryBytes?: number) {
+    this.homes = new HomeStore({
+      gatewayId: 'gw-1',
+      authorize: async () => 'node-token',
+      clock: this.clock,
+      log: silentLogger,
+      metrics: this.metrics,
+      memoryBytes,
+      onLeft: (it) => this.left.push(it),
+    })
+  }
 
   get home(): HomeBroadcast {
     return this.homes.home('demo')!
   }
 
-  follow(stage: LiveStage, { epoch = 1, instance = firstInstance, ...rest } = {}) {
+  follow(
+    stage: LiveStage,
+    { epoch = 1, instance = firstInstance, ...rest }: Partial<FollowedGrant> = {},
+  ) {
     const { broadcastId } = broadcast
     const grant = { liveId: 'demo', broadcastId, epoch, instance, transcoder: { url: stage.url } }
     return this.homes.follow({ ...grant, ...rest } as FollowedGrant)
   }
 
-  async refusals(): Promise<number> {
-    const metric = this.metrics.registry.getSingleMetric('nearcast_home_refused_total')!
+  refusals(): Promise<number> {
+    return this.metric('refused_total')
+  }
+
+  async metric(name: string): Promise<number> {
+    const metric = this.metrics.registry.getSingleMetric(`nearcast_home_${name}`)!
     return (await metric.get()).values[0]?.value ?? 0
   }
 
@@ -349,4 +366,78 @@ it('forgets a broadcast to which nobody comes back', async () => {
   await until('the feed is gone', () => house.clock.pending > 1)
   await house.clock.advance(91_000)
   expect(house.homes.home('demo')).toBeUndefined()
+})
+
+it('holds as much as it may, and gives up the home that came last for more', async () => {
+  const [one, two] = [rigWith(31.3), rigWith(31.3)]
+  await using stage = await LiveStage.start({ instead: one.packager })
+  await using other = await LiveStage.start({ instead: two.packager, liveId: 'other' })
+  await using empty = new House()
+  empty.follow(stage)
+  await empty.hears(one)
+  const alone = await empty.metric('bytes')
+  const listed = one.packager.playlist('720p')!.segments.map(({ sizeBytes }) => sizeBytes)
+  expect(alone).toBeGreaterThan(listed.reduce((sum, bytes) => sum + bytes))
+  expect(alone).toBe(empty.home.bytes)
+  empty.homes.leave('demo')
+  expect(await empty.metric('bytes')).toBe(0)
+
+  await using house = new House(Math.floor(alone * 1.5))
+  house.follow(stage)
+  await house.hears(one)
+  house.follow(other, { liveId: 'other' })
+  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  expect(house.homes.home('other')).toBeUndefined()
+  expect(house.homes.home('demo')).toBe(house.home)
+  expect(await house.metric('bytes')).toBe(alone)
+  deliver(one, 'take-1', media(41.3, 2))
+  await house.hears(one)
+  expect(await house.metric('bytes')).toBe(house.home.bytes)
+
+  house.homes.leave('demo')
+  house.follow(other, { liveId: 'other' })
+  await until('room for it', () => house.homes.home('other'))
+  expect(await house.metric('given_up_total')).toBe(1)
+})
+
+it('says the highest bitrate that there was, also at another home and of another transcoder', async () => {
+  const secondsOf = ({ sample, rendition }: ReturnType<typeof media>[number]) =>
+    sample.dts / (rendition === 'audio' ? 48_000 : 90_000)
+  const all = media(10, 34).map((it) => {
+    if (it.rendition === 'audio' || secondsOf(it) > 13) return it
+    const data = Buffer.concat([it.sample.data, Buffer.alloc(10_000)])
+    return { ...it, sample: { ...it.sample, data } }
+  })
+  const first = packagerRig({ isForgetful: true })
+  await using stage = await LiveStage.start({ instead: first.packager })
+  await using house = new House()
+  startTake(first.packager, takePlan({ name: 'take-1' }), 10)
+  house.follow(stage)
+  // Nobody asks for a manifest until that is over by far.
+  for (let from = 0; from < 38; from += 2) {
+    const next = all.filter((it) => secondsOf(it) >= from && secondsOf(it) < from + 2)
+    deliver(first, 'take-1', next)
+    await house.hears(first)
+  }
+  const bandwidthOf = (made: PackagerRig['packager'] | HomeBroadcast) =>
+    Number(/:BANDWIDTH=(\d+)/.exec(liveMultivariant(made)!)![1])
+  const highest = bandwidthOf(house.home)
+  expect(highest).toBeGreaterThan(30 * 10_000 * 8)
+  expect(bandwidthOf(first.packager)).toBe(highest)
+
+  await using other = new House()
+  other.follow(stage)
+  await other.hears(first)
+  expect(bandwidthOf(other.home)).toBe(highest)
+
+  const resume = packagingPointSchema.parse(JSON.parse(JSON.stringify(first.packager.checkpoint())))
+  const second = packagerRig({ isForgetful: true, resume })
+  startTake(second.packager, takePlan({ name: 'take-1' }), resume.endSeconds)
+  const needed = neededSeconds(resume)! - 0.03
+  deliver(
+    second,
+    'take-1',
+    all.filter((it) => secondsOf(it) >= needed),
+  )
+  expect(bandwidthOf(second.packager)).toBe(highest)
 })

@@ -99,6 +99,9 @@ test('what was listed stays, numbers go on, and in the end all is as if one had 
         if (end > (neededSeconds(resume) ?? 0) - 0.05) push(second.packager, it)
       }
       startTake(one.packager, takePlan({ names }), 10)
+      // What is told of is measured segment by segment.
+      const other = new HomeBroadcast({ facts, onRefused: (what) => refused.push(what) })
+      tell(other, one.packager, { epoch: 1, instance: 'tc-3' })
       for (const it of deliveries) push(one.packager, it)
       const clock = new FakeClock()
       const made = new BroadcastTexts(one.packager, clock).at(names)

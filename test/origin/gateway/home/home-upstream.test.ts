@@ -1,7 +1,7 @@
 // The shield in front of a home: what viewers of a stream get whose home is this gateway.
 import { randomUUID } from 'node:crypto'
-import { expect, it } from 'vitest'
-import type { ClusterSnapshot } from '../../../../common/contract/membership.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ClusterSnapshot, NodeInfo, Role } from '../../../../common/contract/membership.ts'
 import { silentLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import { HomeStore } from '../../../../origin/gateway/home/home-store.ts'
@@ -9,35 +9,47 @@ import { Shield } from '../../../../origin/gateway/shield.ts'
 import { Listeners } from '../../../support/cache-rig.ts'
 import type { FakeClock } from '../../../support/fake-clock.ts'
 import { settle } from '../../../support/fake-clock.ts'
+import { heartbeatOf } from '../../../support/heartbeats.ts'
 import { firstInstance, LiveStage } from '../../../support/live-road.ts'
+import { ScriptedOrigin } from '../../../support/scripted-origin.ts'
 import { broadcast } from '../../../support/segment-logs.ts'
 import { until } from '../../../support/until.ts'
 
 const take = `${broadcast.broadcastTag}-1`
 
 class Gateway implements AsyncDisposable {
+  readonly id: string
   readonly homes: HomeStore
+  /** Paths that were asked for here. */
+  readonly asked: string[]
   snapshot: ClusterSnapshot = { generation: 1, nodes: [], routes: [] }
   readonly #clock: FakeClock
   readonly #shield: Shield
   readonly #listeners: Listeners
 
-  private constructor(clock: FakeClock, listen: (shield: Shield) => Listeners) {
+  private constructor(
+    id: string,
+    clock: FakeClock,
+    asked: string[],
+    listen: (shield: Shield) => Listeners,
+  ) {
+    this.id = id
+    this.asked = asked
     this.#clock = clock
     const plumbing = {
       authorize: async () => 'node-token',
       clock,
       log: silentLogger,
-      metrics: new Metrics('gateway', 'gw-1', '0'),
+      metrics: new Metrics('gateway', id, '0'),
     }
     this.homes = new HomeStore({
       ...plumbing,
-      gatewayId: 'gw-1',
+      gatewayId: id,
       onLeft: (it) => this.#shield.letGo(it),
     })
     this.#shield = new Shield({
       ...plumbing,
-      name: 'gw-1',
+      name: id,
       cache: { memoryBytes: 1_000_000, maxObjectBytes: 1_000_000 },
       snapshot: () => this.snapshot,
       homes: this.homes,
@@ -49,10 +61,14 @@ class Gateway implements AsyncDisposable {
     this.#listeners = listen(this.#shield)
   }
 
-  static async start(clock: FakeClock): Promise<Gateway> {
+  static async start(clock: FakeClock, id = 'gw-1'): Promise<Gateway> {
     let shield: Shield | undefined
-    const listeners = await Listeners.start((req, res) => shield?.handle(req, res))
-    return new Gateway(clock, (made) => {
+    const asked: string[] = []
+    const listeners = await Listeners.start((req, res) => {
+      asked.push(req.url!)
+      shield?.handle(req, res)
+    })
+    return new Gateway(id, clock, asked, (made) => {
       shield = made
       return listeners
     })
@@ -76,12 +92,30 @@ class Gateway implements AsyncDisposable {
     })
   }
 
+  get url(): string {
+    return this.#listeners.url('h1')
+  }
+
   route(url: string, { epoch = 1, home = null as string | null } = {}): void {
     const { broadcastId, broadcastTag, startedAtMs: startedAt } = broadcast
     const facts = { liveId: 'demo', broadcastId, broadcastTag, startedAt, takes: 1 }
     const transcoder = { id: 'tc-1', url }
     const route = { ...facts, epoch, instance: firstInstance, connection: null, home, transcoder }
     this.snapshot = { ...this.snapshot, routes: [route] }
+  }
+
+  /** Who else is in the cluster. */
+  knows(...nodes: { id: string; url: string }[]): void {
+    const infoOf = ({ id, url }: { id: string; url: string }): NodeInfo => {
+      const role: Role = id.startsWith('gw') ? 'gateway' : 'transcoder'
+      const beat = heartbeatOf(id, { role, instance: firstInstance, urls: { http: url } })
+      return { ...beat, id }
+    }
+    this.snapshot = { ...this.snapshot, nodes: nodes.map(infoOf) }
+  }
+
+  unroute(): void {
+    this.snapshot = { ...this.snapshot, routes: [] }
   }
 
   view(path: string) {
@@ -235,4 +269,92 @@ it('is sent on when the route names another home, and for what has left memory',
   gateway.route(stage.url, { home: 'gw-2', epoch: 0 })
   expect((await gateway.get('720p.m3u8')).status).toBe(200)
   expect(stage.served).toHaveLength(2)
+})
+
+it('gets a playlist as it is now, also where it was asked for a moment ago', async () => {
+  await using stage = await onAir()
+  await using gateway = await Gateway.start(stage.clock)
+  await gateway.follow(stage)
+  const before = await (await gateway.view('720p.m3u8')).text()
+  stage.broadcast.addParts()
+  await gateway.hears(stage)
+  expect(await (await gateway.view('720p.m3u8')).text()).not.toBe(before)
+})
+
+describe('by a gateway that is not the home', () => {
+  let stage: LiveStage
+  let home: Gateway
+  let other: Gateway
+
+  beforeEach(async () => {
+    stage = await onAir()
+    home = await Gateway.start(stage.clock)
+    other = await Gateway.start(stage.clock, 'gw-2')
+    home.knows(other)
+    other.knows(home)
+    home.route(stage.url, { home: 'gw-1' })
+    other.route(stage.url, { home: 'gw-1' })
+  })
+
+  afterEach(async () => {
+    for (const it of [home, other, stage]) await it[Symbol.asyncDispose]()
+  })
+
+  it('gets everything from the home, also when transcoder and route have gone', async () => {
+    await home.follow(stage)
+    for (const path of ['index.m3u8', '720p.m3u8', `${take}/720p/init.mp4`, `${take}/720p/2.m4s`]) {
+      expect(await other.get(path), path).toEqual(await home.get(path))
+    }
+    const reload = other.view('720p.m3u8?_HLS_msn=5&_HLS_part=1')
+    await settle()
+    stage.broadcast.addParts()
+    expect((await reload).status).toBe(200)
+    expect(stage.served).toEqual([])
+    await stage[Symbol.asyncDispose]()
+    other.unroute()
+    expect(await other.get('720p.m3u8')).toEqual(await home.get('720p.m3u8'))
+    expect((await other.get(`${take}/720p/3.m4s`)).status).toBe(200)
+  })
+
+  it('gets it from the transcoder while the home has nothing yet', async () => {
+    expect((await other.get('720p.m3u8')).status).toBe(200)
+    expect(home.asked).toEqual(['/live/demo/720p.m3u8'])
+    expect(stage.served).toHaveLength(1)
+  })
+
+  it('gets it from the transcoder when the home is gone or says nothing', async () => {
+    await using silent = await ScriptedOrigin.start()
+    other.knows({ id: 'gw-1', url: silent.url })
+    const late = other.view('720p.m3u8')
+    const abandoned = (await silent.next()).abandoned
+    await stage.clock.advance(2_000)
+    expect((await late).status).toBe(200)
+    await abandoned
+    const held = other.view('720p.m3u8?_HLS_msn=5&_HLS_part=0')
+    await silent.next()
+    await stage.clock.advance(8_000)
+    expect((await held).status).toBe(200)
+    await silent[Symbol.asyncDispose]()
+    expect((await other.get('index.m3u8')).status).toBe(200)
+    other.knows()
+    expect((await other.get('manifest.mpd')).status).toBe(200)
+    expect(stage.served).toHaveLength(4)
+  })
+
+  it('is asked for once where each takes the other for the home', async () => {
+    home.route(stage.url, { home: 'gw-2' })
+    const answers = await Promise.all([home.get('720p.m3u8'), other.get('720p.m3u8')])
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+    expect([home.asked.length, other.asked.length]).toEqual([2, 2])
+    expect(stage.served).toHaveLength(2)
+  })
+
+  it('is told that nobody has it any more', async () => {
+    other.knows(home, { id: 'tc-1', url: 'http://tc-1.test' })
+    expect((await other.get('720p.m3u8')).status).toBe(200)
+    other.knows(home)
+    other.unroute()
+    const { status, body } = await other.get('index.m3u8')
+    expect([status, JSON.parse(body).error]).toEqual([503, 'upstream-no-upstream'])
+  })
 })

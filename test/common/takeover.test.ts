@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type ConnectionStanding, claimOf } from '../../coordinator/takeover.ts'
+import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
 
 const nowMs = 1_000_000
 
@@ -9,8 +9,20 @@ const standing = (more: Partial<ConnectionStanding> = {}): ConnectionStanding =>
   attempt: 3,
   state: 'live',
   replaced: [],
+  waiting: [],
   ...more,
 })
+
+/** The lease once its transcoder has let that connection in. */
+const letIn = (
+  lease: ConnectionStanding,
+  connection: string,
+  isTakeover: boolean,
+  atMs = nowMs,
+): ConnectionStanding => {
+  const replaced = replacedBy(lease, { connection, isTakeover }, atMs)
+  return standing({ connection, attempt: 1, replaced })
+}
 
 const ask = (lease: ConnectionStanding, connection: string, attempt = 1, atMs = nowMs) => {
   const claim = claimOf(lease, { connection, attempt }, atMs)
@@ -25,7 +37,7 @@ const takenBefore = (...agesMs: (number | null)[]) =>
 
 describe('the connection that has the channel', () => {
   test.each([3, 4])('may come again with attempt %i after attempt 3', (attempt) => {
-    expect(ask(standing(), 'one', attempt)).toEqual({ isTakeover: false, replaced: [] })
+    expect(ask(standing(), 'one', attempt)).toEqual({ isTakeover: false })
   })
 
   test('is refused when an earlier try of it comes late', () => {
@@ -34,34 +46,41 @@ describe('the connection that has the channel', () => {
 
   test('may come again however often the channel changed hands before', () => {
     const replaced = takenBefore(3_000, 2_000, 1_000)
-    expect(ask(standing({ replaced }), 'one', 4)).toEqual({ isTakeover: false, replaced })
+    expect(ask(standing({ replaced }), 'one', 4)).toEqual({ isTakeover: false })
+  })
+
+  test('keeps it while others wait to be let in, and is held to its own latest try', () => {
+    const waiting = [
+      { connection: 'two', attempt: 7 },
+      { connection: 'one', attempt: 5 },
+    ]
+    expect(ask(standing({ waiting }), 'one', 5)).toEqual({ isTakeover: false })
+    expect(ask(standing({ waiting }), 'one', 4)).toBe('already-publishing')
+    expect(ask(standing({ waiting }), 'two', 6)).toBe('already-publishing')
   })
 })
 
 describe('another connection', () => {
   test('takes over what is live, and who had it never comes back', () => {
-    const claim = claimOf(standing(), { connection: 'two', attempt: 1 }, nowMs)
-    expect(claim).toEqual({
-      isTakeover: true,
-      replaced: [{ connection: 'one', takenAtMs: nowMs }],
-    })
-    const { replaced } = claim as Exclude<typeof claim, { refused: unknown }>
-    const after = standing({ connection: 'two', attempt: 1, replaced })
+    expect(ask(standing(), 'two')).toEqual({ isTakeover: true })
+    const after = letIn(standing(), 'two', true)
+    expect(after.replaced).toEqual([{ connection: 'one', takenAtMs: nowMs }])
     expect(ask(after, 'one', 4)).toBe('already-publishing')
-    expect(ask(after, 'three')).toMatchObject({ isTakeover: true })
+    expect(ask(after, 'three')).toEqual({ isTakeover: true })
   })
 
   test.each(['starting', 'held'] as const)('takes nothing from anybody while it is %s', (state) => {
     const replaced = takenBefore(3_000, 2_000, 1_000)
-    expect(ask(standing({ state, replaced }), 'two')).toEqual({
-      isTakeover: false,
-      replaced: [...replaced, { connection: 'one', takenAtMs: null }],
-    })
+    const lease = standing({ state, replaced })
+    expect(ask(lease, 'two')).toEqual({ isTakeover: false })
+    const former = { connection: 'one', takenAtMs: null }
+    expect(letIn(lease, 'two', false).replaced).toEqual([...replaced, former])
   })
 
   test('finds the lease of an older version, which names nobody', () => {
     const lease = standing({ connection: null, attempt: null })
-    expect(ask(lease, 'two')).toEqual({ isTakeover: false, replaced: [] })
+    expect(ask(lease, 'two')).toEqual({ isTakeover: false })
+    expect(letIn(lease, 'two', false).replaced).toEqual([])
   })
 
   test.each<[string, (number | null)[], boolean]>([
@@ -90,7 +109,7 @@ test('two that fight change hands at most once in 5 s after three times, and at 
           const connection = `c${i + 1}`
           const claim = claimOf(lease, { connection, attempt: 1 }, atMs)
           if ('refused' in claim) continue
-          lease = standing({ connection, attempt: 1, replaced: claim.replaced })
+          lease = letIn(lease, connection, claim.isTakeover, atMs)
           taken.push(atMs)
         }
         for (const [i, takenAtMs] of taken.entries()) {

@@ -1,0 +1,111 @@
+// Takes over what transcoders have let in while this process was away, or could not be reached by a gateway.
+//
+// - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
+//   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
+//   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
+// - At the row's own epoch only the publisher's connection may have changed: it is placed, and let in by the renewal,
+//   unless the row knows of a newer one.
+// - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
+//   lease that stands is not let in there, or is stopped.
+import type { Transaction } from 'kysely'
+import type { Adoption, LeaseRenewal, Replaced } from '../common/contract/placement.ts'
+import type { Logger } from '../common/log.ts'
+import { maxReplaced } from '../common/takeover.ts'
+import { beginBroadcast } from './broadcast-store.ts'
+import type { Database } from './database/database.ts'
+import type { Tables } from './database/tables.ts'
+import type { ActiveLease, LeaseStore } from './lease-store.ts'
+import { assumedCost } from './placement.ts'
+import { type Publisher, publisherOf } from './publisher.ts'
+
+export interface AdoptionsOptions {
+  database: Database
+  leases: LeaseStore
+  log: Logger
+}
+
+export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'left'
+
+export class Adoptions {
+  readonly #options: AdoptionsOptions
+
+  constructor(options: AdoptionsOptions) {
+    this.#options = options
+  }
+
+  /** To be called with each renewal before it is judged. `stopped`: the answer is to say so, whatever the row says. */
+  async adopt(transcoder: string, liveId: string, renewal: LeaseRenewal): Promise<AdoptionOutcome> {
+    const { adopt } = renewal
+    if (!adopt) return 'left'
+    const { database, log } = this.#options
+    const found = await publisherOf(database, adopt.keyDigest)
+    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
+    // The epoch must be on the disk before it is told, as everywhere.
+    const outcome = await database.durably((transaction) =>
+      this.#judge(transcoder, liveId, renewal, adopt, publisher, transaction),
+    )
+    const { epoch, instance } = renewal
+    const facts = { liveId, transcoder, epoch, instance, publisher: adopt.connection, outcome }
+    log.info(facts, 'publish that was let in without a coordinator')
+    return outcome
+  }
+
+  async #judge(
+    transcoder: string,
+    liveId: string,
+    { epoch, instance, cost }: LeaseRenewal,
+    adopt: Adoption,
+    publisher: Publisher | undefined,
+    transaction: Transaction<Tables>,
+  ): Promise<AdoptionOutcome> {
+    const { database, leases } = this.#options
+    const lease = await leases.find(liveId, transaction)
+    if (lease && lease.epoch === epoch && lease.instance === instance) {
+      if (lease.broadcastId !== adopt.broadcastId || !isNewer(adopt, lease)) return 'left'
+      if (!publisher) return 'stopped'
+      const binding = { ...adopt, isTakeover: lease.state === 'live' }
+      return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
+    }
+    const { epoch: known } = await leases.standing(liveId, transaction)
+    if (epoch <= known || !publisher) return 'left'
+    const { channelId, lastCost } = publisher
+    const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
+    if (lease && lease.broadcastId !== broadcastId) {
+      await leases.end(lease, 'superseded', transaction)
+    }
+    const assigned = await leases.assign(
+      {
+        ...adopt,
+        ...{ isNew: true, isTakeover: false },
+        replaced: lease ? replacedBy(adopt, lease) : adopt.replaced,
+        ...{ liveId, channelId, broadcastId, epoch, transcoder, instance },
+        cost: cost || (lastCost ?? assumedCost),
+        expected: await leases.standing(liveId, transaction),
+      },
+      transaction,
+    )
+    if (!assigned) return 'left'
+    const begun = { id: broadcastId, tag: broadcastTag, startedAt: broadcastStartedAt }
+    await beginBroadcast(database, begun, publisher, transaction)
+    return 'adopted'
+  }
+}
+
+/** Not where the row knows it, or has a connection that the transcoder has never heard of. */
+function isNewer(adopt: Adoption, { connection, attempt, nonce, waiting }: ActiveLease): boolean {
+  if (nonce === adopt.nonce || waiting.some((it) => it.nonce === adopt.nonce)) return false
+  if (connection === null) return true
+  if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
+  return adopt.replaced.some((it) => it.connection === connection)
+}
+
+/** Whoever had the channel by the row, and by the transcoder, must not take it back. */
+function replacedBy(adopt: Adoption, lease: ActiveLease): Replaced[] {
+  const former = { connection: lease.connection ?? '', takenAtMs: null }
+  const byConnection = new Map(
+    [...lease.replaced, former, ...adopt.replaced].map((it) => [it.connection, it]),
+  )
+  byConnection.delete('')
+  byConnection.delete(adopt.connection)
+  return [...byConnection.values()].slice(-maxReplaced)
+}

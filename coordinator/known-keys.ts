@@ -1,0 +1,81 @@
+// The keys that gateways are to know, so that publishers can begin while this process is away.
+import { randomUUID } from 'node:crypto'
+import type { KnownKeyList } from '../common/contract/stand-in.ts'
+import type { Database } from './database/database.ts'
+
+/** Some 750 KB as JSON. */
+const maxKeys = 5_000
+
+export class KnownKeys {
+  readonly #database: Database
+  /** Another database may have come with another process. */
+  readonly #process = randomUUID().slice(0, 8)
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  /** Another one whenever `list` may answer otherwise; cheap enough for every heartbeat. */
+  async version(): Promise<string> {
+    const { db } = this.#database
+    const row = await db
+      .selectNoFrom((all) => [
+        all
+          .selectFrom('stream_keys')
+          .select(({ fn }) => fn.countAll<number>().as('n'))
+          .as('keys'),
+        all
+          .selectFrom('stream_keys')
+          .select(({ fn }) => fn.count<number>('revoked_at').as('n'))
+          .as('revoked'),
+        all
+          .selectFrom('channels')
+          .select(({ fn }) => fn.sum<number>('record').as('n'))
+          .as('recorded'),
+        all
+          .selectFrom('channels')
+          .select(({ fn }) => fn.count<number>('banned_at').as('n'))
+          .as('banned'),
+        all
+          .selectFrom('leases')
+          .select(({ fn }) => fn.sum<number>('epoch').as('n'))
+          .as('epochs'),
+      ])
+      .executeTakeFirstOrThrow()
+    return [this.#process, ...Object.values(row).map((value) => value ?? 0)].join('.')
+  }
+
+  /** Those used last, and then the newest. */
+  async list(): Promise<KnownKeyList> {
+    const version = await this.version()
+    const { db, now } = this.#database
+    const rows = await db
+      .selectFrom('stream_keys')
+      .innerJoin('channels', 'channels.id', 'stream_keys.channel_id')
+      .leftJoin('leases', 'leases.live_id', 'channels.live_id')
+      .select(['stream_keys.digest', 'stream_keys.expires_at', 'channels.live_id'])
+      .select(['channels.record', 'leases.epoch'])
+      .where('stream_keys.revoked_at', 'is', null)
+      .where('channels.banned_at', 'is', null)
+      .where((where) =>
+        where.or([
+          where('stream_keys.expires_at', 'is', null),
+          where('stream_keys.expires_at', '>', now),
+        ]),
+      )
+      .orderBy('stream_keys.last_used_at', (by) => by.desc().nullsLast())
+      .orderBy('stream_keys.created_at', 'desc')
+      .limit(maxKeys)
+      .execute()
+    return {
+      version,
+      keys: rows.map((row) => ({
+        digest: row.digest,
+        liveId: row.live_id,
+        epoch: row.epoch ?? 0,
+        record: row.record === 1,
+        expiresAt: row.expires_at,
+      })),
+    }
+  }
+}

@@ -1,0 +1,189 @@
+// Lets publishes in while the coordinator is away: `POST /internal/v1/publishes`, by gateways that know the key and
+// could not ask. Every gateway asks the same transcoder for a live id, so that one process decides.
+//
+// - Where the broadcast runs or is held here, the publisher joins it: same lease, same epoch.
+// - Otherwise a broadcast begins one epoch above all that the gateway and this process know of. That epoch is a claim:
+//   the coordinator that is back takes it over, or answers `lost` (architecture: compare-and-set on epoch and instance).
+// - The newest connection wins, by the rules that the coordinator goes by.
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { makeBroadcastTag } from '../../common/broadcast-tag.ts'
+import type { Clock } from '../../common/clock.ts'
+import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
+import type { Adoption, PublishGrant } from '../../common/contract/placement.ts'
+import { isRetryable, type Refusal, refusal } from '../../common/contract/refusal.ts'
+import { type StandInRequest, standInRequestSchema } from '../../common/contract/stand-in.ts'
+import type { Logger } from '../../common/log.ts'
+import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
+
+/** A broadcast that runs or is held here. */
+export interface StandingBroadcast {
+  epoch: number
+  facts: { broadcastId: string; broadcastTag: string; startedAtMs: number; isRecorded: boolean }
+  state: 'live' | 'held'
+  /** The connection that had it last. */
+  connection: string | null
+  takes: number
+}
+
+export interface StandInOptions {
+  nodeId: string
+  instance: string
+  urls: () => { rtmp: string; url: string }
+  auth: Pick<ClusterAuth, 'signTicket' | 'verifyNodeToken'>
+  standing: (liveId: string) => StandingBroadcast | undefined
+  isDraining: () => boolean
+  clock: Clock
+  log: Logger
+}
+
+interface Stand {
+  broadcast: StandingBroadcast
+  standing: ConnectionStanding
+  /** What the coordinator has not heard; once it has, it is the one who knows who has the channel. */
+  adoption: Adoption | undefined
+  isOver: boolean
+  /** Monotonic; of the newest grant. */
+  grantedMs: number
+}
+
+/** A ticket is good for half of that: a grant that was not used by then never will be. */
+const openMs = 60_000
+const notGranted = { adoption: undefined, isOver: false, grantedMs: 0 }
+const maxStands = 10_000
+const maxBytes = 64 * 1024
+
+export class StandIn {
+  readonly #options: StandInOptions
+  /** By live id, the one let in last at the end. */
+  readonly #stands = new Map<string, Stand>()
+
+  constructor(options: StandInOptions) {
+    this.#options = options
+  }
+
+  /** Answers a request to its path. */
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
+    const node = token === undefined ? undefined : await this.#options.auth.verifyNodeToken(token)
+    const isGateway = node?.role === 'gateway'
+    const asked = isGateway ? await readRequest(request) : undefined
+    if (!asked || asked.gateway !== node?.nodeId) {
+      response.writeHead(isGateway ? 400 : 403, { connection: 'close' }).end()
+      return
+    }
+    const answer = await this.grant(asked)
+    const status = 'granted' in answer ? 200 : isRetryable(answer.refused.code) ? 503 : 403
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(JSON.stringify('granted' in answer ? answer.granted : answer.refused))
+  }
+
+  async grant(request: StandInRequest): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
+    const { nodeId, instance, urls, auth, isDraining, clock, log } = this.#options
+    if (isDraining()) return { refused: refusal('maintenance') }
+    const { liveId, epoch: _epoch, instance: _instance, record: _record, ...asked } = request
+    const stand = this.#standOf(request)
+    const claim = claimOf(stand.standing, request, clock.now())
+    if ('refused' in claim) return claim
+    const { connection, attempt, nonce } = request
+    const taken = { connection, isTakeover: claim.isTakeover }
+    const replaced = replacedBy(stand.standing, taken, clock.now())
+    const { epoch, takes, facts } = stand.broadcast
+    const { broadcastId, broadcastTag, startedAtMs, isRecorded } = facts
+    const broadcast = { broadcastId, broadcastTag, broadcastStartedAt: startedAtMs }
+    stand.standing = { ...stand.standing, connection, attempt, replaced }
+    stand.adoption = { ...asked, ...broadcast, replaced: [...replaced] }
+    stand.grantedMs = clock.monotonic()
+    this.#keep(liveId, stand)
+    const who = { publisher: connection, gateway: request.gateway }
+    log.warn({ liveId, epoch, ...who }, 'publish let in without the coordinator')
+    const ticket = await auth.signTicket({
+      ...{ liveId, ...broadcast, epoch, nonce, connection },
+      ...{ transcoder: nodeId, instance, record: isRecorded, takes },
+    })
+    const transcoder = { id: nodeId, ...urls() }
+    return { granted: { liveId, broadcastId, epoch, instance, transcoder, ticket } }
+  }
+
+  /** What is to be told with a renewal of that epoch. */
+  adoptionOf(liveId: string, epoch: number): Adoption | undefined {
+    const stand = this.#stands.get(liveId)
+    return stand?.broadcast.epoch === epoch ? stand.adoption : undefined
+  }
+
+  /** The broadcast has ended here: whoever comes next begins another one. */
+  over(liveId: string, epoch: number): void {
+    const stand = this.#stands.get(liveId)
+    if (stand?.broadcast.epoch === epoch) stand.isOver = true
+  }
+
+  /** The coordinator has judged it. */
+  told(liveId: string, adoption: Adoption): void {
+    const stand = this.#stands.get(liveId)
+    if (stand?.adoption === adoption) stand.adoption = undefined
+  }
+
+  #standOf({ liveId, epoch, instance, record }: StandInRequest): Stand {
+    const before = this.#stands.get(liveId)
+    const running = this.#options.standing(liveId)
+    if (running && this.#isNewest(running.epoch, { epoch, instance })) {
+      const { state, connection, facts } = running
+      const isSame = before?.broadcast.facts.broadcastId === facts.broadcastId
+      const fresh = { connection, attempt: null, replaced: [], waiting: [] }
+      const known = isSame && before.adoption ? before.standing : fresh
+      return { broadcast: running, standing: { ...known, state }, ...notGranted }
+    }
+    if (before && before.broadcast.epoch > epoch && this.#isOpen(before)) return before
+    const highest = Math.max(epoch, running?.epoch ?? 0, before?.broadcast.epoch ?? 0)
+    return {
+      broadcast: this.#begin(highest + 1, record),
+      standing: { connection: null, attempt: null, state: 'starting', replaced: [], waiting: [] },
+      ...notGranted,
+    }
+  }
+
+  #isNewest(own: number, { epoch, instance }: Pick<StandInRequest, 'epoch' | 'instance'>): boolean {
+    const isOurs = instance === undefined || instance === this.#options.instance
+    return own > epoch || (own === epoch && isOurs)
+  }
+
+  #isOpen({ isOver, grantedMs }: Stand): boolean {
+    return !isOver && this.#options.clock.monotonic() - grantedMs < openMs
+  }
+
+  #begin(epoch: number, isRecorded: boolean): StandingBroadcast {
+    return {
+      epoch,
+      facts: {
+        broadcastId: randomUUID(),
+        broadcastTag: makeBroadcastTag(),
+        startedAtMs: this.#options.clock.now(),
+        isRecorded,
+      },
+      state: 'live',
+      connection: null,
+      takes: 0,
+    }
+  }
+
+  #keep(liveId: string, stand: Stand): void {
+    this.#stands.delete(liveId)
+    this.#stands.set(liveId, stand)
+    if (this.#stands.size > maxStands) this.#stands.delete(this.#stands.keys().next().value!)
+  }
+}
+
+async function readRequest(request: IncomingMessage): Promise<StandInRequest | undefined> {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of request) {
+    size += (piece as Buffer).length
+    if (size > maxBytes) return undefined
+    pieces.push(piece as Buffer)
+  }
+  try {
+    return standInRequestSchema.safeParse(JSON.parse(Buffer.concat(pieces).toString())).data
+  } catch {
+    return undefined
+  }
+}

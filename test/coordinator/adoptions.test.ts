@@ -1,0 +1,143 @@
+// A coordinator that is back: it takes over what transcoders have let in without it, as far as its rows allow.
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Adoption, PublishGrant } from '../../common/contract/placement.ts'
+import { CoordinatorFixture, type FakeNode } from './coordinator-fixture.ts'
+
+const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
+let fixture: CoordinatorFixture
+let gateway: FakeNode
+let one: FakeNode
+let two: FakeNode
+let streamKey: string
+
+beforeEach(async () => {
+  fixture = await CoordinatorFixture.start()
+  gateway = await fixture.node('gw-1', 'gateway')
+  one = await fixture.node('tc-1', 'transcoder')
+  two = await fixture.node('tc-2', 'transcoder')
+  streamKey = await fixture.channel('demo')
+})
+
+afterEach(() => fixture[Symbol.asyncDispose]())
+
+function adoption(more: Partial<Adoption> = {}, key = streamKey): Adoption {
+  return {
+    ...gateway.publishRequest(key),
+    ...{ broadcastId, broadcastTag: 'abcdefgh12', broadcastStartedAt: 12_000, replaced: [] },
+    ...more,
+  }
+}
+
+const lease = () => fixture.coordinator.leaseStore.find('demo')
+const outcome = async (node: FakeNode, epoch: number, adopt: Adoption) =>
+  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce })).body
+/** Publishes through the coordinator, and is let in. */
+async function live(connection = 'c'.repeat(16)): Promise<PublishGrant> {
+  const nonce = 'n'.repeat(16)
+  const grant = await gateway.granted(streamKey, null, { connection, nonce })
+  await holderOf(grant).renew('demo', grant.epoch, { nonce })
+  return grant
+}
+
+const holderOf = (grant: PublishGrant) => (grant.transcoder.id === one.id ? one : two)
+
+test('a broadcast that began without it is taken over as it stands, with its first renewal', async () => {
+  const adopt = adoption({ pop: 'pop-1' })
+  expect(await outcome(one, 1, adopt)).toMatchObject({ outcome: 'held', epoch: 1 })
+  expect(await lease()).toMatchObject({
+    ...{ epoch: 1, instance: one.instance, transcoder: 'tc-1', broadcastId, state: 'live' },
+    ...{ connection: adopt.connection, gateway: 'gw-1', pop: 'pop-1', startedAt: 12_000 },
+    broadcastTag: 'abcdefgh12',
+  })
+  const { routes } = JSON.parse(await fixture.snapshot())
+  expect(routes).toMatchObject([{ liveId: 'demo', epoch: 1, broadcastId, home: 'gw-1' }])
+  const again = await gateway.granted(streamKey)
+  expect([again.broadcastId, again.epoch]).toEqual([broadcastId, 1])
+})
+
+test('of two that claim one epoch the first to come has it, and the other has lost', async () => {
+  await outcome(one, 1, adoption())
+  const late = adoption({ broadcastId: '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d12' })
+  expect(await outcome(two, 1, late)).toMatchObject({ outcome: 'lost', epoch: 1 })
+  expect(await lease()).toMatchObject({ instance: one.instance, broadcastId })
+})
+
+test('a claim that is not above the row is lost', async () => {
+  const grant = await gateway.granted(streamKey)
+  const other = holderOf(grant) === one ? two : one
+  const before = await lease()
+  expect(await outcome(other, grant.epoch, adoption())).toMatchObject({ outcome: 'lost' })
+  expect(await lease()).toEqual(before)
+})
+
+test('a higher epoch ends what the row had, whose holder then hears that it has lost', async () => {
+  const grant = await live()
+  const former = holderOf(grant)
+  const other = former === one ? two : one
+  expect(await outcome(other, grant.epoch + 1, adoption())).toMatchObject({ outcome: 'held' })
+  expect((await former.renew('demo', grant.epoch)).body).toMatchObject({ outcome: 'lost' })
+  const { broadcasts } = await fixture.api<{ broadcasts: { endReason: string | null }[] }>(
+    'GET',
+    '/broadcasts',
+  )
+  expect(broadcasts.map(({ endReason }) => endReason).sort()).toEqual(['superseded', null].sort())
+  // Its relay must not take the channel back.
+  const back = await gateway.publish(streamKey, null, { connection: 'c'.repeat(16), attempt: 2 })
+  expect(back).toMatchObject({ code: 'already-publishing' })
+})
+
+test('a publisher who came back without it is bound to the lease that stands', async () => {
+  const grant = await live()
+  const holder = holderOf(grant)
+  const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
+  const adopt = adoption({ broadcastId: grant.broadcastId, gateway: 'gw-2', replaced })
+  expect(await outcome(holder, grant.epoch, adopt)).toMatchObject({ outcome: 'held' })
+  expect(await lease()).toMatchObject({
+    ...{ epoch: grant.epoch, broadcastId: grant.broadcastId },
+    ...{ connection: adopt.connection, nonce: adopt.nonce, gateway: 'gw-2' },
+    replaced: [{ connection: 'c'.repeat(16), takenAtMs: fixture.clock.now() }],
+  })
+})
+
+test('a connection that has come through it since stays', async () => {
+  const grant = await live('d'.repeat(16))
+  const before = await lease()
+  const adopt = adoption({ broadcastId: grant.broadcastId })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ outcome: 'held' })
+  expect((await lease())!.connection).toBe(before!.connection)
+})
+
+test('a key that was revoked takes nothing over; whoever came back by it is stopped, and nobody else', async () => {
+  const grant = await live()
+  await fixture.api('POST', '/channels/demo/keys/rotate', {})
+  const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
+  const back = adoption({ broadcastId: grant.broadcastId, replaced })
+  expect(await outcome(holderOf(grant), grant.epoch, back)).toMatchObject({
+    ...{ outcome: 'held', stop: true },
+  })
+  expect((await holderOf(grant).renew('demo', grant.epoch)).body).toMatchObject({ stop: false })
+  expect(await lease()).toMatchObject({ connection: 'c'.repeat(16) })
+  expect(await outcome(one, grant.epoch + 1, adoption())).toMatchObject({ outcome: 'lost' })
+  const other = await fixture.channel('other')
+  expect(await outcome(one, grant.epoch + 1, adoption({}, other))).toMatchObject({
+    outcome: 'lost',
+  })
+})
+
+test('one that goes on after the row was rolled back is the same broadcast still', async () => {
+  await outcome(one, 1, adoption())
+  await one.release('demo', 1, 'publisher-left')
+  expect(await outcome(one, 2, adoption())).toMatchObject({ outcome: 'held' })
+  expect(await outcome(two, 3, adoption())).toMatchObject({ outcome: 'held' })
+  expect(await lease()).toMatchObject({ broadcastId, epoch: 3, instance: two.instance })
+})
+
+test('until transcoders have told what they let in, a restarted coordinator begins no broadcast', async () => {
+  await fixture.restart()
+  expect(await gateway.publish(streamKey)).toMatchObject({ code: 'coordinator-away' })
+  await outcome(one, 1, adoption())
+  expect(await gateway.granted(streamKey)).toMatchObject({ broadcastId, epoch: 1 })
+  const next = await fixture.channel('next')
+  await fixture.clock.advance(3_000)
+  expect(await gateway.granted(next)).toMatchObject({ epoch: 1 })
+})

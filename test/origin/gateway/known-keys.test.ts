@@ -1,0 +1,118 @@
+// The keys that a gateway knows: from a real coordinator's answers on a clock that the test turns, and from its disk.
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { KnownKeyList } from '../../../common/contract/stand-in.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { digestOf } from '../../../coordinator/stream-key.ts'
+import { KnownKeys, knownKeysFileName } from '../../../origin/gateway/known-keys.ts'
+import { CoordinatorFixture, type FakeNode } from '../../coordinator/coordinator-fixture.ts'
+
+let dir: string
+let fixture: CoordinatorFixture
+let gateway: FakeNode
+let asked: number
+let isAway: boolean
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'nearcast-keys-'))
+  fixture = await CoordinatorFixture.start()
+  gateway = await fixture.node('gw-1', 'gateway')
+  asked = 0
+  isAway = false
+})
+
+afterEach(async () => {
+  await fixture[Symbol.asyncDispose]()
+  await rm(dir, { recursive: true, force: true })
+})
+
+function make(): KnownKeys {
+  return new KnownKeys({
+    dataDir: dir,
+    clock: fixture.clock,
+    log: silentLogger,
+    client: {
+      async knownKeys() {
+        asked += 1
+        if (isAway) return { error: 'away' }
+        return (await gateway.call<KnownKeyList>('GET', '/known-keys')).body
+      },
+    },
+  })
+}
+
+/** As with each heartbeat. */
+async function beat(keys: KnownKeys): Promise<void> {
+  const { body } = await gateway.beat()
+  await keys.heard(body.knownKeys as string)
+}
+
+test('follows what the coordinator knows, and asks only when that has changed', async () => {
+  await using keys = make()
+  const one = await fixture.channel('one', { record: false })
+  await beat(keys)
+  await beat(keys)
+  expect(asked).toBe(1)
+  expect(keys.find(digestOf(one))).toEqual({
+    ...{ digest: digestOf(one), liveId: 'one', epoch: 0, record: false, expiresAt: null },
+  })
+  expect([keys.hasLiveId('one'), keys.hasLiveId('two')]).toEqual([true, false])
+  const two = await fixture.channel('two')
+  await fixture.node('tc-1', 'transcoder')
+  await gateway.granted(one)
+  await beat(keys)
+  expect(keys.find(digestOf(one))?.epoch).toBe(1)
+  expect(keys.find(digestOf(two))?.record).toBe(true)
+  await fixture.api('PATCH', '/channels/two', { record: false })
+  await beat(keys)
+  expect(keys.find(digestOf(two))?.record).toBe(false)
+  expect(asked).toBe(3)
+})
+
+test('a key that is revoked is gone with the next heartbeat, and so is one that has expired', async () => {
+  await using keys = make()
+  const first = await fixture.channel('one')
+  const expiresAt = new Date(fixture.clock.now() + 60_000).toISOString()
+  const made = await fixture.api<{ streamKey: string }>('POST', '/channels/one/keys/rotate', {
+    expiresAt,
+  })
+  await beat(keys)
+  expect(keys.find(digestOf(first))).toBeUndefined()
+  expect(keys.find(digestOf(made.streamKey))?.liveId).toBe('one')
+  isAway = true
+  await fixture.clock.advance(60_000)
+  expect(keys.find(digestOf(made.streamKey))).toBeUndefined()
+})
+
+test('a gateway that starts without the coordinator has what it was told last, digests only', async () => {
+  const one = await fixture.channel('one')
+  {
+    await using keys = make()
+    await beat(keys)
+  }
+  isAway = true
+  await using again = make()
+  await again.start()
+  expect(again.find(digestOf(one))?.liveId).toBe('one')
+  expect(await readFile(join(dir, knownKeysFileName), 'utf8')).not.toContain(one)
+  expect(asked).toBe(1)
+})
+
+test('an answer that did not come is asked for again', async () => {
+  await using keys = make()
+  const one = await fixture.channel('one')
+  isAway = true
+  await beat(keys)
+  expect(keys.find(digestOf(one))).toBeUndefined()
+  isAway = false
+  await beat(keys)
+  expect(keys.find(digestOf(one))?.liveId).toBe('one')
+})
+
+test('nobody but a gateway is told', async () => {
+  const edge = await fixture.node('pop-1', 'edge')
+  expect((await edge.beat()).body.knownKeys).toBeUndefined()
+  expect((await edge.call('GET', '/known-keys')).status).toBe(403)
+})

@@ -1,0 +1,120 @@
+import { beforeEach, expect, test } from 'vitest'
+import type { LeaseOutcome } from '../../../common/cluster/coordinator-client.ts'
+import type { Adoption, LeaseRelease, LeaseRenewal } from '../../../common/contract/placement.ts'
+import { LeaseReports } from '../../../origin/transcoder/lease-reports.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+
+const held: LeaseOutcome = { outcome: 'held', epoch: 5, stop: false }
+const away: LeaseOutcome = { outcome: 'error', error: 'away' }
+const adoption = { broadcastId: 'one', connection: 'first' } as Adoption
+
+let clock: FakeClock
+let answer: LeaseOutcome
+let heard: (LeaseRenewal | LeaseRelease)[]
+let pending: Adoption | undefined
+let over: number[]
+let reports: LeaseReports
+
+beforeEach(() => {
+  clock = new FakeClock()
+  answer = away
+  heard = []
+  pending = undefined
+  over = []
+  const hear = async (_liveId: string, what: LeaseRenewal | LeaseRelease) => {
+    if (answer !== away) heard.push(what)
+    return answer
+  }
+  reports = new LeaseReports({
+    client: { renewLease: hear, releaseLease: hear },
+    standIn: {
+      adoptionOf: (_liveId, epoch) => (epoch === 5 ? pending : undefined),
+      told: (_liveId, it) => {
+        if (pending === it) pending = undefined
+      },
+      over: (_liveId, epoch) => void over.push(epoch),
+    },
+    clock,
+  })
+})
+
+const renewal = (epoch: number) => ({ epoch, state: 'live', nonce: 'n' }) as LeaseRenewal
+const release = (epoch: number) => ({ epoch, reason: 'publisher-left' }) as LeaseRelease
+
+test('a renewal carries what was let in without the coordinator until it is answered', async () => {
+  pending = adoption
+  expect(await reports.renewLease('demo', renewal(5))).toBe(away)
+  answer = held
+  await reports.renewLease('demo', renewal(5))
+  await reports.renewLease('demo', renewal(5))
+  expect(heard.map((it) => 'adopt' in it && it.adopt)).toEqual([adoption, false])
+})
+
+test('`lost` is an answer too, after which nothing joins that epoch here', async () => {
+  pending = adoption
+  answer = { outcome: 'lost', epoch: 6, stop: false }
+  expect(await reports.renewLease('demo', renewal(5))).toBe(answer)
+  expect([pending, over]).toEqual([undefined, [5]])
+})
+
+test('an end that was not heard is told again, and first what it is the end of', async () => {
+  pending = adoption
+  await reports.renewLease('demo', renewal(5))
+  await reports.releaseLease('demo', release(5))
+  expect([
+    reports.isOver('demo', 5),
+    reports.isOver('demo', 6),
+    reports.isOver('other', 5),
+  ]).toEqual([true, false, false])
+  await clock.advance(4_000)
+  answer = held
+  await clock.advance(2_000)
+  expect(heard).toEqual([
+    { ...renewal(5), nonce: null, state: 'held', adopt: adoption },
+    release(5),
+  ])
+  expect(reports.isOver('demo', 5)).toBe(false)
+  await clock.advance(10_000)
+  expect(heard).toHaveLength(2)
+})
+
+test('several ends that were not heard are each told after their own last renewal', async () => {
+  await reports.renewLease('demo', renewal(4))
+  await reports.releaseLease('demo', release(4))
+  pending = adoption
+  await reports.renewLease('demo', renewal(5))
+  await reports.releaseLease('demo', release(5))
+  answer = held
+  await clock.advance(2_000)
+  const last = { nonce: null, state: 'held' }
+  expect(heard).toEqual([
+    ...[{ ...renewal(4), ...last }, release(4)],
+    ...[{ ...renewal(5), ...last, adopt: adoption }, release(5)],
+  ])
+})
+
+test('an end whose last renewal was heard is told alone', async () => {
+  answer = held
+  await reports.renewLease('demo', renewal(5))
+  await reports.releaseLease('demo', release(5))
+  expect(heard).toEqual([renewal(5), release(5)])
+})
+
+test('ends come before what began after them', async () => {
+  await reports.releaseLease('demo', release(5))
+  await reports.releaseLease('demo', release(6))
+  expect(await reports.renewLease('demo', renewal(7))).toMatchObject({ outcome: 'error' })
+  answer = held
+  await reports.renewLease('demo', renewal(7))
+  expect(heard).toEqual([release(5), release(6), renewal(7)])
+})
+
+test('with nothing to tell it keeps no timer, and none after its end', async () => {
+  answer = held
+  await reports.releaseLease('demo', release(5))
+  expect(clock.pending).toBe(0)
+  answer = away
+  await reports.releaseLease('demo', release(6))
+  reports[Symbol.dispose]()
+  expect(clock.pending).toBe(0)
+})
