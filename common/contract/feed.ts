@@ -6,7 +6,7 @@
 // listed nothing by halves.
 import { z } from 'zod'
 import { initTrackSchema, liveSettingsSchema, mediaKindSchema } from './packaged-media.ts'
-import { resumePointSchema } from './resume-point.ts'
+import type { ResumePoint } from './resume-point.ts'
 
 const name = z.string().min(1).max(64)
 const number = z.int().nonnegative()
@@ -121,9 +121,10 @@ const changeSchema = z.object({
   coming: z.array(z.object({ take: name, rendition: name, numbers: z.array(number) })),
   /**
    * Where another transcoder would go on behind what is listed with this change, without the init sections. A change
-   * that lists segments without one voids the one before.
+   * that lists segments without one voids the one before. It comes with every part and is needed seldom: whoever needs
+   * it checks it then.
    */
-  point: resumePointSchema.optional(),
+  point: z.custom<ResumePoint>((it) => typeof it === 'object').optional(),
 })
 /** Sent each second, so that silence means that nobody is there. */
 const pingSchema = z.object({ kind: z.literal('ping') })

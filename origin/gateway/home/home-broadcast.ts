@@ -13,7 +13,11 @@ import type {
   FeedSegment,
 } from '../../../common/contract/feed.ts'
 import type { Holder } from '../../../common/contract/placement.ts'
-import { type ResumePoint, withInits } from '../../../common/contract/resume-point.ts'
+import {
+  type ResumePoint,
+  resumePointSchema,
+  withInits,
+} from '../../../common/contract/resume-point.ts'
 import type { FeedFrame } from '../../../common/live/feed-frames.ts'
 import type {
   Coming,
@@ -68,7 +72,10 @@ export class HomeBroadcast implements LiveBroadcast {
   #isEnded = false
   #version = 0
   /** Behind all that is listed. */
-  #point: ResumePoint | undefined
+  /** As the feed has told it. */
+  #told: ResumePoint | undefined
+  /** As it was found for the last version that somebody asked for. */
+  #point: { version: number; found: ResumePoint | undefined } | undefined
   /** Of the first take that this home has known, among all takes of the broadcast. */
   #firstOrdinal: number | undefined
 
@@ -104,7 +111,11 @@ export class HomeBroadcast implements LiveBroadcast {
 
   /** Where a next transcoder would go on; undefined where it has to begin anew. */
   get resumePoint(): ResumePoint | undefined {
-    return this.#isEnded ? undefined : this.#point
+    if (this.#isEnded || !this.#told) return undefined
+    if (this.#point?.version !== this.#version) {
+      this.#point = { version: this.#version, found: this.#checked(this.#told) }
+    }
+    return this.#point.found
   }
 
   get playlistNames(): readonly string[] {
@@ -135,7 +146,7 @@ export class HomeBroadcast implements LiveBroadcast {
   /** Time has passed in which nobody made anything. */
   addGap(): void {
     if (!this.#settings || this.#isEnded || this.#takes.count === 0) return
-    this.#point = undefined
+    this.#told = undefined
     this.#takes.end()
     this.#playlists.addGap(this.#settings.segmentSeconds, this.#feed)
     this.#playlists.trim(this.#settings)
@@ -207,12 +218,12 @@ export class HomeBroadcast implements LiveBroadcast {
     }
     this.#settings ??= change.settings
     this.peaks.merge(change.peaks ?? {})
-    if (change.segments.length > 0) this.#point = undefined
+    if (change.segments.length > 0) this.#told = undefined
     const misfits = this.#takes.merge(change, bodies, this.#feed)
     for (const { rendition } of misfits) {
       this.#options.onRefused({ rendition, reason: 'its init section is another' })
     }
-    if (change.point && misfits.length === 0) this.#point = this.#completed(change.point)
+    if (misfits.length === 0) this.#told = change.point ?? this.#told
     for (const told of change.segments) this.#addSegment(told, bodies)
     for (const told of change.playlists) {
       this.#placeFirstTake(told)
@@ -220,9 +231,6 @@ export class HomeBroadcast implements LiveBroadcast {
     }
     for (const { take, rendition, numbers } of change.coming) {
       this.#takes.track(take, rendition)!.coming = numbers
-    }
-    if (this.#point && !isListed(this.#point.packaging, this.#takes, this.#playlists)) {
-      this.#point = undefined
     }
     if (this.#settings) this.#playlists.trim(this.#settings)
     this.#takes.forgetEmpty((take) => this.#playlists.lists(take))
@@ -239,8 +247,10 @@ export class HomeBroadcast implements LiveBroadcast {
     this.#stagedBytes = 0
   }
 
-  /** The feed has told the init sections before. */
-  #completed(point: ResumePoint): ResumePoint {
+  /** With the init sections, which the feed has told before; undefined where it is not what is listed. */
+  #checked(told: ResumePoint): ResumePoint | undefined {
+    const point = resumePointSchema.safeParse(told).data
+    if (!point || !isListed(point.packaging, this.#takes, this.#playlists)) return undefined
     return withInits(
       point,
       (take, name) => this.#takes.track(take, name)?.rendition.init.toString('base64') ?? '',
