@@ -8,7 +8,7 @@ export interface MetricSpec<Label extends string> {
   labels?: readonly Label[]
 }
 
-/** Of the event loop's delay: what is shorter than this is not told. The usual 10 ms wake an idle node for nothing. */
+/** Between two looks at the event loop's delay, which tells it with its own length. The usual 10 ms wake an idle node. */
 const delayPrecisionMs = 50
 const utilizationEveryMs = 1_000
 

@@ -125,7 +125,7 @@ export const faults: readonly Fault[] = [
       return { ...strike, heal }
     },
   },
-  reconnectStorm,
+  reconnectStorm(100),
   {
     id: 'F23',
     name: 'one key published twice',

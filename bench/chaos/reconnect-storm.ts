@@ -1,4 +1,4 @@
-// Fault F22: a hundred publishers who lose their connection and come back within one second.
+// Fault F22: publishers who all lose their connection and come back within one second.
 import { readFileSync } from 'node:fs'
 import { inBatches } from '../../test/support/hostile-peer.ts'
 import { NumberedPublisher } from '../../test/support/numbered-publisher.ts'
@@ -6,7 +6,6 @@ import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
 import { until } from '../../test/support/until.ts'
 import type { Fault, Strike } from './fault.ts'
 
-const publisherCount = 100
 const withinMs = 1_000
 const dialsAtOnce = 10
 const backLimitMs = 60_000
@@ -15,19 +14,24 @@ const media = { size: '160x90', framesPerSecond: 10, sampleRate: 16_000 }
 /** Who is turned away tries again, as OBS does. */
 const reconnectAfterMs = 2_000
 
-export const reconnectStorm: Fault = {
-  id: 'F22',
-  name: `${publisherCount} publishers back within 1 s`,
-  // The source alone: a hundred ladders are another test. Each transcoder takes 32 streams.
-  stage: { pops: 2, transcoders: 4, gateways: 2, args: ['--ladder', 'passthrough'] },
-  needsOwnStage: true,
-  allowedDisconnects: 0,
-  goalTimesMs: { 'all back': 15_000 },
-  mayLose: false,
-  strike,
+const streamsPerTranscoder = 32
+
+export function reconnectStorm(publishers: number): Fault {
+  const transcoders = Math.ceil((publishers + 1) / streamsPerTranscoder)
+  return {
+    id: 'F22',
+    name: `${publishers} publishers back within 1 s`,
+    // The source alone: so many ladders are another test.
+    stage: { pops: 2, transcoders, gateways: 2, args: ['--ladder', 'passthrough'] },
+    needsOwnStage: true,
+    allowedDisconnects: 0,
+    goalTimesMs: { 'all back': 15_000 },
+    mayLose: false,
+    strike: (stage) => strike(stage, publishers),
+  }
 }
 
-async function strike({ cluster }: TakeoverStage): Promise<Strike> {
+async function strike({ cluster }: TakeoverStage, publisherCount: number): Promise<Strike> {
   const { edges, caFile } = cluster.facts
   const ca = readFileSync(caFile)
   await using stack = new AsyncDisposableStack()

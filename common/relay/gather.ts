@@ -13,7 +13,7 @@ export class Gather {
     this.#clock = clock
   }
 
-  /** Calls `send` within 20 ms; once, however often it is asked until then. */
+  /** Calls `send` 20 ms after the first that waits has come; once, however often it is asked until then. */
   add(send: () => void): void {
     if (this.#waiting.size === 0) this.#clock.setTimeout(() => this.#send(), gatherMs)
     this.#waiting.add(send)

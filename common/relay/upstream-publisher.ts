@@ -43,7 +43,7 @@ export type UpstreamOutcome =
   /** The next hop did not answer: another one may. */
   | { failed: string }
 
-/** What may wait for the end of a turn of the event loop, so that a socket is written to once in it. */
+/** What may wait for the end of a turn of the event loop, or for a `Gather`, so that a socket is written to once. */
 const gatherBytes = 64 * 1024
 
 /** While a publisher's media waits in a memory, a next hop that is not there must not take long to find out. */
@@ -160,6 +160,7 @@ export class UpstreamPublisher {
   }
 
   destroy(): void {
+    this.#flush()
     this.#closeReason = 'destroyed'
     this.#socket.destroy()
   }

@@ -112,7 +112,9 @@ export class UpstreamRoad implements Road {
   push(message: MediaMessage): boolean {
     if (this.#ended.signal.aborted) return true
     const { memory, arrivals, clock, onKept } = this.#options
-    memory.push(message, arrivals.of(message.timestampMs, clock.monotonic()))
+    // The time of a header or of data may be any, as 0 in the middle of a show.
+    const nowMs = clock.monotonic()
+    memory.push(message, isFrame(message) ? arrivals.of(message.timestampMs, nowMs) : nowMs)
     this.#pump()
     onKept()
     return true

@@ -346,7 +346,12 @@ export class InputReader {
     if (!isKeyframe) return {}
     const { others, again, lastMs } = this.#trail.enter(timestampMs, this.#lastMs.audio)
     return {
-      entry: { ...here, lastMs: { ...this.#lastMs, audio: lastMs }, otherSounds: others },
+      entry: {
+        ...here,
+        lastMs: { ...this.#lastMs, audio: lastMs },
+        // Those that are still to be skipped behind it are none of the run's either.
+        otherSounds: others + this.#soundsToSkip,
+      },
       soundsAgain: again,
     }
   }

@@ -196,7 +196,9 @@ export class LadderLeg {
     if (samples || !first || this.#isAwaited(this.#audioName)) return samples
     settings.log.warn('the encoders are too far behind: pictures are left out')
     for (const state of this.#states.values()) {
-      state.nextTicks = Math.max(state.nextTicks ?? first.ticks, first.ticks)
+      if (state.kind === 'video') {
+        state.nextTicks = Math.max(state.nextTicks ?? first.ticks, first.ticks)
+      }
     }
     return history.since(this.resumePoint)
   }

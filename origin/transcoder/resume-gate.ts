@@ -26,7 +26,7 @@ export class ResumeGate {
   readonly #startedMs: number
   #headers: { video?: MediaMessage; audio?: MediaMessage } = {}
   /** Since the last keyframe, and the early ones of that. */
-  #sounds: readonly { ms: number; message: MediaMessage }[] = []
+  #sounds: { ms: number; message: MediaMessage }[] = []
 
   constructor(input: ResumePoint['input'], nowMs: number) {
     this.#input = input
@@ -40,7 +40,7 @@ export class ResumeGate {
     if (content.kind === 'audio-config') this.#headers.audio = message
     if (content.kind !== 'video' && content.kind !== 'audio') return { kind: 'waits' }
     if (content.kind === 'video' && content.isKeyframe) {
-      this.#sounds = earlySounds(this.#sounds, message.timestampMs)
+      this.#sounds = [...earlySounds(this.#sounds, message.timestampMs)]
     }
     const aheadMs = (message.timestampMs - entry.timestampMs) | 0
     const isEntered = content.kind === (video === undefined ? 'audio' : 'video')
@@ -53,8 +53,8 @@ export class ResumeGate {
         behind: content.kind === 'video' ? behind : [],
       }
     }
-    if (content.kind === 'audio') {
-      this.#sounds = [...this.#sounds, { ms: message.timestampMs, message }]
+    if (content.kind === 'audio' && video !== undefined) {
+      this.#sounds.push({ ms: message.timestampMs, message })
     }
     const isBehind = aheadMs > (isEntered ? 0 : mostApartMs)
     const isLate = nowMs - this.#startedMs > longestWaitMs

@@ -18,6 +18,9 @@ export interface EarlySounds {
   lastMs: number | undefined
 }
 
+/** More than come within the time that the trail spans, of any codec; a clock that stands still must not fill memory. */
+const mostSounds = 256
+
 export class SoundTrail {
   #sounds: PastSound[] = []
 
@@ -48,6 +51,7 @@ export class SoundTrail {
   #add(sound: PastSound): void {
     this.#sounds.push(sound)
     const oldest = this.#sounds[0]!
-    if (Math.abs((sound.ms - oldest.ms) | 0) > 2 * reorderMs) this.#sounds.shift()
+    const isFull = this.#sounds.length > mostSounds
+    if (isFull || Math.abs((sound.ms - oldest.ms) | 0) > 2 * reorderMs) this.#sounds.shift()
   }
 }

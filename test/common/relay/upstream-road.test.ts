@@ -95,6 +95,7 @@ function rig({
   clock = new FakeClock(),
   turns = new CatchUpTurns(2),
   room = Number.POSITIVE_INFINITY,
+  arrivals = new ArrivalTimes(),
 } = {}): Rig {
   let lost = 0
   const metrics = new Metrics('edge', 'pop-1', '0')
@@ -137,7 +138,7 @@ function rig({
     },
     memory,
     onKept: () => {},
-    arrivals: new ArrivalTimes(),
+    arrivals,
     turns,
     metrics: new RelayMetrics(metrics, () => memory.bytes),
     clock,
@@ -238,6 +239,23 @@ describe('a way up', () => {
     await clock.advance(100)
     expect(attempts[1]).toMatchObject({ lost: 'silent', ageMs: 6_000 })
     expect(hops[0]!.ended).toBe('abandoned')
+    road.destroy()
+  })
+
+  test('knows how old a replay is, whatever time data in it has', async () => {
+    const clock = new FakeClock()
+    await clock.advance(60_000)
+    const arrivals = new ArrivalTimes()
+    arrivals.startedAt(clock.monotonic() - 15_000, clock.monotonic())
+    const { road, hops, attempts } = rig({ clock, arrivals })
+    await road.open()
+    const show = broadcast(4, 2_000, 3_600_000)
+    const third = show.findIndex(({ timestampMs }) => timestampMs === 3_604_000)
+    for (const message of show.toSpliced(third, 0, rtmpMedia.metadata(0))) road.push(message)
+    hops[0]!.progress(3_607_500, 3_604_000)
+    hops[0]!.close()
+    await clock.advance(1_000)
+    expect(attempts[1]!.ageMs).toBeGreaterThanOrEqual(11_000)
     road.destroy()
   })
 

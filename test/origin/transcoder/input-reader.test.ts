@@ -533,6 +533,11 @@ describe('a run that another reader was in', () => {
       return told([run, ...replay.flatMap((it) => next.push(it, 0))])
     }
     expect(again(first!, key(5_000), early, sound(5_024))).toBe('Rva V0 a24')
+    const third = new InputReader(limits, trackParsers, 0)
+    for (const it of headers) third.push(it, 0)
+    third.resume(first!, 0, 0)
+    const [entered] = third.push(key(5_000), 0)
+    expect(entered).toMatchObject({ sample: { entry: { otherSounds: 1 } } })
     expect(again(second!, key(5_080), own, sound(5_080))).toBe('Rva V80 a85 a85')
   })
 
