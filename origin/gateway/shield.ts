@@ -55,6 +55,8 @@ const waitMs = 12_250
 const connectTimeoutMs = 2_000
 /** A home that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
 const homePatienceMs = { atOnce: 2_000, held: 8_000 }
+/** Of a coordinator that is back: transcoders tell it with their next renewals what they have let in meanwhile. */
+const settlingMs = 8_000
 const memoMs = 500
 const maxMemos = 10_000
 /** As long as home and transcoder answer for a broadcast that has ended: its end is what players wait for. */
@@ -68,6 +70,7 @@ export class Shield implements AsyncDisposable {
   readonly #statuses: AnswerMemo<{ status: number; body: string }>
   readonly #locations: AnswerMemo<Awaited<ReturnType<ShieldCoordinator['recordingLocation']>>>
   #routes: { of: ClusterSnapshot; byLiveId: ReadonlyMap<string, Route> } | undefined
+  #aloneUntilMs = Number.NEGATIVE_INFINITY
   /** The last routes of live ids that had one a moment ago. */
   readonly #left = new Map<string, { route: Route; untilMs: number }>()
 
@@ -158,8 +161,7 @@ export class Shield implements AsyncDisposable {
   /** Why a live id has no route; of a broadcast that has just ended home and transcoder still tell the end. */
   async #explainAbsence(target: ObjectTarget): Promise<Resolution> {
     const { id } = target.media
-    const { isAlone, standIns } = this.#options
-    const standIn = isAlone?.() ? standIns?.playbackUrl(id) : undefined
+    const standIn = this.#isAlone() ? this.#options.standIns?.playbackUrl(id) : undefined
     if (standIn !== undefined) return this.#at(undefined, standIn, target)
     const { status, body } = await this.#statuses.get(id)
     if (status === 404) return unknownLiveId
@@ -169,6 +171,12 @@ export class Shield implements AsyncDisposable {
       route && this.#isHere(route.transcoder.url) ? route.transcoder.url : undefined
     if (home ?? transcoder) return this.#at(home, transcoder, target)
     return status === 200 ? offline : { answer: { status, body } }
+  }
+
+  #isAlone(): boolean {
+    const { isAlone, clock } = this.#options
+    if (isAlone?.()) this.#aloneUntilMs = clock.monotonic() + settlingMs
+    return clock.monotonic() < this.#aloneUntilMs
   }
 
   async #resolveReplay(target: ObjectTarget): Promise<Resolution> {

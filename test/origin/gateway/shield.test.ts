@@ -143,6 +143,20 @@ describe('Shield', () => {
     expect((await gateway.get('/live/other/index.m3u8')).status).toBe(404)
   })
 
+  it('asks it for a while after the coordinator is back, which has yet to hear of it', async () => {
+    await using gateway = await Gateway.start()
+    gateway.standInUrl = gateway.transcoder.url
+    gateway.isAlone = true
+    const ask = async () => (await gateway.get('/live/demo/index.m3u8')).status
+    expect(await ask()).toBe(200)
+    gateway.isAlone = false
+    gateway.coordinator.statuses.demo = status('offline')
+    await gateway.clock.advance(7_000)
+    expect(await ask()).toBe(200)
+    await gateway.clock.advance(20_000)
+    expect(await ask()).toBe(404)
+  })
+
   it('tells an unknown live id from one that is offline', async () => {
     await using gateway = await Gateway.start()
     gateway.coordinator.statuses.demo = status('offline')
