@@ -1,7 +1,13 @@
 import { defineConfig } from 'vitest/config'
 import { TestOrder } from './test/support/test-order.ts'
 
-// Two projects: `unit` runs files side by side; `e2e` boots whole clusters, one file at a time.
+// `unit` runs files side by side; `e2e-light` boots whole clusters and mostly waits, two files at a time; `e2e` has players
+// or faults whose traces are counted, one file at a time.
+const light = ['hostile-input', 'processes', 'refusals', 'start-errors'].map(
+  (name) => `test/e2e/${name}.test.ts`,
+)
+const cluster = { pool: 'forks', testTimeout: 120_000, hookTimeout: 60_000 } as const
+
 export default defineConfig({
   test: {
     // Many files wait for real time to pass, so that two at once fit on two cores.
@@ -18,14 +24,16 @@ export default defineConfig({
         },
       },
       {
+        test: { ...cluster, name: 'e2e-light', include: light, sequence: { groupOrder: 1 } },
+      },
+      {
         test: {
+          ...cluster,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          pool: 'forks',
+          exclude: light,
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],
