@@ -11,7 +11,7 @@ import type { StandIn } from './stand-in.ts'
 
 export interface LeaseReportsOptions {
   client: Pick<CoordinatorClient, 'renewLease' | 'releaseLease'>
-  standIn: Pick<StandIn, 'adoptionOf' | 'told' | 'over'>
+  standIn: Pick<StandIn, 'adoptionOf' | 'letIn' | 'told' | 'over'>
   clock: Clock
 }
 
@@ -44,13 +44,16 @@ export class LeaseReports implements LeaseClient, Disposable {
   }
 
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
-    const adopt = this.#options.standIn.adoptionOf(liveId, renewal.epoch)
+    const adopt = this.#options.standIn.adoptionOf(liveId, renewal)
     const sent = adopt ? { ...renewal, adopt } : renewal
     const error = await this.#tellEnds(liveId)
     const answer: LeaseOutcome =
       error === undefined ? await this.#renew(liveId, sent) : { outcome: 'error', error }
     if (answer.outcome === 'error') this.#unheardRenewals.set(liveId, sent)
     else this.#unheardRenewals.delete(liveId)
+    // Whoever asks lets in whom nothing speaks against, also where nobody answers.
+    const isLetIn = answer.outcome === 'error' || (answer.outcome === 'held' && !answer.stop)
+    if (isLetIn) this.#options.standIn.letIn(liveId, renewal)
     return answer
   }
 

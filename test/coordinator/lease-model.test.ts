@@ -16,7 +16,13 @@ import { addChannel, LeaseWorld, type Transcoder } from './lease-world.ts'
 const schedules = 300
 
 type Step =
-  | { do: 'publish'; who: number; as: 'new' | 'next' | 'same' | 'late' | 'former'; away: boolean }
+  | {
+      do: 'publish'
+      who: number
+      as: 'new' | 'next' | 'same' | 'late' | 'former'
+      away: boolean
+      comes: boolean
+    }
   | { do: 'renew' | 'commit' | 'giveBack' | 'unbind' | 'freeze' | 'deafen'; node: number }
   | { do: 'recover' | 'cutOff' | 'drain' | 'restart'; node: number }
   | { do: 'wait'; seconds: number; renews: boolean }
@@ -29,6 +35,7 @@ const publishStep = fc.record({
   who: fc.nat({ max: 1 }),
   as: fc.constantFrom('new', 'next', 'next', 'next', 'same', 'late', 'former'),
   away: fc.boolean(),
+  comes: fc.constantFrom(true, true, true, false),
 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: publishStep },
@@ -102,6 +109,8 @@ class Model {
   #known: Known = { granted: [], seats: new Map() }
   #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
   #connections = 0
+  /** Ways to a transcoder that were gone. */
+  readonly #came = new Set<string>()
 
   constructor(world: LeaseWorld) {
     this.world = world
@@ -225,26 +234,30 @@ class Model {
     if (isHolder) expect({ epoch, instance }).toEqual(this.#known.granted.at(-1))
   }
 
-  async #publishAs({ who, as, away }: Step & { do: 'publish' }): Promise<void> {
+  async #publishAs({ who, as, away, comes }: Step & { do: 'publish' }): Promise<void> {
     let encoder = this.encoders[who]!
     if (as === 'new') {
       encoder = this.#encoder(encoder)
       this.encoders[who] = encoder
     }
     if (as === 'former' && encoder.former !== undefined) {
-      await this.publish({ ...encoder, connection: encoder.former, attempt: 99 }, undefined)
+      await this.publish({ ...encoder, connection: encoder.former, attempt: 99 }, undefined, comes)
       return
     }
     if (as === 'late') {
-      await this.publish({ ...encoder, attempt: Math.max(1, encoder.attempt - 1) }, undefined)
+      await this.publish(
+        { ...encoder, attempt: Math.max(1, encoder.attempt - 1) },
+        undefined,
+        comes,
+      )
       return
     }
     if (as === 'next') encoder.attempt += 1
-    await this.publish(encoder, away ? encoder.holder : undefined)
+    await this.publish(encoder, away ? encoder.holder : undefined, comes)
   }
 
   /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
-  async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
+  async publish(encoder: Encoder, away: Holder | undefined, comes: boolean): Promise<boolean> {
     const { world } = this
     const nonce = randomUUID()
     const granted = await this.#place(encoder, nonce, away)
@@ -258,6 +271,8 @@ class Model {
     }
     const { epoch, instance } = grant
     encoder.holder = { epoch, instance }
+    if (!comes) return false
+    this.#came.add(nonce)
     const node = world.transcoders.find((it) => it.instance === instance)
     return node !== undefined && world.letIn(node, grant, { ...encoder, nonce })
   }
@@ -332,6 +347,7 @@ class Model {
   ): void {
     const { lease } = before
     const { connection, attempt, nonce, replaced, broadcastId } = adopt!
+    expect(this.#came).toContain(nonce)
     const placed = { connection, attempt, nonce, isTakeover: false }
     if (epoch > before.epoch) {
       expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
@@ -465,7 +481,7 @@ test('one writer per segment, growing epochs, and a stream that can go on whatev
         await model.recover(node)
       }
       await world.wait(8, true)
-      await model.take({ do: 'publish', who: 0, as: 'new', away: false })
+      await model.take({ do: 'publish', who: 0, as: 'new', away: false, comes: true })
       const { nextNumber } = world.home
       for (const node of world.transcoders) model.commit(node)
       expect(world.home.nextNumber).toBe(nextNumber + 1)

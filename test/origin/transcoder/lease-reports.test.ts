@@ -13,6 +13,7 @@ let answer: LeaseOutcome
 let heard: (LeaseRenewal | LeaseRelease)[]
 let pending: Adoption | undefined
 let over: number[]
+let letIn: (string | null)[]
 let reports: LeaseReports
 
 beforeEach(() => {
@@ -21,6 +22,7 @@ beforeEach(() => {
   heard = []
   pending = undefined
   over = []
+  letIn = []
   const hear = async (_liveId: string, what: LeaseRenewal | LeaseRelease) => {
     if (answer !== away) heard.push(what)
     return answer
@@ -28,7 +30,8 @@ beforeEach(() => {
   reports = new LeaseReports({
     client: { renewLease: hear, releaseLease: hear },
     standIn: {
-      adoptionOf: (_liveId, epoch) => (epoch === 5 ? pending : undefined),
+      adoptionOf: (_liveId, { epoch }) => (epoch === 5 ? pending : undefined),
+      letIn: (_liveId, { nonce }) => void letIn.push(nonce),
       told: (_liveId, it) => {
         if (pending === it) pending = undefined
       },
@@ -55,6 +58,19 @@ test('`lost` is an answer too, after which nothing joins that epoch here', async
   answer = { outcome: 'lost', epoch: 6, stop: false }
   expect(await reports.renewLease('demo', renewal(5))).toBe(answer)
   expect([pending, over]).toEqual([undefined, [5]])
+})
+
+test('whoever a renewal names is let in, but where it is lost or stopped', async () => {
+  for (const [nonce, its] of [
+    ['lost', { ...held, outcome: 'lost' }],
+    ['stopped', { ...held, stop: true }],
+    ['held', held],
+    ['away', away],
+  ] as const) {
+    answer = its
+    await reports.renewLease('demo', { ...renewal(5), nonce })
+  }
+  expect(letIn).toEqual(['held', 'away'])
 })
 
 test('an end that was not heard is told again, and first what it is the end of', async () => {
