@@ -3,7 +3,9 @@
 // - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
 //   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
 //   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
-// - At the row's own epoch only the publisher's connection may have changed: it is placed, and let in by the renewal,
+// - Another broadcast at the row's own epoch and holder began because the answer to a publish came too late: it takes the
+//   place of the row's, where nobody has come to that; else it is left, and lost.
+// - In the row's own broadcast only the publisher's connection may have changed: it is placed, and let in by the renewal,
 //   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
 //   lease that stands is not let in there, or is stopped.
@@ -60,18 +62,21 @@ export class Adoptions {
   ): Promise<AdoptionOutcome> {
     const { database, leases } = this.#options
     const lease = await leases.find(liveId, transaction)
-    if (lease && lease.epoch === epoch && lease.instance === instance) {
+    const isHolder = lease?.epoch === epoch && lease.instance === instance
+    const isUnused = isHolder && lease.connection === null && lease.takes === 0 && !lease.stop
+    const isUnheard = isUnused && lease.broadcastId !== adopt.broadcastId
+    if (isHolder && !isUnheard) {
       if (lease.broadcastId !== adopt.broadcastId || !isNewer(adopt, lease)) return 'left'
       if (!publisher) return 'stopped'
       const binding = { ...adopt, isTakeover: lease.state === 'live' }
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
     const { epoch: known } = await leases.standing(liveId, transaction)
-    if (epoch <= known || !publisher) return 'left'
+    if ((epoch <= known && !isUnheard) || !publisher) return 'left'
     const { channelId, lastCost } = publisher
     const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
     if (lease && lease.broadcastId !== broadcastId) {
-      await leases.end(lease, 'superseded', transaction)
+      await leases.end(lease, isUnheard ? 'never-started' : 'superseded', transaction)
     }
     const assigned = await leases.assign(
       {

@@ -144,6 +144,8 @@ export class StreamJobs implements AsyncDisposable {
     }
     const job = this.#jobs.get(ticket.liveId)
     if (job && job.epoch > ticket.epoch) return refusal('lease-lost')
+    const isOther = job?.epoch === ticket.epoch && job.broadcastId !== ticket.broadcastId
+    if (isOther && job.state !== 'ending') return refusal('lease-lost')
     if (lease.isOver(ticket.liveId, ticket.epoch)) return refusal('lease-lost')
     if (!job && this.#jobs.size >= config.maxStreams) return refusal('no-transcoder')
     // One answer before Start, so that a fenced-off node never begins. An error is no answer: with the
@@ -152,6 +154,7 @@ export class StreamJobs implements AsyncDisposable {
       ...(job?.renewal() ?? { takes: ticket.takes, cost: 0, video: null, audio: null }),
       epoch: ticket.epoch,
       instance,
+      broadcastId: ticket.broadcastId,
       nonce: ticket.nonce,
       state: 'live',
       renditions: job?.renewal().renditions ?? [],

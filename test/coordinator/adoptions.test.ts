@@ -30,7 +30,8 @@ function adoption(more: Partial<Adoption> = {}, key = streamKey): Adoption {
 
 const lease = () => fixture.coordinator.leaseStore.find('demo')
 const outcome = async (node: FakeNode, epoch: number, adopt: Adoption) =>
-  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce })).body
+  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce, broadcastId: adopt.broadcastId }))
+    .body
 /** Publishes through the coordinator, and is let in. */
 async function live(connection = 'c'.repeat(16)): Promise<PublishGrant> {
   const nonce = 'n'.repeat(16)
@@ -84,6 +85,31 @@ test('a higher epoch ends what the row had, whose holder then hears that it has 
   // Its relay must not take the channel back.
   const back = await gateway.publish(streamKey, null, { connection: 'c'.repeat(16), attempt: 2 })
   expect(back).toMatchObject({ code: 'already-publishing' })
+})
+
+test('an answer to a publish that came too late leaves one broadcast to an epoch: the one that somebody came to', async () => {
+  const late = await gateway.granted(streamKey)
+  const holder = holderOf(late)
+  const { epoch } = late
+  const begun = adoption()
+  expect(await outcome(holder, epoch, begun)).toMatchObject({ outcome: 'held', stop: false })
+  expect(await lease()).toMatchObject({
+    ...{ epoch, instance: holder.instance, broadcastId, broadcastTag: 'abcdefgh12' },
+    ...{ connection: begun.connection, nonce: begun.nonce },
+  })
+  const { broadcastId: ended } = late
+  expect((await holder.renew('demo', epoch, { broadcastId: ended })).body).toMatchObject({
+    ...{ outcome: 'lost', epoch },
+  })
+  expect((await gateway.granted(streamKey)).broadcastId).toBe(broadcastId)
+})
+
+test('one that nobody begins any more at that epoch, as somebody came to the other, has lost', async () => {
+  const grant = await live()
+  expect(await outcome(holderOf(grant), grant.epoch, adoption())).toMatchObject({
+    outcome: 'lost',
+  })
+  expect(await lease()).toMatchObject({ broadcastId: grant.broadcastId })
 })
 
 test('a publisher who came back without it is bound to the lease that stands', async () => {

@@ -205,12 +205,25 @@ export class LeaseWorld implements Disposable {
     return this.leases.find(liveId)
   }
 
-  /** As a gateway does: of a transcoder, where the coordinator does not answer. */
+  /** As a gateway does: of a transcoder, where the coordinator does not answer, or does when the gateway has gone. */
   async publish(
     asks: Pick<PublishRequest, 'connection' | 'attempt' | 'nonce' | 'away'>,
+    isLate = false,
   ): Promise<
-    { granted: PublishGrant; by: 'coordinator' | 'stand-in' } | { refused: Refusal; by: string }
+    (
+      | { granted: PublishGrant; by: 'coordinator' | 'stand-in' }
+      | { refused: Refusal; by: string }
+    ) & { late?: PublishGrant }
   > {
+    if (isLate && !this.isAway && !this.isCutOff) {
+      await this.look()
+      const late = await this.publish(asks)
+      this.isCutOff = true
+      const answer = await this.publish(asks)
+      this.isCutOff = false
+      const isLost = late.by === 'coordinator' && 'granted' in late
+      return isLost ? { ...answer, late: late.granted } : answer
+    }
     const request = {
       keyDigest,
       gateway: 'gw-1',
@@ -251,7 +264,9 @@ export class LeaseWorld implements Disposable {
     if (!node.takesMedia || instance !== node.instance) return false
     if (node.job && !node.job.isLost && node.job.epoch > epoch) return false
     if (node.reports.isOver(liveId, epoch)) return false
-    if ((await this.renew(node, { epoch, instance }, nonce)) === 'lost') return false
+    const isOther = node.job?.epoch === epoch && node.job.broadcastId !== broadcastId
+    if (isOther && !node.job!.isLost) return false
+    if ((await this.renew(node, holder, nonce)) === 'lost') return false
     node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
     return true
   }
@@ -259,11 +274,11 @@ export class LeaseWorld implements Disposable {
   /** An error says nothing: the job goes on. */
   async renew(
     node: Transcoder,
-    { epoch, instance }: Holder,
+    { epoch, instance, broadcastId }: Holder & { broadcastId: string },
     nonce: string,
   ): Promise<'held' | 'lost' | 'error'> {
     const answer = await node.reports.renewLease(liveId, {
-      ...{ epoch, instance, nonce },
+      ...{ epoch, instance, broadcastId, nonce },
       state: 'live',
       takes: 1,
       cost: 0,
