@@ -18,7 +18,7 @@ import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import type { ActiveLease, LeaseStore } from './lease-store.ts'
 import { assumedCost } from './placement.ts'
-import { type Publisher, publisherOf } from './publisher.ts'
+import { publisherOf } from './publisher.ts'
 
 export interface AdoptionsOptions {
   database: Database
@@ -26,7 +26,7 @@ export interface AdoptionsOptions {
   log: Logger
 }
 
-export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'left'
+export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'refused' | 'left'
 
 export class Adoptions {
   readonly #options: AdoptionsOptions
@@ -35,16 +35,14 @@ export class Adoptions {
     this.#options = options
   }
 
-  /** To be called with each renewal before it is judged. `stopped`: the answer is to say so, whatever the row says. */
+  /** To be called with each renewal before it is judged. `stopped`, `refused`: the answer is to say so, whatever the row says. */
   async adopt(transcoder: string, liveId: string, renewal: LeaseRenewal): Promise<AdoptionOutcome> {
     const { adopt } = renewal
     if (!adopt) return 'left'
     const { database, log } = this.#options
-    const found = await publisherOf(database, adopt.keyDigest)
-    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
     // The epoch must be on the disk before it is told, as everywhere.
     const outcome = await database.durably((transaction) =>
-      this.#judge(transcoder, liveId, renewal, adopt, publisher, transaction),
+      this.#judge(transcoder, liveId, renewal, adopt, transaction),
     )
     const { epoch, instance } = renewal
     const facts = { liveId, transcoder, epoch, instance, publisher: adopt.connection, outcome }
@@ -57,17 +55,19 @@ export class Adoptions {
     liveId: string,
     { epoch, instance, cost }: LeaseRenewal,
     adopt: Adoption,
-    publisher: Publisher | undefined,
     transaction: Transaction<Tables>,
   ): Promise<AdoptionOutcome> {
     const { database, leases } = this.#options
+    const found = await publisherOf({ ...database, db: transaction }, adopt.keyDigest)
+    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
     const lease = await leases.find(liveId, transaction)
     const isHolder = lease?.epoch === epoch && lease.instance === instance
     const isUnused = isHolder && lease.connection === null && lease.takes === 0 && !lease.stop
     const isUnheard = isUnused && lease.broadcastId !== adopt.broadcastId
     if (isHolder && !isUnheard) {
-      if (lease.broadcastId !== adopt.broadcastId || !isNewer(adopt, lease)) return 'left'
+      if (lease.broadcastId !== adopt.broadcastId || isKnown(adopt, lease)) return 'left'
       if (!publisher) return 'stopped'
+      if (!isNewer(adopt, lease)) return 'refused'
       const binding = { ...adopt, isTakeover: lease.state === 'live' }
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
@@ -96,9 +96,13 @@ export class Adoptions {
   }
 }
 
-/** Not where the row knows it, or has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt, nonce, waiting }: ActiveLease): boolean {
-  if (nonce === adopt.nonce || waiting.some((it) => it.nonce === adopt.nonce)) return false
+function isKnown({ nonce }: Adoption, lease: ActiveLease): boolean {
+  return lease.nonce === nonce || lease.waiting.some((it) => it.nonce === nonce)
+}
+
+/** Not where the row has replaced it, or has a connection that the transcoder has never heard of. */
+function isNewer(adopt: Adoption, { connection, attempt, replaced }: ActiveLease): boolean {
+  if (replaced.some((it) => it.connection === adopt.connection)) return false
   if (connection === null) return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)

@@ -52,8 +52,8 @@ export class LeaseReports implements LeaseClient, Disposable {
     if (answer.outcome === 'error') this.#unheardRenewals.set(liveId, sent)
     else this.#unheardRenewals.delete(liveId)
     // Whoever asks lets in whom nothing speaks against, also where nobody answers.
-    const isLetIn = answer.outcome === 'error' || (answer.outcome === 'held' && !answer.stop)
-    if (isLetIn) this.#options.standIn.letIn(liveId, renewal)
+    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.isRefused
+    if (answer.outcome === 'error' || isHeld) this.#options.standIn.letIn(liveId, renewal)
     return answer
   }
 

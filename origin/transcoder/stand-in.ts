@@ -26,7 +26,7 @@ export interface StandingBroadcast {
   epoch: number
   facts: { broadcastId: string; broadcastTag: string; startedAtMs: number; isRecorded: boolean }
   state: 'live' | 'held'
-  /** The connection that had it last. */
+  /** The connection that was let in last. */
   connection: string | null
   takes: number
 }
@@ -137,7 +137,7 @@ export class StandIn {
     const stand = this.#standing(liveId, epoch)
     const grant =
       nonce === null
-        ? stand?.grants.findLast(({ isLetIn }) => isLetIn)
+        ? stand?.grants.findLast((it) => isLastOf(this.#options.standing(liveId), it))
         : stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
     if (!stand || !grant || grant.isHeard) return undefined
     if (grant.isLetIn) return grant.adoption
@@ -203,7 +203,7 @@ export class StandIn {
       const isSame = before?.broadcast.facts.broadcastId === facts.broadcastId
       const grants = isSame ? before.grants.filter((it) => it.isLetIn || this.#isYoung(it)) : []
       // Once the coordinator has heard of all, it is the one who knows who has the channel.
-      const isUnheard = grants.some(({ isLetIn }) => isLetIn)
+      const isUnheard = grants.some((it) => isLastOf(running, it))
       const fresh = { connection, attempt: null, replaced: [] }
       const known = isSame && isUnheard ? before.standing : fresh
       return { broadcast: running, standing: { ...known, state }, grants, ...notGranted }
@@ -250,6 +250,11 @@ export class StandIn {
     this.#stands.set(liveId, stand)
     if (this.#stands.size > maxStands) this.#stands.delete(this.#stands.keys().next().value!)
   }
+}
+
+/** False also where somebody came after it by the coordinator. */
+function isLastOf(running: StandingBroadcast | undefined, { adoption, isLetIn }: Grant): boolean {
+  return isLetIn && adoption.connection === running?.connection
 }
 
 async function readRequest(request: IncomingMessage): Promise<StandInRequest | undefined> {

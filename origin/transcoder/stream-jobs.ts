@@ -51,6 +51,7 @@ const afterglowMs = 60_000
 const admissionMs = 30_000
 /** By far longer than a ticket is valid, whatever the clocks of two machines say. */
 const longestTicketLifeMs = 180_000
+const maxLetIn = 10_000
 
 interface Admission {
   ticket: PublishTicket
@@ -67,8 +68,8 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
-  /** The connection that came last. */
-  readonly #publishers = new WeakMap<StreamJob, string>()
+  /** By live id, who was let in last, the newest at the end. */
+  readonly #letIn = new Map<string, Pick<PublishTicket, 'epoch' | 'connection'>>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
@@ -103,11 +104,12 @@ export class StreamJobs implements AsyncDisposable {
   standing(liveId: string): StandingBroadcast | undefined {
     const job = this.#jobs.get(liveId)
     if (!job || job.state === 'ending' || job.state === 'ended') return undefined
+    const last = this.#letIn.get(liveId)
     return {
       epoch: job.epoch,
       facts: job.folder.log.broadcast,
       state: job.state === 'held' ? 'held' : 'live',
-      connection: this.#publishers.get(job) ?? null,
+      connection: last?.epoch === job.epoch ? last.connection : null,
       takes: job.renewal().takes,
     }
   }
@@ -161,10 +163,18 @@ export class StreamJobs implements AsyncDisposable {
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
     if (answer.outcome === 'held' && answer.stop) return refusal('broadcast-stopped')
+    if (answer.outcome === 'held' && answer.isRefused) return refusal('already-publishing')
+    this.#noteLetIn(ticket)
     const { pipe } = attempt
     const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
     this.#admitted.set(pipe, { ticket, timer })
     return undefined
+  }
+
+  #noteLetIn({ liveId, epoch, connection }: PublishTicket): void {
+    this.#letIn.delete(liveId)
+    this.#letIn.set(liveId, { epoch, connection })
+    if (this.#letIn.size > maxLetIn) this.#letIn.delete(this.#letIn.keys().next().value!)
   }
 
   /** A draining node gets nothing new, and keeps what nobody else can take. */
@@ -196,7 +206,6 @@ export class StreamJobs implements AsyncDisposable {
     const { ticket } = admission
     this.#jobFor(ticket).then(
       (job) => {
-        this.#publishers.set(job, ticket.connection)
         job.attach(stream, ticket)
       },
       (err) => {

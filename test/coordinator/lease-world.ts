@@ -266,7 +266,8 @@ export class LeaseWorld implements Disposable {
     if (node.reports.isOver(liveId, epoch)) return false
     const isOther = node.job?.epoch === epoch && node.job.broadcastId !== broadcastId
     if (isOther && !node.job!.isLost) return false
-    if ((await this.renew(node, holder, nonce)) === 'lost') return false
+    const outcome = await this.renew(node, holder, nonce)
+    if (outcome === 'lost' || outcome === 'refused') return false
     node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
     return true
   }
@@ -276,7 +277,7 @@ export class LeaseWorld implements Disposable {
     node: Transcoder,
     { epoch, instance, broadcastId }: Holder & { broadcastId: string },
     nonce: string,
-  ): Promise<'held' | 'lost' | 'error'> {
+  ): Promise<'held' | 'lost' | 'refused' | 'error'> {
     const answer = await node.reports.renewLease(liveId, {
       ...{ epoch, instance, broadcastId, nonce },
       state: 'live',
@@ -293,7 +294,7 @@ export class LeaseWorld implements Disposable {
     if (answer.outcome === 'held' && answer.stop) {
       await node.reports.releaseLease(liveId, { epoch, instance, reason: 'stopped' })
     }
-    return answer.outcome
+    return answer.outcome === 'held' && answer.isRefused ? 'refused' : answer.outcome
   }
 
   async #answerRenewal(node: Transcoder, renewal: LeaseRenewal): Promise<LeaseOutcome> {
@@ -305,7 +306,10 @@ export class LeaseWorld implements Disposable {
     const renewed = await this.leases.renew(liveId, renewal)
     if (renewed) this.onHeld(renewal.nonce)
     return renewed
-      ? { outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' }
+      ? {
+          ...{ outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' },
+          isRefused: adoption === 'refused',
+        }
       : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false }
   }
 

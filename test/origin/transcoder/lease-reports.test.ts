@@ -60,10 +60,11 @@ test('`lost` is an answer too, after which nothing joins that epoch here', async
   expect([pending, over]).toEqual([undefined, [5]])
 })
 
-test('whoever a renewal names is let in, but where it is lost or stopped', async () => {
+test('whoever a renewal names is let in, but where it is lost, stopped or refused', async () => {
   for (const [nonce, its] of [
     ['lost', { ...held, outcome: 'lost' }],
     ['stopped', { ...held, stop: true }],
+    ['refused', { ...held, isRefused: true }],
     ['held', held],
     ['away', away],
   ] as const) {

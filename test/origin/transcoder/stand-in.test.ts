@@ -54,8 +54,10 @@ async function granted(connection: string, more: Partial<StandInRequest> = {}) {
 const nonceOf = (connection: string) => asked(connection).nonce
 const adoptionOf = (connection: string | null, epoch = 4) =>
   standIn.adoptionOf('demo', { epoch, nonce: connection && nonceOf(connection) })
-const letIn = (connection: string, epoch = 4) =>
+const letIn = (connection: string, epoch = 4) => {
   standIn.letIn('demo', { epoch, nonce: nonceOf(connection) })
+  if (running) running = { ...running, connection: asked(connection).connection }
+}
 
 async function refused(connection: string, more: Partial<StandInRequest> = {}) {
   const answer = await standIn.grant(asked(connection, more))
@@ -181,6 +183,16 @@ test('with the last one who came the coordinator has heard of those before it', 
   expect(adoptionOf('second')).toBeDefined()
   letIn('third')
   expect([adoptionOf('second'), adoptionOf(null)]).toEqual([undefined, undefined])
+})
+
+test('whoever came by the coordinator since is not followed by one who came without it and never sent', async () => {
+  runs(4)
+  await granted('second')
+  letIn('second')
+  running = { ...running!, connection: asked('third').connection }
+  expect(adoptionOf(null)).toBeUndefined()
+  await granted('fourth')
+  expect(adoptionOf('fourth')!.replaced).toMatchObject([{ connection: 'third-----------' }])
 })
 
 test('a node that drains lets nobody in', async () => {
