@@ -37,6 +37,8 @@ export interface StandInOptions {
   urls: () => { rtmp: string; url: string }
   auth: Pick<ClusterAuth, 'signTicket' | 'verifyNodeToken'>
   standing: (liveId: string) => StandingBroadcast | undefined
+  /** The last that anybody was let in under here; 0 for none. */
+  lastEpochOf: (liveId: string) => number
   isDraining: () => boolean
   clock: Clock
   log: Logger
@@ -101,9 +103,11 @@ export class StandIn {
 
   async grant(request: StandInRequest): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { nodeId, instance, urls, auth, isDraining, clock, log } = this.#options
-    if (isDraining()) return { refused: refusal('maintenance') }
     const { liveId, epoch: _epoch, instance: _instance, record: _record, ...asked } = request
     const stand = this.#standOf(request)
+    // It begins nothing new, and keeps what nobody else can take.
+    const isHere = this.#options.standing(liveId)?.epoch === stand.broadcast.epoch
+    if (isDraining() && !isHere) return { refused: refusal('maintenance') }
     const waiting = stand.grants.filter((it) => !it.isLetIn).map(({ adoption }) => adoption)
     const claim = claimOf({ ...stand.standing, waiting }, request, clock.now())
     if ('refused' in claim) return claim
@@ -209,7 +213,8 @@ export class StandIn {
       return { broadcast: running, standing: { ...known, state }, grants, ...notGranted }
     }
     if (before && before.broadcast.epoch > epoch && this.#isOpen(before)) return before
-    const highest = Math.max(epoch, running?.epoch ?? 0, before?.broadcast.epoch ?? 0)
+    const own = [running?.epoch ?? 0, before?.broadcast.epoch ?? 0]
+    const highest = Math.max(epoch, ...own, this.#options.lastEpochOf(liveId))
     return {
       broadcast: this.#begin(highest + 1, record),
       standing: { connection: null, attempt: null, state: 'starting', replaced: [] },

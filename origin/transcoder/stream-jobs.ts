@@ -114,6 +114,11 @@ export class StreamJobs implements AsyncDisposable {
     }
   }
 
+  /** The last that anybody was let in under; 0 where that is not known. */
+  lastEpochOf(liveId: string): number {
+    return this.#letIn.get(liveId)?.epoch ?? 0
+  }
+
   /** What is played of a live id now. */
   live(liveId: string): StreamJob | undefined {
     return this.#jobs.get(liveId) ?? this.#finished.get(liveId)?.job

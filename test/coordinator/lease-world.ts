@@ -123,6 +123,7 @@ export class LeaseWorld implements Disposable {
       ...{ nodeId: id, instance, auth, clock, log: silentLogger },
       urls: () => ({ rtmp: `rtmp://${id}.test/live`, url: `http://${id}.test` }),
       isDraining: () => node.isDraining,
+      lastEpochOf: () => node.job?.epoch ?? 0,
       standing: () => {
         const { job } = node
         if (!job || job.isLost) return undefined

@@ -15,16 +15,19 @@ let auth: ReturnType<typeof createClusterAuth>
 let standIn: StandIn
 let running: StandingBroadcast | undefined
 let isDraining: boolean
+let lastEpoch: number
 
 beforeEach(() => {
   clock = new FakeClock()
   auth = createClusterAuth('s'.repeat(40), clock)
   running = undefined
   isDraining = false
+  lastEpoch = 0
   standIn = new StandIn({
     ...{ nodeId: 'tc-1', instance, auth, clock, log: silentLogger },
     urls: () => ({ rtmp: 'rtmp://tc-1.test/live', url: 'http://tc-1.test' }),
     standing: () => running,
+    lastEpochOf: () => lastEpoch,
     isDraining: () => isDraining,
   })
 })
@@ -105,6 +108,8 @@ test('without one a broadcast begins one epoch above all that is known', async (
   expect(grant.ticket).toMatchObject({ takes: 0, record: true, broadcastStartedAt: clock.now() })
   runs(7)
   expect((await granted('other', { epoch: 9 })).epoch).toBe(10)
+  lastEpoch = 12
+  expect((await granted('third', { epoch: 11 })).epoch).toBe(13)
 })
 
 test('whoever comes before it has begun gets the same one, by whatever gateway', async () => {
@@ -195,9 +200,12 @@ test('whoever came by the coordinator since is not followed by one who came with
   expect(adoptionOf('fourth')!.replaced).toMatchObject([{ connection: 'third-----------' }])
 })
 
-test('a node that drains lets nobody in', async () => {
+test('a node that drains begins nothing, and keeps what runs here', async () => {
   isDraining = true
   expect(await refused('first')).toBe('maintenance')
+  runs(4)
+  expect((await granted('second')).epoch).toBe(4)
+  expect(await refused('third', { epoch: 5 })).toBe('maintenance')
 })
 
 test('only a gateway may ask, and for itself', async () => {
