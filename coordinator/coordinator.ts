@@ -193,7 +193,7 @@ export class Coordinator implements AsyncDisposable {
       leases: this.leaseStore,
       publishes: this.#publishes,
       adoptions: new Adoptions({ database, leases: this.leaseStore, log: this.#options.log }),
-      knownKeys: new KnownKeys(database),
+      knownKeys: new KnownKeys(database, this.#options.clock),
       recordings: this.#recordings,
       viewers: this.#viewers,
       statuses: this.#statuses,
