@@ -219,12 +219,21 @@ test('one that goes on after the row was rolled back is the same broadcast still
   expect(await lease()).toMatchObject({ broadcastId, epoch: 3, instance: two.instance })
 })
 
-test('until transcoders have told what they let in, a restarted coordinator begins no broadcast', async () => {
-  await fixture.restart()
-  expect(await gateway.publish(streamKey)).toMatchObject({ code: 'coordinator-away' })
-  await outcome(one, 1, adoption())
-  expect(await gateway.granted(streamKey)).toMatchObject({ broadcastId, epoch: 1 })
-  const next = await fixture.channel('next')
-  await fixture.clock.advance(3_000)
-  expect(await gateway.granted(next)).toMatchObject({ epoch: 1 })
-})
+test.each([
+  ['restarted', () => fixture.restart()],
+  ['frozen', () => fixture.clock.standStill(5_000)],
+])(
+  'until transcoders have told what they let in, a coordinator that was %s begins no broadcast',
+  async (_how, away) => {
+    await away()
+    expect(await gateway.publish(streamKey)).toMatchObject({ code: 'coordinator-away' })
+    await fixture.clock.advance(4_000)
+    const next = await fixture.channel('next')
+    expect(await gateway.publish(next)).toMatchObject({ code: 'coordinator-away' })
+    await outcome(one, 1, adoption())
+    expect(await gateway.granted(streamKey)).toMatchObject({ broadcastId, epoch: 1 })
+    await fixture.clock.advance(2_000)
+    await one.beat()
+    expect(await gateway.granted(next)).toMatchObject({ epoch: 1 })
+  },
+)

@@ -176,7 +176,7 @@ export class LeaseWorld implements Disposable {
     this.membership = membership
     this.leases = new LeaseStore(database, { leaseTtlMs: 6_000, holdMs: 60_000 })
     await this.leases.grantGrace()
-    if (membership.members().length > 0) this.#settledAtMs = clock.monotonic() + 3_000
+    if (membership.members().length > 0) this.#settledAtMs = clock.monotonic() + 6_000
     this.#adoptions = new Adoptions({ database, leases: this.leases, log: silentLogger })
     this.#publishes = new PublishService({
       database,
