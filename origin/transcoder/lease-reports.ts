@@ -19,11 +19,17 @@ export interface LeaseReportsOptions {
 interface UnheardEnd {
   renewal: LeaseRenewal | undefined
   release: LeaseRelease
+  /** How often the coordinator has failed at it. */
+  failures: number
 }
+
+type LeaseError = Extract<LeaseOutcome, { outcome: 'error' }>
 
 const retryMs = 2_000
 /** Of one live id. Older ones are history. */
 const maxUnheard = 32
+/** Tries at one end. */
+const maxFailures = 10
 
 export class LeaseReports implements LeaseClient, Disposable {
   readonly #options: LeaseReportsOptions
@@ -63,7 +69,7 @@ export class LeaseReports implements LeaseClient, Disposable {
     this.#unheardRenewals.delete(liveId)
     const isOfIt = renewal?.epoch === release.epoch
     const ends = this.#unheard.get(liveId) ?? []
-    ends.push({ renewal: isOfIt ? renewal : undefined, release })
+    ends.push({ renewal: isOfIt ? renewal : undefined, release, failures: 0 })
     this.#unheard.set(liveId, ends.slice(-maxUnheard))
     this.#timer ??= this.#options.clock.setInterval(() => this.#retry(), retryMs)
     await this.#tellEnds(liveId)
@@ -106,10 +112,10 @@ export class LeaseReports implements LeaseClient, Disposable {
       const { renewal, release } = end
       if (renewal) {
         const answer = await this.#renew(liveId, { ...renewal, nonce: null, state: 'held' })
-        if (answer.outcome === 'error') return answer.error
+        if (answer.outcome === 'error' && !isGivenUp(answer, end)) return answer.error
       }
       const answer = await client.releaseLease(liveId, release)
-      if (answer.outcome === 'error') return answer.error
+      if (answer.outcome === 'error' && !isGivenUp(answer, end)) return answer.error
       const ends = this.#unheard.get(liveId) ?? []
       this.#unheard.set(
         liveId,
@@ -123,4 +129,11 @@ export class LeaseReports implements LeaseClient, Disposable {
     }
     return undefined
   }
+}
+
+/** It will never be heard, and must not keep what comes after it back: rejected, or failed at too often. */
+function isGivenUp({ status }: LeaseError, end: UnheardEnd): boolean {
+  if (status === undefined) return false
+  if (status === 500) end.failures += 1
+  return end.failures >= maxFailures || (status >= 400 && status < 500 && status !== 401)
 }

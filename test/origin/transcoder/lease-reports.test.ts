@@ -126,6 +126,27 @@ test('ends come before what began after them', async () => {
   expect(heard).toEqual([release(5), release(6), renewal(7)])
 })
 
+test('an end that the coordinator rejects, or fails at time and again, keeps no renewal back for ever', async () => {
+  const answers = (status: number) => {
+    answer = { outcome: 'error', error: `answered ${status}`, status }
+  }
+  answers(400)
+  await reports.releaseLease('demo', release(5))
+  expect(reports.isOver('demo', 5)).toBe(false)
+  for (const status of [401, 503]) {
+    answers(status)
+    await reports.releaseLease('demo', release(5))
+    await clock.advance(60_000)
+    expect(reports.isOver('demo', 5)).toBe(true)
+  }
+  answers(500)
+  await clock.advance(6_000)
+  expect(reports.isOver('demo', 5)).toBe(true)
+  await clock.advance(60_000)
+  expect(reports.isOver('demo', 5)).toBe(false)
+  expect(clock.pending).toBe(0)
+})
+
 test('with nothing to tell it keeps no timer, and none after its end', async () => {
   answer = held
   await reports.releaseLease('demo', release(5))
