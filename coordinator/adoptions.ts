@@ -82,7 +82,7 @@ export class Adoptions {
       {
         ...adopt,
         ...{ isNew: true, isTakeover: false },
-        replaced: lease ? replacedBy(adopt, lease) : adopt.replaced,
+        replaced: lease ? formerOf(adopt, lease) : adopt.replaced,
         ...{ liveId, channelId, broadcastId, epoch, transcoder, instance },
         cost: cost || (lastCost ?? assumedCost),
         expected: await leases.standing(liveId, transaction),
@@ -109,7 +109,7 @@ function isNewer(adopt: Adoption, { connection, attempt, replaced }: ActiveLease
 }
 
 /** Whoever had the channel by the row, and by the transcoder, must not take it back. */
-function replacedBy(adopt: Adoption, lease: ActiveLease): Replaced[] {
+function formerOf(adopt: Adoption, lease: ActiveLease): Replaced[] {
   const former = { connection: lease.connection ?? '', takenAtMs: null }
   const byConnection = new Map(
     [...lease.replaced, former, ...adopt.replaced].map((it) => [it.connection, it]),
