@@ -3,7 +3,9 @@
 // - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
 //   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
 //   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
-// - At the row's own epoch only the publisher's connection may have changed: it is placed, and let in by the renewal,
+// - Another broadcast at the row's own epoch and holder began because the answer to a publish came too late: it takes the
+//   place of the row's, where nobody has come to that; else it is left, and lost.
+// - In the row's own broadcast only the publisher's connection may have changed: it is placed, and let in by the renewal,
 //   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
 //   lease that stands is not let in there, or is stopped.
@@ -16,7 +18,7 @@ import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import type { ActiveLease, LeaseStore } from './lease-store.ts'
 import { assumedCost } from './placement.ts'
-import { type Publisher, publisherOf } from './publisher.ts'
+import { publisherOf } from './publisher.ts'
 
 export interface AdoptionsOptions {
   database: Database
@@ -24,7 +26,7 @@ export interface AdoptionsOptions {
   log: Logger
 }
 
-export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'left'
+export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'refused' | 'left'
 
 export class Adoptions {
   readonly #options: AdoptionsOptions
@@ -33,16 +35,14 @@ export class Adoptions {
     this.#options = options
   }
 
-  /** To be called with each renewal before it is judged. `stopped`: the answer is to say so, whatever the row says. */
+  /** To be called with each renewal before it is judged. `stopped`, `refused`: the answer is to say so, whatever the row says. */
   async adopt(transcoder: string, liveId: string, renewal: LeaseRenewal): Promise<AdoptionOutcome> {
     const { adopt } = renewal
     if (!adopt) return 'left'
     const { database, log } = this.#options
-    const found = await publisherOf(database, adopt.keyDigest)
-    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
     // The epoch must be on the disk before it is told, as everywhere.
     const outcome = await database.durably((transaction) =>
-      this.#judge(transcoder, liveId, renewal, adopt, publisher, transaction),
+      this.#judge(transcoder, liveId, renewal, adopt, transaction),
     )
     const { epoch, instance } = renewal
     const facts = { liveId, transcoder, epoch, instance, publisher: adopt.connection, outcome }
@@ -55,29 +55,34 @@ export class Adoptions {
     liveId: string,
     { epoch, instance, cost }: LeaseRenewal,
     adopt: Adoption,
-    publisher: Publisher | undefined,
     transaction: Transaction<Tables>,
   ): Promise<AdoptionOutcome> {
     const { database, leases } = this.#options
+    const found = await publisherOf({ ...database, db: transaction }, adopt.keyDigest)
+    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
     const lease = await leases.find(liveId, transaction)
-    if (lease && lease.epoch === epoch && lease.instance === instance) {
-      if (lease.broadcastId !== adopt.broadcastId || !isNewer(adopt, lease)) return 'left'
+    const isHolder = lease?.epoch === epoch && lease.instance === instance
+    const isUnused = isHolder && lease.connection === null && lease.takes === 0 && !lease.stop
+    const isUnheard = isUnused && lease.broadcastId !== adopt.broadcastId
+    if (isHolder && !isUnheard) {
+      if (lease.broadcastId !== adopt.broadcastId || isKnown(adopt, lease)) return 'left'
       if (!publisher) return 'stopped'
+      if (!isNewer(adopt, lease)) return 'refused'
       const binding = { ...adopt, isTakeover: lease.state === 'live' }
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
     const { epoch: known } = await leases.standing(liveId, transaction)
-    if (epoch <= known || !publisher) return 'left'
+    if ((epoch <= known && !isUnheard) || !publisher) return 'left'
     const { channelId, lastCost } = publisher
     const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
     if (lease && lease.broadcastId !== broadcastId) {
-      await leases.end(lease, 'superseded', transaction)
+      await leases.end(lease, isUnheard ? 'never-started' : 'superseded', transaction)
     }
     const assigned = await leases.assign(
       {
         ...adopt,
         ...{ isNew: true, isTakeover: false },
-        replaced: lease ? replacedBy(adopt, lease) : adopt.replaced,
+        replaced: lease ? formerOf(adopt, lease) : adopt.replaced,
         ...{ liveId, channelId, broadcastId, epoch, transcoder, instance },
         cost: cost || (lastCost ?? assumedCost),
         expected: await leases.standing(liveId, transaction),
@@ -91,16 +96,20 @@ export class Adoptions {
   }
 }
 
-/** Not where the row knows it, or has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt, nonce, waiting }: ActiveLease): boolean {
-  if (nonce === adopt.nonce || waiting.some((it) => it.nonce === adopt.nonce)) return false
+function isKnown({ nonce }: Adoption, lease: ActiveLease): boolean {
+  return lease.nonce === nonce || lease.waiting.some((it) => it.nonce === nonce)
+}
+
+/** Not where the row has replaced it, or has a connection that the transcoder has never heard of. */
+function isNewer(adopt: Adoption, { connection, attempt, replaced }: ActiveLease): boolean {
+  if (replaced.some((it) => it.connection === adopt.connection)) return false
   if (connection === null) return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)
 }
 
 /** Whoever had the channel by the row, and by the transcoder, must not take it back. */
-function replacedBy(adopt: Adoption, lease: ActiveLease): Replaced[] {
+function formerOf(adopt: Adoption, lease: ActiveLease): Replaced[] {
   const former = { connection: lease.connection ?? '', takenAtMs: null }
   const byConnection = new Map(
     [...lease.replaced, former, ...adopt.replaced].map((it) => [it.connection, it]),

@@ -38,8 +38,8 @@ const snapshotDebounceMs = 20
 // Load figures change with every heartbeat; nodes need them fresh, not at once.
 const loadDebounceMs = 2_000
 const consoleDebounceMs = 200
-/** Longer than a transcoder waits before it asks again for a lease. */
-const settleMs = 3_000
+/** Longer than a transcoder may take to be heard of again: a call that still waits for its answer, and the beat after it. */
+const settleMs = 6_000
 
 export type CoordinatorSettings = Pick<
   ResolvedCoordinatorConfig,
@@ -147,13 +147,17 @@ export class Coordinator implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#drained.restore()
     await this.membership.restore()
-    if (this.membership.members('transcoder').length > 0) {
-      this.#settledAtMs = this.#options.clock.monotonic() + settleMs
-    }
+    this.#settle()
     this.#viewers.restore()
     await this.leaseStore.grantGrace()
     this.#leases = await this.leaseStore.active()
     this.#ticker = this.#options.clock.setInterval(() => this.#startTick(), tickMs)
+  }
+
+  /** It was away: transcoders are heard before a broadcast begins. */
+  #settle(): void {
+    if (this.membership.members('transcoder').length === 0) return
+    this.#settledAtMs = this.#options.clock.monotonic() + settleMs
   }
 
   /** Active leases as of the last look. */
@@ -193,7 +197,7 @@ export class Coordinator implements AsyncDisposable {
       leases: this.leaseStore,
       publishes: this.#publishes,
       adoptions: new Adoptions({ database, leases: this.leaseStore, log: this.#options.log }),
-      knownKeys: new KnownKeys(database),
+      knownKeys: new KnownKeys(database, this.#options.clock),
       recordings: this.#recordings,
       viewers: this.#viewers,
       statuses: this.#statuses,
@@ -267,7 +271,10 @@ export class Coordinator implements AsyncDisposable {
   }
 
   async #tick(): Promise<void> {
-    if (await this.membership.sweep()) await this.leaseStore.grantGrace()
+    if (await this.membership.sweep()) {
+      this.#settle()
+      await this.leaseStore.grantGrace()
+    }
     for (const { liveId, reason } of await this.leaseStore.endExpired()) {
       this.#options.log.info({ liveId, reason }, 'broadcast ended')
       this.#changed()

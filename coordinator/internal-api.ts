@@ -148,7 +148,8 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     if (!renewed) return c.json(await lost(liveId), 409)
     if (renewed.isNews) parts.onChange()
     const stop = renewed.stop || adoption === 'stopped'
-    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop })
+    const isRefused = adoption === 'refused'
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop, isRefused })
   })
 
   app.post('/leases/:liveId/release', async (c) => {

@@ -1,23 +1,34 @@
 // The keys that gateways are to know, so that publishers can begin while this process is away.
 import { randomUUID } from 'node:crypto'
+import type { Clock } from '../common/clock.ts'
 import type { KnownKeyList } from '../common/contract/stand-in.ts'
 import type { Database } from './database/database.ts'
 
 /** Some 750 KB as JSON. */
 const maxKeys = 5_000
+/** Every publish may raise one; a gateway writes the list to its disk each time. */
+const epochsEveryMs = 10_000
 
 export class KnownKeys {
   readonly #database: Database
   /** Another database may have come with another process. */
   readonly #process = randomUUID().slice(0, 8)
 
-  constructor(database: Database) {
+  readonly #clock: Clock
+  #epochs: { sum: number; readMs: number } | undefined
+
+  constructor(database: Database, clock: Clock) {
     this.#database = database
+    this.#clock = clock
   }
 
-  /** Another one whenever `list` may answer otherwise; cheap enough for every heartbeat. */
+  /**
+   * Another one whenever `list` may answer otherwise, within a few seconds where only epochs have grown; cheap enough
+   * for every heartbeat.
+   */
   async version(): Promise<string> {
     const { db } = this.#database
+    const epochs = await this.#epochSum()
     const row = await db
       .selectNoFrom((all) => [
         all
@@ -36,13 +47,34 @@ export class KnownKeys {
           .selectFrom('channels')
           .select(({ fn }) => fn.count<number>('banned_at').as('n'))
           .as('banned'),
+        // As many may have come as have gone.
         all
-          .selectFrom('leases')
-          .select(({ fn }) => fn.sum<number>('epoch').as('n'))
-          .as('epochs'),
+          .selectFrom('stream_keys')
+          .select(({ fn }) => fn.max('created_at').as('n'))
+          .as('newestKey'),
+        all
+          .selectFrom('stream_keys')
+          .select(({ fn }) => fn.max('revoked_at').as('n'))
+          .as('lastRevoked'),
+        all
+          .selectFrom('channels')
+          .select(({ fn }) => fn.max('banned_at').as('n'))
+          .as('lastBanned'),
       ])
       .executeTakeFirstOrThrow()
-    return [this.#process, ...Object.values(row).map((value) => value ?? 0)].join('.')
+    return [this.#process, epochs, ...Object.values(row).map((value) => value ?? 0)].join('.')
+  }
+
+  async #epochSum(): Promise<number> {
+    const nowMs = this.#clock.monotonic()
+    if (!this.#epochs || nowMs - this.#epochs.readMs >= epochsEveryMs) {
+      const row = await this.#database.db
+        .selectFrom('leases')
+        .select(({ fn }) => fn.sum<number>('epoch').as('n'))
+        .executeTakeFirstOrThrow()
+      this.#epochs = { sum: row.n ?? 0, readMs: nowMs }
+    }
+    return this.#epochs.sum
   }
 
   /** Those used last, and then the newest. */

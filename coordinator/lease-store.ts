@@ -92,7 +92,7 @@ export interface Assignment extends Binding {
   broadcastId: string
   /** What the row must still say. */
   expected: RowHolder
-  /** Above the expected one. */
+  /** Above the expected one, but where a holder that nobody came to has another broadcast. */
   epoch: number
   transcoder: string
   instance: string
@@ -246,6 +246,9 @@ export class LeaseStore {
       .where('epoch', '=', renewal.epoch)
       .where('instance', '=', renewal.instance)
       .where('broadcast_id', 'is not', null)
+      .$if(renewal.broadcastId !== undefined, (its) =>
+        its.where('broadcast_id', '=', renewal.broadcastId!),
+      )
       .returning(['stop', 'broadcast_id', 'channel_id'])
       .executeTakeFirst()
     if (!row) return undefined

@@ -1,6 +1,6 @@
 // Whom a stream key lets publish: the channel behind it, or why not.
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
-import type { Database } from './database/database.ts'
+import type { Database, Queries } from './database/database.ts'
 
 export interface Publisher {
   channelId: string
@@ -13,7 +13,7 @@ export interface Publisher {
 
 /** Keys that are not known cost the same single look-up as keys that are and may not publish. */
 export async function publisherOf(
-  { db, now }: Database,
+  { db, now }: Pick<Database, 'now'> & { db: Queries },
   keyDigest: string,
 ): Promise<Publisher | Refusal> {
   const row = await db

@@ -56,7 +56,8 @@ export interface CoordinatorClientOptions {
   clock?: Clock
 }
 
-export type LeaseOutcome = LeaseAnswer | { outcome: 'error'; error: string }
+/** `status` where it answered, by something that says nothing of the lease. */
+export type LeaseOutcome = LeaseAnswer | { outcome: 'error'; error: string; status?: number }
 
 type Call = { status: number; body: string } | { error: string }
 
@@ -218,7 +219,8 @@ export class CoordinatorClient implements AsyncDisposable {
     if ('error' in call) return { outcome: 'error', error: call.error }
     const known = call.status === 200 || call.status === 409
     const answer = known ? parseBody(leaseAnswerSchema, call.body) : undefined
-    return answer ?? { outcome: 'error', error: `answered ${call.status}` }
+    const { status } = call
+    return answer ?? { outcome: 'error', error: `answered ${status}`, status }
   }
 
   async #call(

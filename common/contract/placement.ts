@@ -136,6 +136,8 @@ export type Finding = z.infer<typeof findingSchema>
 export const leaseRenewalSchema = z.object({
   epoch: z.int().positive(),
   instance: z.uuid(),
+  /** One epoch may have begun another at this instance, by a publish whose answer came too late. */
+  broadcastId: z.uuid().optional(),
   nonce: z.string().nullable(),
   /** `live` while media arrives, `held` while waiting for the publisher to come back. */
   state: z.enum(['live', 'held']),
@@ -155,6 +157,8 @@ export const leaseAnswerSchema = z.object({
   epoch: z.int().nonnegative(),
   /** Set when the operator asked to end the broadcast. */
   stop: z.boolean().default(false),
+  /** Set when the publisher in `adopt` is not to be let in: another one has the channel. */
+  isRefused: z.boolean().optional(),
 })
 export type LeaseAnswer = z.infer<typeof leaseAnswerSchema>
 

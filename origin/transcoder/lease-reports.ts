@@ -11,7 +11,7 @@ import type { StandIn } from './stand-in.ts'
 
 export interface LeaseReportsOptions {
   client: Pick<CoordinatorClient, 'renewLease' | 'releaseLease'>
-  standIn: Pick<StandIn, 'adoptionOf' | 'told' | 'over'>
+  standIn: Pick<StandIn, 'adoptionOf' | 'letIn' | 'told' | 'over'>
   clock: Clock
 }
 
@@ -19,11 +19,17 @@ export interface LeaseReportsOptions {
 interface UnheardEnd {
   renewal: LeaseRenewal | undefined
   release: LeaseRelease
+  /** How often the coordinator has failed at it. */
+  failures: number
 }
+
+type LeaseError = Extract<LeaseOutcome, { outcome: 'error' }>
 
 const retryMs = 2_000
 /** Of one live id. Older ones are history. */
 const maxUnheard = 32
+/** Tries at one end. */
+const maxFailures = 10
 
 export class LeaseReports implements LeaseClient, Disposable {
   readonly #options: LeaseReportsOptions
@@ -44,13 +50,16 @@ export class LeaseReports implements LeaseClient, Disposable {
   }
 
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
-    const adopt = this.#options.standIn.adoptionOf(liveId, renewal.epoch)
+    const adopt = this.#options.standIn.adoptionOf(liveId, renewal)
     const sent = adopt ? { ...renewal, adopt } : renewal
     const error = await this.#tellEnds(liveId)
     const answer: LeaseOutcome =
       error === undefined ? await this.#renew(liveId, sent) : { outcome: 'error', error }
     if (answer.outcome === 'error') this.#unheardRenewals.set(liveId, sent)
     else this.#unheardRenewals.delete(liveId)
+    // Whoever asks lets in whom nothing speaks against, also where nobody answers.
+    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.isRefused
+    if (answer.outcome === 'error' || isHeld) this.#options.standIn.letIn(liveId, renewal)
     return answer
   }
 
@@ -60,7 +69,7 @@ export class LeaseReports implements LeaseClient, Disposable {
     this.#unheardRenewals.delete(liveId)
     const isOfIt = renewal?.epoch === release.epoch
     const ends = this.#unheard.get(liveId) ?? []
-    ends.push({ renewal: isOfIt ? renewal : undefined, release })
+    ends.push({ renewal: isOfIt ? renewal : undefined, release, failures: 0 })
     this.#unheard.set(liveId, ends.slice(-maxUnheard))
     this.#timer ??= this.#options.clock.setInterval(() => this.#retry(), retryMs)
     await this.#tellEnds(liveId)
@@ -103,10 +112,10 @@ export class LeaseReports implements LeaseClient, Disposable {
       const { renewal, release } = end
       if (renewal) {
         const answer = await this.#renew(liveId, { ...renewal, nonce: null, state: 'held' })
-        if (answer.outcome === 'error') return answer.error
+        if (answer.outcome === 'error' && !isGivenUp(answer, end)) return answer.error
       }
       const answer = await client.releaseLease(liveId, release)
-      if (answer.outcome === 'error') return answer.error
+      if (answer.outcome === 'error' && !isGivenUp(answer, end)) return answer.error
       const ends = this.#unheard.get(liveId) ?? []
       this.#unheard.set(
         liveId,
@@ -120,4 +129,11 @@ export class LeaseReports implements LeaseClient, Disposable {
     }
     return undefined
   }
+}
+
+/** It will never be heard, and must not keep what comes after it back: rejected, or failed at too often. */
+function isGivenUp({ status }: LeaseError, end: UnheardEnd): boolean {
+  if (status === undefined) return false
+  if (status === 500) end.failures += 1
+  return end.failures >= maxFailures || (status >= 400 && status < 500 && status !== 401)
 }

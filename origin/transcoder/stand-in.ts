@@ -10,7 +10,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { makeBroadcastTag } from '../../common/broadcast-tag.ts'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
-import type { Adoption, PublishGrant } from '../../common/contract/placement.ts'
+import type {
+  Adoption,
+  LeaseRenewal,
+  PublishGrant,
+  Replaced,
+} from '../../common/contract/placement.ts'
 import { isRetryable, type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { type StandInRequest, standInRequestSchema } from '../../common/contract/stand-in.ts'
 import type { Logger } from '../../common/log.ts'
@@ -21,7 +26,7 @@ export interface StandingBroadcast {
   epoch: number
   facts: { broadcastId: string; broadcastTag: string; startedAtMs: number; isRecorded: boolean }
   state: 'live' | 'held'
-  /** The connection that had it last. */
+  /** The connection that was let in last. */
   connection: string | null
   takes: number
 }
@@ -32,25 +37,43 @@ export interface StandInOptions {
   urls: () => { rtmp: string; url: string }
   auth: Pick<ClusterAuth, 'signTicket' | 'verifyNodeToken'>
   standing: (liveId: string) => StandingBroadcast | undefined
+  /** The last that anybody was let in under here; 0 for none. */
+  lastEpochOf: (liveId: string) => number
   isDraining: () => boolean
   clock: Clock
   log: Logger
 }
 
+/** A publisher that was told to come; it replaces nobody before it has. */
+interface Grant {
+  adoption: Adoption
+  isTakeover: boolean
+  isLetIn: boolean
+  /** The coordinator has judged it. */
+  isHeard: boolean
+  /** Monotonic. */
+  grantedMs: number
+}
+
 interface Stand {
   broadcast: StandingBroadcast
-  standing: ConnectionStanding
-  /** What the coordinator has not heard; once it has, it is the one who knows who has the channel. */
-  adoption: Adoption | undefined
+  standing: Omit<ConnectionStanding, 'waiting'>
+  /** Oldest first: who may still come, and who came without the coordinator's having heard of it. */
+  grants: Grant[]
   isOver: boolean
   /** Monotonic; of the newest grant. */
   grantedMs: number
 }
 
+/** Which renewal. */
+type LeasedBy = Pick<LeaseRenewal, 'epoch' | 'nonce'>
+
 /** A ticket is good for half of that: a grant that was not used by then never will be. */
 const openMs = 60_000
-const notGranted = { adoption: undefined, isOver: false, grantedMs: 0 }
+const notGranted = { isOver: false, grantedMs: 0 }
 const maxStands = 10_000
+/** As many as the coordinator places on a lease. */
+const maxGrants = 16
 const maxBytes = 64 * 1024
 
 export class StandIn {
@@ -80,20 +103,25 @@ export class StandIn {
 
   async grant(request: StandInRequest): Promise<{ granted: PublishGrant } | { refused: Refusal }> {
     const { nodeId, instance, urls, auth, isDraining, clock, log } = this.#options
-    if (isDraining()) return { refused: refusal('maintenance') }
     const { liveId, epoch: _epoch, instance: _instance, record: _record, ...asked } = request
     const stand = this.#standOf(request)
-    const claim = claimOf(stand.standing, request, clock.now())
+    // It begins nothing new, and keeps what nobody else can take.
+    const isHere = this.#options.standing(liveId)?.epoch === stand.broadcast.epoch
+    if (isDraining() && !isHere) return { refused: refusal('maintenance') }
+    const waiting = stand.grants.filter((it) => !it.isLetIn).map(({ adoption }) => adoption)
+    const claim = claimOf({ ...stand.standing, waiting }, request, clock.now())
     if ('refused' in claim) return claim
-    const { connection, attempt, nonce } = request
-    const taken = { connection, isTakeover: claim.isTakeover }
-    const replaced = replacedBy(stand.standing, taken, clock.now())
+    const { connection, nonce } = request
     const { epoch, takes, facts } = stand.broadcast
     const { broadcastId, broadcastTag, startedAtMs, isRecorded } = facts
     const broadcast = { broadcastId, broadcastTag, broadcastStartedAt: startedAtMs }
-    stand.standing = { ...stand.standing, connection, attempt, replaced }
-    stand.adoption = { ...asked, ...broadcast, replaced: [...replaced] }
     stand.grantedMs = clock.monotonic()
+    const grant: Grant = {
+      adoption: { ...asked, ...broadcast, replaced: [] },
+      ...{ isTakeover: claim.isTakeover, isLetIn: false, isHeard: false },
+      grantedMs: stand.grantedMs,
+    }
+    stand.grants = [...stand.grants, grant].slice(-maxGrants)
     this.#keep(liveId, stand)
     const who = { publisher: connection, gateway: request.gateway }
     log.warn({ liveId, epoch, ...who }, 'publish let in without the coordinator')
@@ -105,10 +133,38 @@ export class StandIn {
     return { granted: { liveId, broadcastId, epoch, instance, transcoder, ticket } }
   }
 
-  /** What is to be told with a renewal of that epoch. */
-  adoptionOf(liveId: string, epoch: number): Adoption | undefined {
-    const stand = this.#stands.get(liveId)
-    return stand?.broadcast.epoch === epoch ? stand.adoption : undefined
+  /**
+   * What is to be told with a renewal of that epoch and publisher: never of one who has not come, but for the renewal
+   * that asks whether to let it in.
+   */
+  adoptionOf(liveId: string, { epoch, nonce }: LeasedBy): Adoption | undefined {
+    const stand = this.#standing(liveId, epoch)
+    const grant =
+      nonce === null
+        ? stand?.grants.findLast((it) => isLastOf(this.#options.standing(liveId), it))
+        : stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
+    if (!stand || !grant || grant.isHeard) return undefined
+    if (grant.isLetIn) return grant.adoption
+    return { ...grant.adoption, replaced: this.#replacedBy(stand, grant) }
+  }
+
+  /** That publisher has come, and was not refused. */
+  letIn(liveId: string, { epoch, nonce }: LeasedBy): void {
+    const stand = this.#standing(liveId, epoch)
+    const grant = stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
+    if (!stand || !grant || grant.isLetIn) return
+    grant.isLetIn = true
+    const replaced = this.#replacedBy(stand, grant)
+    grant.adoption = { ...grant.adoption, replaced }
+    const { connection, attempt } = grant.adoption
+    stand.standing = { ...stand.standing, connection, attempt, replaced }
+    const at = stand.grants.indexOf(grant)
+    stand.grants = stand.grants.filter(({ adoption, isLetIn }, i) => {
+      if (isLetIn) return true
+      if (adoption.connection === connection) return i > at
+      return replaced.every((it) => it.connection !== adoption.connection)
+    })
+    this.#forgetHeard(stand, grant)
   }
 
   /** The broadcast has ended here: whoever comes next begins another one. */
@@ -118,9 +174,29 @@ export class StandIn {
   }
 
   /** The coordinator has judged it. */
-  told(liveId: string, adoption: Adoption): void {
+  told(liveId: string, { nonce }: Adoption): void {
     const stand = this.#stands.get(liveId)
-    if (stand?.adoption === adoption) stand.adoption = undefined
+    const grant = stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
+    if (!stand || !grant) return
+    grant.isHeard = true
+    this.#forgetHeard(stand, grant)
+  }
+
+  #standing(liveId: string, epoch: number): Stand | undefined {
+    const stand = this.#stands.get(liveId)
+    return stand?.broadcast.epoch === epoch ? stand : undefined
+  }
+
+  #replacedBy({ standing }: Stand, { adoption, isTakeover }: Grant): Replaced[] {
+    const { connection } = adoption
+    return [...replacedBy(standing, { connection, isTakeover }, this.#options.clock.now())]
+  }
+
+  /** With who has come last the coordinator has heard of all who came before. */
+  #forgetHeard(stand: Stand, last: Grant): void {
+    if (!last.isLetIn || !last.isHeard) return
+    const at = stand.grants.indexOf(last)
+    stand.grants = stand.grants.filter(({ isLetIn }, i) => !isLetIn || i > at)
   }
 
   #standOf({ liveId, epoch, instance, record }: StandInRequest): Stand {
@@ -129,16 +205,20 @@ export class StandIn {
     if (running && this.#isNewest(running.epoch, { epoch, instance })) {
       const { state, connection, facts } = running
       const isSame = before?.broadcast.facts.broadcastId === facts.broadcastId
-      const fresh = { connection, attempt: null, replaced: [], waiting: [] }
-      const known = isSame && before.adoption ? before.standing : fresh
-      return { broadcast: running, standing: { ...known, state }, ...notGranted }
+      const grants = isSame ? before.grants.filter((it) => it.isLetIn || this.#isYoung(it)) : []
+      // Once the coordinator has heard of all, it is the one who knows who has the channel.
+      const isUnheard = grants.some((it) => isLastOf(running, it))
+      const fresh = { connection, attempt: null, replaced: [] }
+      const known = isSame && isUnheard ? before.standing : fresh
+      return { broadcast: running, standing: { ...known, state }, grants, ...notGranted }
     }
     if (before && before.broadcast.epoch > epoch && this.#isOpen(before)) return before
-    const highest = Math.max(epoch, running?.epoch ?? 0, before?.broadcast.epoch ?? 0)
+    const own = [running?.epoch ?? 0, before?.broadcast.epoch ?? 0]
+    const highest = Math.max(epoch, ...own, this.#options.lastEpochOf(liveId))
     return {
       broadcast: this.#begin(highest + 1, record),
-      standing: { connection: null, attempt: null, state: 'starting', replaced: [], waiting: [] },
-      ...notGranted,
+      standing: { connection: null, attempt: null, state: 'starting', replaced: [] },
+      ...{ grants: [], ...notGranted },
     }
   }
 
@@ -147,8 +227,12 @@ export class StandIn {
     return own > epoch || (own === epoch && isOurs)
   }
 
-  #isOpen({ isOver, grantedMs }: Stand): boolean {
-    return !isOver && this.#options.clock.monotonic() - grantedMs < openMs
+  #isOpen(stand: Stand): boolean {
+    return !stand.isOver && this.#isYoung(stand)
+  }
+
+  #isYoung({ grantedMs }: { grantedMs: number }): boolean {
+    return this.#options.clock.monotonic() - grantedMs < openMs
   }
 
   #begin(epoch: number, isRecorded: boolean): StandingBroadcast {
@@ -171,6 +255,11 @@ export class StandIn {
     this.#stands.set(liveId, stand)
     if (this.#stands.size > maxStands) this.#stands.delete(this.#stands.keys().next().value!)
   }
+}
+
+/** False also where somebody came after it by the coordinator. */
+function isLastOf(running: StandingBroadcast | undefined, { adoption, isLetIn }: Grant): boolean {
+  return isLetIn && adoption.connection === running?.connection
 }
 
 async function readRequest(request: IncomingMessage): Promise<StandInRequest | undefined> {

@@ -300,8 +300,7 @@ export class StreamJob implements LiveStream {
     const connection = this.#connection?.pipe && this.#connection
     const tracks = this.#tracks
     return {
-      epoch: this.#epoch,
-      instance: ticket.instance,
+      ...{ epoch: this.#epoch, instance: ticket.instance, broadcastId: this.broadcastId },
       nonce: connection?.pipe?.nonce ?? null,
       state: connection ? 'live' : 'held',
       takes: this.#takeNumber,

@@ -51,6 +51,7 @@ const afterglowMs = 60_000
 const admissionMs = 30_000
 /** By far longer than a ticket is valid, whatever the clocks of two machines say. */
 const longestTicketLifeMs = 180_000
+const maxLetIn = 10_000
 
 interface Admission {
   ticket: PublishTicket
@@ -67,8 +68,8 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
-  /** The connection that came last. */
-  readonly #publishers = new WeakMap<StreamJob, string>()
+  /** By live id, who was let in last, the newest at the end. */
+  readonly #letIn = new Map<string, Pick<PublishTicket, 'epoch' | 'connection'>>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
@@ -103,13 +104,19 @@ export class StreamJobs implements AsyncDisposable {
   standing(liveId: string): StandingBroadcast | undefined {
     const job = this.#jobs.get(liveId)
     if (!job || job.state === 'ending' || job.state === 'ended') return undefined
+    const last = this.#letIn.get(liveId)
     return {
       epoch: job.epoch,
       facts: job.folder.log.broadcast,
       state: job.state === 'held' ? 'held' : 'live',
-      connection: this.#publishers.get(job) ?? null,
+      connection: last?.epoch === job.epoch ? last.connection : null,
       takes: job.renewal().takes,
     }
+  }
+
+  /** The last that anybody was let in under; 0 where that is not known. */
+  lastEpochOf(liveId: string): number {
+    return this.#letIn.get(liveId)?.epoch ?? 0
   }
 
   /** What is played of a live id now. */
@@ -144,6 +151,8 @@ export class StreamJobs implements AsyncDisposable {
     }
     const job = this.#jobs.get(ticket.liveId)
     if (job && job.epoch > ticket.epoch) return refusal('lease-lost')
+    const isOther = job?.epoch === ticket.epoch && job.broadcastId !== ticket.broadcastId
+    if (isOther && job.state !== 'ending') return refusal('lease-lost')
     if (lease.isOver(ticket.liveId, ticket.epoch)) return refusal('lease-lost')
     if (!job && this.#jobs.size >= config.maxStreams) return refusal('no-transcoder')
     // One answer before Start, so that a fenced-off node never begins. An error is no answer: with the
@@ -152,16 +161,25 @@ export class StreamJobs implements AsyncDisposable {
       ...(job?.renewal() ?? { takes: ticket.takes, cost: 0, video: null, audio: null }),
       epoch: ticket.epoch,
       instance,
+      broadcastId: ticket.broadcastId,
       nonce: ticket.nonce,
       state: 'live',
       renditions: job?.renewal().renditions ?? [],
     })
     if (answer.outcome === 'lost') return refusal('lease-lost')
     if (answer.outcome === 'held' && answer.stop) return refusal('broadcast-stopped')
+    if (answer.outcome === 'held' && answer.isRefused) return refusal('already-publishing')
+    this.#noteLetIn(ticket)
     const { pipe } = attempt
     const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
     this.#admitted.set(pipe, { ticket, timer })
     return undefined
+  }
+
+  #noteLetIn({ liveId, epoch, connection }: PublishTicket): void {
+    this.#letIn.delete(liveId)
+    this.#letIn.set(liveId, { epoch, connection })
+    if (this.#letIn.size > maxLetIn) this.#letIn.delete(this.#letIn.keys().next().value!)
   }
 
   /** A draining node gets nothing new, and keeps what nobody else can take. */
@@ -193,7 +211,6 @@ export class StreamJobs implements AsyncDisposable {
     const { ticket } = admission
     this.#jobFor(ticket).then(
       (job) => {
-        this.#publishers.set(job, ticket.connection)
         job.attach(stream, ticket)
       },
       (err) => {

@@ -75,6 +75,7 @@ export async function startTranscoder(
     urls: () => ({ rtmp, url }),
     auth,
     standing: (liveId) => streams.standing(liveId),
+    lastEpochOf: (liveId) => streams.lastEpochOf(liveId),
     isDraining: () => draining,
     clock,
     log,

@@ -1,7 +1,16 @@
 // A coordinator that is back: it takes over what transcoders have let in without it, as far as its rows allow.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Adoption, PublishGrant } from '../../common/contract/placement.ts'
+import { silentLogger } from '../../common/log.ts'
+import { Adoptions } from '../../coordinator/adoptions.ts'
+import { type Database, openDatabase } from '../../coordinator/database/database.ts'
+import { LeaseStore } from '../../coordinator/lease-store.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { CoordinatorFixture, type FakeNode } from './coordinator-fixture.ts'
+import { addChannel, keyDigest, liveId } from './lease-world.ts'
 
 const broadcastId = '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d11'
 let fixture: CoordinatorFixture
@@ -30,7 +39,8 @@ function adoption(more: Partial<Adoption> = {}, key = streamKey): Adoption {
 
 const lease = () => fixture.coordinator.leaseStore.find('demo')
 const outcome = async (node: FakeNode, epoch: number, adopt: Adoption) =>
-  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce })).body
+  (await node.renew('demo', epoch, { adopt, nonce: adopt.nonce, broadcastId: adopt.broadcastId }))
+    .body
 /** Publishes through the coordinator, and is let in. */
 async function live(connection = 'c'.repeat(16)): Promise<PublishGrant> {
   const nonce = 'n'.repeat(16)
@@ -86,6 +96,31 @@ test('a higher epoch ends what the row had, whose holder then hears that it has 
   expect(back).toMatchObject({ code: 'already-publishing' })
 })
 
+test('an answer to a publish that came too late leaves one broadcast to an epoch: the one that somebody came to', async () => {
+  const late = await gateway.granted(streamKey)
+  const holder = holderOf(late)
+  const { epoch } = late
+  const begun = adoption()
+  expect(await outcome(holder, epoch, begun)).toMatchObject({ outcome: 'held', stop: false })
+  expect(await lease()).toMatchObject({
+    ...{ epoch, instance: holder.instance, broadcastId, broadcastTag: 'abcdefgh12' },
+    ...{ connection: begun.connection, nonce: begun.nonce },
+  })
+  const { broadcastId: ended } = late
+  expect((await holder.renew('demo', epoch, { broadcastId: ended })).body).toMatchObject({
+    ...{ outcome: 'lost', epoch },
+  })
+  expect((await gateway.granted(streamKey)).broadcastId).toBe(broadcastId)
+})
+
+test('one that nobody begins any more at that epoch, as somebody came to the other, has lost', async () => {
+  const grant = await live()
+  expect(await outcome(holderOf(grant), grant.epoch, adoption())).toMatchObject({
+    outcome: 'lost',
+  })
+  expect(await lease()).toMatchObject({ broadcastId: grant.broadcastId })
+})
+
 test('a publisher who came back without it is bound to the lease that stands', async () => {
   const grant = await live()
   const holder = holderOf(grant)
@@ -103,7 +138,9 @@ test('a connection that has come through it since stays', async () => {
   const grant = await live('d'.repeat(16))
   const before = await lease()
   const adopt = adoption({ broadcastId: grant.broadcastId })
-  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ outcome: 'held' })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', stop: false, isRefused: true },
+  })
   expect((await lease())!.connection).toBe(before!.connection)
 })
 
@@ -124,6 +161,56 @@ test('a key that was revoked takes nothing over; whoever came back by it is stop
   })
 })
 
+test('a key that was revoked does not come in past a publisher whose media never came', async () => {
+  const grant = await live('d'.repeat(16))
+  await fixture.api('POST', '/channels/demo/keys/rotate', {})
+  const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
+  const adopt = adoption({ broadcastId: grant.broadcastId, replaced })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ stop: true })
+})
+
+test('a ban that comes while a claim is written down counts', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'nearcast-adoptions-'))
+  const clock = new FakeClock()
+  const database = await openDatabase(join(dir, 'coordinator.db'), clock)
+  try {
+    await addChannel(database)
+    const leases = new LeaseStore(database, { leaseTtlMs: 6_000, holdMs: 60_000 })
+    const ban = () => database.db.updateTable('channels').set({ banned_at: clock.now() }).execute()
+    const durably: Database['durably'] = async (work) => {
+      await ban()
+      return database.durably(work)
+    }
+    const adoptions = new Adoptions({
+      database: { ...database, durably },
+      ...{ leases, log: silentLogger },
+    })
+    const adopt = { ...adoption(), keyDigest }
+    const facts = { video: null, audio: null, renditions: [], takes: 0, cost: 0 }
+    const { instance } = one
+    const renewal = { ...facts, epoch: 1, instance, nonce: adopt.nonce, state: 'live' as const }
+    expect(await adoptions.adopt('tc-1', liveId, { ...renewal, adopt })).toBe('left')
+    expect(await leases.epochOf(liveId)).toBe(0)
+  } finally {
+    await database[Symbol.asyncDispose]()
+    await rm(dir, { recursive: true })
+  }
+})
+
+test('one that the row has replaced is not let in, and who has the channel keeps it', async () => {
+  const grant = await live()
+  const nonce = 'm'.repeat(16)
+  await gateway.granted(streamKey, null, { connection: 'd'.repeat(16), nonce })
+  await holderOf(grant).renew('demo', grant.epoch, { nonce })
+  const replaced = [{ connection: 'd'.repeat(16), takenAtMs: null }]
+  const { broadcastId } = grant
+  const adopt = adoption({ broadcastId, connection: 'c'.repeat(16), attempt: 2, replaced })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', stop: false, isRefused: true },
+  })
+  expect(await lease()).toMatchObject({ connection: 'd'.repeat(16), waiting: [] })
+})
+
 test('one that goes on after the row was rolled back is the same broadcast still', async () => {
   await outcome(one, 1, adoption())
   await one.release('demo', 1, 'publisher-left')
@@ -132,12 +219,21 @@ test('one that goes on after the row was rolled back is the same broadcast still
   expect(await lease()).toMatchObject({ broadcastId, epoch: 3, instance: two.instance })
 })
 
-test('until transcoders have told what they let in, a restarted coordinator begins no broadcast', async () => {
-  await fixture.restart()
-  expect(await gateway.publish(streamKey)).toMatchObject({ code: 'coordinator-away' })
-  await outcome(one, 1, adoption())
-  expect(await gateway.granted(streamKey)).toMatchObject({ broadcastId, epoch: 1 })
-  const next = await fixture.channel('next')
-  await fixture.clock.advance(3_000)
-  expect(await gateway.granted(next)).toMatchObject({ epoch: 1 })
-})
+test.each([
+  ['restarted', () => fixture.restart()],
+  ['frozen', () => fixture.clock.standStill(5_000)],
+])(
+  'until transcoders have told what they let in, a coordinator that was %s begins no broadcast',
+  async (_how, away) => {
+    await away()
+    expect(await gateway.publish(streamKey)).toMatchObject({ code: 'coordinator-away' })
+    await fixture.clock.advance(4_000)
+    const next = await fixture.channel('next')
+    expect(await gateway.publish(next)).toMatchObject({ code: 'coordinator-away' })
+    await outcome(one, 1, adoption())
+    expect(await gateway.granted(streamKey)).toMatchObject({ broadcastId, epoch: 1 })
+    await fixture.clock.advance(2_000)
+    await one.beat()
+    expect(await gateway.granted(next)).toMatchObject({ epoch: 1 })
+  },
+)

@@ -27,7 +27,7 @@ test('is refused with every key, until the ban is taken back', async () => {
   }
   await fixture.restart()
   // What was let in meanwhile is heard first.
-  await fixture.clock.advance(3_000)
+  await fixture.clock.advance(6_000)
   await Promise.all([gateway.beat(), transcoder.beat()])
   expect(await gateway.publish(streamKey)).toMatchObject({ code: 'channel-banned' })
   expect((await unban()).bannedAt).toBeNull()

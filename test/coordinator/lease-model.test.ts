@@ -10,59 +10,11 @@ import type { Holder, LeaseRenewal } from '../../common/contract/placement.ts'
 import { type Database, openDatabase } from '../../coordinator/database/database.ts'
 import type { ActiveLease } from '../../coordinator/lease-store.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { type Step, step, type Way } from './lease-steps.ts'
 import { addChannel, LeaseWorld, type Transcoder } from './lease-world.ts'
 
 // Enough for every commit; raise it for a night. A comparison of epoch or instance that is dropped is found within 200.
 const schedules = 300
-
-type Step =
-  | { do: 'publish'; who: number; as: 'new' | 'next' | 'same' | 'late' | 'former'; away: boolean }
-  | { do: 'renew' | 'commit' | 'giveBack' | 'unbind' | 'freeze' | 'deafen'; node: number }
-  | { do: 'recover' | 'cutOff' | 'drain' | 'restart'; node: number }
-  | { do: 'wait'; seconds: number; renews: boolean }
-  | { do: 'copy' | 'rollBack' | 'restartCoordinator' | 'stop' }
-  | { do: 'goAway' | 'comeBack' | 'partGateway' | 'healGateway' }
-
-const node = fc.nat({ max: 2 })
-const publishStep = fc.record({
-  do: fc.constant('publish' as const),
-  who: fc.nat({ max: 1 }),
-  as: fc.constantFrom('new', 'next', 'next', 'next', 'same', 'late', 'former'),
-  away: fc.boolean(),
-})
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: publishStep },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('renew' as const), node }) },
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('commit' as const), node }) },
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: fc.constantFrom('freeze', 'deafen', 'cutOff', 'recover', 'recover', 'restart', 'drain'),
-      node,
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('giveBack', 'unbind'), node }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constant('wait' as const),
-      seconds: fc.constantFrom(2, 2, 8, 70),
-      renews: fc.boolean(),
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constantFrom('copy', 'copy', 'rollBack', 'rollBack', 'restartCoordinator', 'stop'),
-    }),
-  },
-  {
-    weight: 5,
-    arbitrary: fc.record({
-      do: fc.constantFrom('goAway', 'goAway', 'comeBack', 'comeBack', 'partGateway', 'healGateway'),
-    }),
-  },
-)
 
 /** A publisher's relay. */
 interface Encoder {
@@ -102,6 +54,8 @@ class Model {
   #known: Known = { granted: [], seats: new Map() }
   #copy: { rows: Awaited<ReturnType<LeaseWorld['copy']>>; known: Known } | undefined
   #connections = 0
+  /** Ways to a transcoder that were gone. */
+  readonly #came = new Set<string>()
 
   constructor(world: LeaseWorld) {
     this.world = world
@@ -215,49 +169,52 @@ class Model {
   }
 
   async renew(node: Transcoder): Promise<void> {
-    const { epoch, instance, nonce } = node.job!
-    const outcome = await this.world.renew(node, { epoch, instance }, nonce)
+    const { epoch, instance, broadcastId, nonce } = node.job!
+    const outcome = await this.world.renew(node, node.job!, nonce)
     if (outcome === 'error') return
     const lease = await this.world.find()
-    const isHolder = lease?.epoch === epoch && lease.instance === instance
+    const isRow = lease?.epoch === epoch && lease.instance === instance
+    const isHolder = isRow && lease.broadcastId === broadcastId
     // An operator's stop is answered `held`, and ends the broadcast.
-    if (isHolder || !node.job?.isLost) expect(outcome).toBe(isHolder ? 'held' : 'lost')
+    if (isHolder || !node.job?.isLost) expect(outcome === 'lost').toBe(!isHolder)
     if (isHolder) expect({ epoch, instance }).toEqual(this.#known.granted.at(-1))
   }
 
-  async #publishAs({ who, as, away }: Step & { do: 'publish' }): Promise<void> {
+  async #publishAs({ who, as, away, ...way }: Step & { do: 'publish' }): Promise<void> {
     let encoder = this.encoders[who]!
     if (as === 'new') {
       encoder = this.#encoder(encoder)
       this.encoders[who] = encoder
     }
     if (as === 'former' && encoder.former !== undefined) {
-      await this.publish({ ...encoder, connection: encoder.former, attempt: 99 }, undefined)
+      await this.publish({ ...encoder, connection: encoder.former, attempt: 99 }, undefined, way)
       return
     }
     if (as === 'late') {
-      await this.publish({ ...encoder, attempt: Math.max(1, encoder.attempt - 1) }, undefined)
+      await this.publish({ ...encoder, attempt: Math.max(1, encoder.attempt - 1) }, undefined, way)
       return
     }
     if (as === 'next') encoder.attempt += 1
-    await this.publish(encoder, away ? encoder.holder : undefined)
+    await this.publish(encoder, away ? encoder.holder : undefined, way)
   }
 
   /** As a gateway that is the home of the stream does; true when the transcoder has let the publisher in. */
-  async publish(encoder: Encoder, away: Holder | undefined): Promise<boolean> {
+  async publish(encoder: Encoder, away: Holder | undefined, way: Way): Promise<boolean> {
     const { world } = this
     const nonce = randomUUID()
-    const granted = await this.#place(encoder, nonce, away)
+    const granted = await this.#place(encoder, nonce, away, way.isLate)
     if (!granted) return false
     let grant = granted
     if (!world.home.follow(grant)) {
-      const again = await this.#place(encoder, nonce, world.home.holder)
+      const again = await this.#place(encoder, nonce, world.home.holder, false)
       if (!again) return false
       grant = again
       expect(world.home.follow(grant)).toBe(true)
     }
     const { epoch, instance } = grant
     encoder.holder = { epoch, instance }
+    if (!way.comes) return false
+    this.#came.add(nonce)
     const node = world.transcoders.find((it) => it.instance === instance)
     return node !== undefined && world.letIn(node, grant, { ...encoder, nonce })
   }
@@ -281,12 +238,15 @@ class Model {
     encoder: Encoder,
     nonce: string,
     away: Holder | undefined,
+    isLate: boolean,
   ): Promise<(Holder & { broadcastId: string }) | undefined> {
     const { world } = this
     const { connection, attempt } = encoder
     const before = await world.find()
     const expected = this.#refusalOf(before, connection, attempt)
-    const answer = await world.publish({ connection, attempt, nonce, ...(away && { away }) })
+    const asks = { connection, attempt, nonce, ...(away && { away }) }
+    const answer = await world.publish(asks, isLate)
+    if (answer.late) this.#note(answer.late, asks, before)
     if (answer.by === 'nobody') return undefined
     if (answer.by === 'stand-in') {
       if ('refused' in answer) {
@@ -312,16 +272,22 @@ class Model {
       return undefined
     }
     expect(expected).toBeUndefined()
+    this.#note(answer.granted, asks, before)
     const { epoch, instance, broadcastId } = answer.granted
+    return { epoch, instance, broadcastId }
+  }
+
+  /** What the coordinator has granted. */
+  #note(
+    { epoch, instance, broadcastId }: Holder & { broadcastId: string },
+    { away, ...placed }: Omit<Placed, 'isTakeover'> & { away?: Holder },
+    before: ActiveLease | undefined,
+  ): void {
     this.#judgeHolder({ epoch, instance }, before, away)
     const seat = this.#seatOf(broadcastId)
-    const isOther = seat.taken !== undefined && seat.taken.connection !== connection
+    const isOther = seat.taken !== undefined && seat.taken.connection !== placed.connection
     if (epoch !== before?.epoch) seat.waiting = []
-    seat.waiting.push({
-      ...{ connection, attempt, nonce },
-      isTakeover: isOther && before?.state === 'live',
-    })
-    return { epoch, instance, broadcastId }
+    seat.waiting.push({ ...placed, isTakeover: isOther && before?.state === 'live' })
   }
 
   /** The row goes up, or stays; at its own epoch only the connection changes. */
@@ -332,8 +298,12 @@ class Model {
   ): void {
     const { lease } = before
     const { connection, attempt, nonce, replaced, broadcastId } = adopt!
+    expect(this.#came).toContain(nonce)
     const placed = { connection, attempt, nonce, isTakeover: false }
-    if (epoch > before.epoch) {
+    const isHolder = epoch === lease?.epoch && instance === lease.instance
+    const isUnused = lease?.connection === null && lease.takes === 0 && !lease.stop
+    const isOther = isHolder && isUnused && lease.broadcastId !== broadcastId
+    if (epoch > before.epoch || isOther) {
       expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
       expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
       const told = after!.replaced.map((it) => it.connection)
@@ -342,7 +312,7 @@ class Model {
         expect(told).toContain(lease.connection)
       }
       expect(told).not.toContain(connection)
-      this.#known.granted.push({ epoch, instance })
+      if (!isOther) this.#known.granted.push({ epoch, instance })
       this.#known.seats.set(broadcastId, {
         ...{ taken: undefined, waiting: [placed], replaced: new Set(told) },
         takenOverMs: after!.replaced.flatMap(({ takenAtMs }) => takenAtMs ?? []),
@@ -465,7 +435,14 @@ test('one writer per segment, growing epochs, and a stream that can go on whatev
         await model.recover(node)
       }
       await world.wait(8, true)
-      await model.take({ do: 'publish', who: 0, as: 'new', away: false })
+      await model.take({
+        do: 'publish',
+        who: 0,
+        as: 'new',
+        away: false,
+        comes: true,
+        isLate: false,
+      })
       const { nextNumber } = world.home
       for (const node of world.transcoders) model.commit(node)
       expect(world.home.nextNumber).toBe(nextNumber + 1)

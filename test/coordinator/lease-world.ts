@@ -123,6 +123,7 @@ export class LeaseWorld implements Disposable {
       ...{ nodeId: id, instance, auth, clock, log: silentLogger },
       urls: () => ({ rtmp: `rtmp://${id}.test/live`, url: `http://${id}.test` }),
       isDraining: () => node.isDraining,
+      lastEpochOf: () => node.job?.epoch ?? 0,
       standing: () => {
         const { job } = node
         if (!job || job.isLost) return undefined
@@ -175,7 +176,7 @@ export class LeaseWorld implements Disposable {
     this.membership = membership
     this.leases = new LeaseStore(database, { leaseTtlMs: 6_000, holdMs: 60_000 })
     await this.leases.grantGrace()
-    if (membership.members().length > 0) this.#settledAtMs = clock.monotonic() + 3_000
+    if (membership.members().length > 0) this.#settledAtMs = clock.monotonic() + 6_000
     this.#adoptions = new Adoptions({ database, leases: this.leases, log: silentLogger })
     this.#publishes = new PublishService({
       database,
@@ -205,12 +206,25 @@ export class LeaseWorld implements Disposable {
     return this.leases.find(liveId)
   }
 
-  /** As a gateway does: of a transcoder, where the coordinator does not answer. */
+  /** As a gateway does: of a transcoder, where the coordinator does not answer, or does when the gateway has gone. */
   async publish(
     asks: Pick<PublishRequest, 'connection' | 'attempt' | 'nonce' | 'away'>,
+    isLate = false,
   ): Promise<
-    { granted: PublishGrant; by: 'coordinator' | 'stand-in' } | { refused: Refusal; by: string }
+    (
+      | { granted: PublishGrant; by: 'coordinator' | 'stand-in' }
+      | { refused: Refusal; by: string }
+    ) & { late?: PublishGrant }
   > {
+    if (isLate && !this.isAway && !this.isCutOff) {
+      await this.look()
+      const late = await this.publish(asks)
+      this.isCutOff = true
+      const answer = await this.publish(asks)
+      this.isCutOff = false
+      const isLost = late.by === 'coordinator' && 'granted' in late
+      return isLost ? { ...answer, late: late.granted } : answer
+    }
     const request = {
       keyDigest,
       gateway: 'gw-1',
@@ -251,7 +265,10 @@ export class LeaseWorld implements Disposable {
     if (!node.takesMedia || instance !== node.instance) return false
     if (node.job && !node.job.isLost && node.job.epoch > epoch) return false
     if (node.reports.isOver(liveId, epoch)) return false
-    if ((await this.renew(node, { epoch, instance }, nonce)) === 'lost') return false
+    const isOther = node.job?.epoch === epoch && node.job.broadcastId !== broadcastId
+    if (isOther && !node.job!.isLost) return false
+    const outcome = await this.renew(node, holder, nonce)
+    if (outcome === 'lost' || outcome === 'refused') return false
     node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
     return true
   }
@@ -259,11 +276,11 @@ export class LeaseWorld implements Disposable {
   /** An error says nothing: the job goes on. */
   async renew(
     node: Transcoder,
-    { epoch, instance }: Holder,
+    { epoch, instance, broadcastId }: Holder & { broadcastId: string },
     nonce: string,
-  ): Promise<'held' | 'lost' | 'error'> {
+  ): Promise<'held' | 'lost' | 'refused' | 'error'> {
     const answer = await node.reports.renewLease(liveId, {
-      ...{ epoch, instance, nonce },
+      ...{ epoch, instance, broadcastId, nonce },
       state: 'live',
       takes: 1,
       cost: 0,
@@ -278,7 +295,7 @@ export class LeaseWorld implements Disposable {
     if (answer.outcome === 'held' && answer.stop) {
       await node.reports.releaseLease(liveId, { epoch, instance, reason: 'stopped' })
     }
-    return answer.outcome
+    return answer.outcome === 'held' && answer.isRefused ? 'refused' : answer.outcome
   }
 
   async #answerRenewal(node: Transcoder, renewal: LeaseRenewal): Promise<LeaseOutcome> {
@@ -290,7 +307,10 @@ export class LeaseWorld implements Disposable {
     const renewed = await this.leases.renew(liveId, renewal)
     if (renewed) this.onHeld(renewal.nonce)
     return renewed
-      ? { outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' }
+      ? {
+          ...{ outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' },
+          isRefused: adoption === 'refused',
+        }
       : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false }
   }
 

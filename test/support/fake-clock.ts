@@ -60,6 +60,13 @@ export class FakeClock implements Clock {
     await settle()
   }
 
+  /** As for a process that is frozen: what fell due meanwhile runs once, late. */
+  async standStill(ms: number): Promise<void> {
+    this.#elapsed += ms
+    for (const entry of this.#entries) entry.at = Math.max(entry.at, this.#elapsed)
+    await this.advance(0)
+  }
+
   #nextDue(end: number): Entry | undefined {
     let first: Entry | undefined
     for (const entry of this.#entries) {

@@ -63,8 +63,8 @@ test('follows what the coordinator knows, and asks only when that has changed', 
   await fixture.node('tc-1', 'transcoder')
   await gateway.granted(one)
   await beat(keys)
-  expect(keys.find(digestOf(one))?.epoch).toBe(1)
   expect(keys.find(digestOf(two))?.record).toBe(true)
+  expect(keys.find(digestOf(one))?.epoch).toBe(1)
   await fixture.api('PATCH', '/channels/two', { record: false })
   await beat(keys)
   expect(keys.find(digestOf(two))?.record).toBe(false)
@@ -84,6 +84,41 @@ test('a key that is revoked is gone with the next heartbeat, and so is one that 
   isAway = true
   await fixture.clock.advance(60_000)
   expect(keys.find(digestOf(made.streamKey))).toBeUndefined()
+})
+
+test('as many that come as that go are noticed', async () => {
+  await using keys = make()
+  for (const name of ['one', 'two', 'three']) await fixture.channel(name)
+  const ban = (name: string) => fixture.api('POST', `/channels/${name}/ban`, {})
+  await ban('three')
+  await beat(keys)
+  await fixture.clock.advance(1_000)
+  await fixture.api('DELETE', '/channels/one')
+  const four = await fixture.channel('four')
+  await beat(keys)
+  expect([keys.hasLiveId('one'), keys.find(digestOf(four))?.liveId]).toEqual([false, 'four'])
+  await fixture.clock.advance(1_000)
+  await fixture.api('POST', '/channels/three/unban', {})
+  await ban('two')
+  await beat(keys)
+  expect([keys.hasLiveId('two'), keys.hasLiveId('three')]).toEqual([false, true])
+})
+
+test('on a busy cluster, where epochs are all that changes, a gateway asks every ten seconds', async () => {
+  await using keys = make()
+  await fixture.node('tc-1', 'transcoder')
+  const digests: string[] = []
+  for (const name of ['one', 'two']) digests.push(await fixture.channel(name))
+  await beat(keys)
+  for (const key of digests) {
+    await gateway.granted(key)
+    await beat(keys)
+  }
+  expect(asked).toBe(1)
+  await fixture.clock.advance(10_000)
+  await beat(keys)
+  expect(asked).toBe(2)
+  expect(digests.map((key) => keys.find(digestOf(key))?.epoch)).toEqual([1, 1])
 })
 
 test('a gateway that starts without the coordinator has what it was told last, digests only', async () => {

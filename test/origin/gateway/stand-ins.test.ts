@@ -38,6 +38,7 @@ async function transcoder(id: string): Promise<void> {
     ...{ nodeId: id, instance, auth, clock: systemClock, log: silentLogger },
     urls: () => ({ rtmp: `rtmp://${id}.test/live`, url: `http://${id}.test` }),
     standing: () => standings.get(id),
+    lastEpochOf: () => 0,
     isDraining: () => false,
   })
   const server = createServer((request, response) => void standIn.serve(request, response))
@@ -146,8 +147,7 @@ test('nobody is asked about a key that is not known, and nobody else where the o
 
 test('what the transcoder refuses is an answer', async () => {
   const standIns = gateway('gw-1')
-  await granted(standIns, request('gw-1', 'first'))
-  await granted(standIns, request('gw-1', 'second'))
+  await granted(standIns, { ...request('gw-1', 'first'), attempt: 2 })
   const refused = await standIns.publish(request('gw-1', 'first'))
   expect(refused).toMatchObject({ refused: { code: 'already-publishing' } })
 })

@@ -13,6 +13,7 @@ let answer: LeaseOutcome
 let heard: (LeaseRenewal | LeaseRelease)[]
 let pending: Adoption | undefined
 let over: number[]
+let letIn: (string | null)[]
 let reports: LeaseReports
 
 beforeEach(() => {
@@ -21,6 +22,7 @@ beforeEach(() => {
   heard = []
   pending = undefined
   over = []
+  letIn = []
   const hear = async (_liveId: string, what: LeaseRenewal | LeaseRelease) => {
     if (answer !== away) heard.push(what)
     return answer
@@ -28,7 +30,8 @@ beforeEach(() => {
   reports = new LeaseReports({
     client: { renewLease: hear, releaseLease: hear },
     standIn: {
-      adoptionOf: (_liveId, epoch) => (epoch === 5 ? pending : undefined),
+      adoptionOf: (_liveId, { epoch }) => (epoch === 5 ? pending : undefined),
+      letIn: (_liveId, { nonce }) => void letIn.push(nonce),
       told: (_liveId, it) => {
         if (pending === it) pending = undefined
       },
@@ -55,6 +58,20 @@ test('`lost` is an answer too, after which nothing joins that epoch here', async
   answer = { outcome: 'lost', epoch: 6, stop: false }
   expect(await reports.renewLease('demo', renewal(5))).toBe(answer)
   expect([pending, over]).toEqual([undefined, [5]])
+})
+
+test('whoever a renewal names is let in, but where it is lost, stopped or refused', async () => {
+  for (const [nonce, its] of [
+    ['lost', { ...held, outcome: 'lost' }],
+    ['stopped', { ...held, stop: true }],
+    ['refused', { ...held, isRefused: true }],
+    ['held', held],
+    ['away', away],
+  ] as const) {
+    answer = its
+    await reports.renewLease('demo', { ...renewal(5), nonce })
+  }
+  expect(letIn).toEqual(['held', 'away'])
 })
 
 test('an end that was not heard is told again, and first what it is the end of', async () => {
@@ -107,6 +124,27 @@ test('ends come before what began after them', async () => {
   answer = held
   await reports.renewLease('demo', renewal(7))
   expect(heard).toEqual([release(5), release(6), renewal(7)])
+})
+
+test('an end that the coordinator rejects, or fails at time and again, keeps no renewal back for ever', async () => {
+  const answers = (status: number) => {
+    answer = { outcome: 'error', error: `answered ${status}`, status }
+  }
+  answers(400)
+  await reports.releaseLease('demo', release(5))
+  expect(reports.isOver('demo', 5)).toBe(false)
+  for (const status of [401, 503]) {
+    answers(status)
+    await reports.releaseLease('demo', release(5))
+    await clock.advance(60_000)
+    expect(reports.isOver('demo', 5)).toBe(true)
+  }
+  answers(500)
+  await clock.advance(6_000)
+  expect(reports.isOver('demo', 5)).toBe(true)
+  await clock.advance(60_000)
+  expect(reports.isOver('demo', 5)).toBe(false)
+  expect(clock.pending).toBe(0)
 })
 
 test('with nothing to tell it keeps no timer, and none after its end', async () => {

@@ -15,16 +15,19 @@ let auth: ReturnType<typeof createClusterAuth>
 let standIn: StandIn
 let running: StandingBroadcast | undefined
 let isDraining: boolean
+let lastEpoch: number
 
 beforeEach(() => {
   clock = new FakeClock()
   auth = createClusterAuth('s'.repeat(40), clock)
   running = undefined
   isDraining = false
+  lastEpoch = 0
   standIn = new StandIn({
     ...{ nodeId: 'tc-1', instance, auth, clock, log: silentLogger },
     urls: () => ({ rtmp: 'rtmp://tc-1.test/live', url: 'http://tc-1.test' }),
     standing: () => running,
+    lastEpochOf: () => lastEpoch,
     isDraining: () => isDraining,
   })
 })
@@ -49,6 +52,14 @@ async function granted(connection: string, more: Partial<StandInRequest> = {}) {
   const answer = await standIn.grant(asked(connection, more))
   if ('refused' in answer) throw new Error(answer.refused.code)
   return { ...answer.granted, ticket: await auth.verifyTicket(answer.granted.ticket) }
+}
+
+const nonceOf = (connection: string) => asked(connection).nonce
+const adoptionOf = (connection: string | null, epoch = 4) =>
+  standIn.adoptionOf('demo', { epoch, nonce: connection && nonceOf(connection) })
+const letIn = (connection: string, epoch = 4) => {
+  standIn.letIn('demo', { epoch, nonce: nonceOf(connection) })
+  if (running) running = { ...running, connection: asked(connection).connection }
 }
 
 async function refused(connection: string, more: Partial<StandInRequest> = {}) {
@@ -83,12 +94,12 @@ test('a publisher of a broadcast that is held here joins it: same lease, same ep
     },
     ...{ transcoder: 'tc-1', instance, connection: 'second----------' },
   })
-  expect(standIn.adoptionOf('demo', 4)).toMatchObject({
+  expect(adoptionOf('second')).toMatchObject({
     broadcastId: running!.facts.broadcastId,
     connection: 'second----------',
     replaced: [{ connection: 'first-----------', takenAtMs: null }],
   })
-  expect(standIn.adoptionOf('demo', 5)).toBeUndefined()
+  expect(adoptionOf('second', 5)).toBeUndefined()
 })
 
 test('without one a broadcast begins one epoch above all that is known', async () => {
@@ -97,6 +108,8 @@ test('without one a broadcast begins one epoch above all that is known', async (
   expect(grant.ticket).toMatchObject({ takes: 0, record: true, broadcastStartedAt: clock.now() })
   runs(7)
   expect((await granted('other', { epoch: 9 })).epoch).toBe(10)
+  lastEpoch = 12
+  expect((await granted('third', { epoch: 11 })).epoch).toBe(13)
 })
 
 test('whoever comes before it has begun gets the same one, by whatever gateway', async () => {
@@ -126,27 +139,73 @@ test('the newest connection wins, and one that it replaced does not come back', 
   runs(4, { state: 'live' })
   await granted('second', { attempt: 2 })
   expect(await refused('second', { attempt: 1 })).toBe('already-publishing')
+  letIn('second')
   expect(await refused('first')).toBe('already-publishing')
-  await granted('third')
-  await granted('fourth')
+  for (const connection of ['third', 'fourth']) {
+    await granted(connection)
+    letIn(connection)
+  }
   expect(await refused('fifth')).toBe('takeover-too-often')
+})
+
+test('one who was granted and has not come replaces nobody, and is told of by its own renewal alone', async () => {
+  runs(4, { state: 'live', connection: null })
+  await granted('first')
+  letIn('first')
+  await granted('second')
+  expect(adoptionOf('first')).toMatchObject({ connection: 'first-----------', replaced: [] })
+  expect(adoptionOf(null)).toMatchObject({ connection: 'first-----------' })
+  expect(await refused('first', { attempt: 2 })).toBeUndefined()
+  const replaced = [{ connection: 'first-----------', takenAtMs: clock.now() }]
+  expect(adoptionOf('second')).toMatchObject({ connection: 'second----------', replaced })
+  expect(adoptionOf('somebody')).toBeUndefined()
+  letIn('second')
+  expect(adoptionOf(null)).toMatchObject({ connection: 'second----------', replaced })
 })
 
 test('what the coordinator has heard is told once, and what came after it stays to be told', async () => {
   runs(4)
   await granted('second')
-  const told = standIn.adoptionOf('demo', 4)!
+  letIn('second')
+  const told = adoptionOf('second')!
   await granted('third')
+  letIn('third')
   standIn.told('demo', told)
-  const next = standIn.adoptionOf('demo', 4)!
+  expect(adoptionOf('second')).toBeUndefined()
+  const next = adoptionOf('third')!
   expect(next.connection).toBe('third-----------')
+  expect(adoptionOf(null)).toEqual(next)
   standIn.told('demo', next)
-  expect(standIn.adoptionOf('demo', 4)).toBeUndefined()
+  expect([adoptionOf('third'), adoptionOf(null)]).toEqual([undefined, undefined])
 })
 
-test('a node that drains lets nobody in', async () => {
+test('with the last one who came the coordinator has heard of those before it', async () => {
+  runs(4)
+  await granted('second')
+  letIn('second')
+  await granted('third')
+  standIn.told('demo', adoptionOf('third')!)
+  expect(adoptionOf('second')).toBeDefined()
+  letIn('third')
+  expect([adoptionOf('second'), adoptionOf(null)]).toEqual([undefined, undefined])
+})
+
+test('whoever came by the coordinator since is not followed by one who came without it and never sent', async () => {
+  runs(4)
+  await granted('second')
+  letIn('second')
+  running = { ...running!, connection: asked('third').connection }
+  expect(adoptionOf(null)).toBeUndefined()
+  await granted('fourth')
+  expect(adoptionOf('fourth')!.replaced).toMatchObject([{ connection: 'third-----------' }])
+})
+
+test('a node that drains begins nothing, and keeps what runs here', async () => {
   isDraining = true
   expect(await refused('first')).toBe('maintenance')
+  runs(4)
+  expect((await granted('second')).epoch).toBe(4)
+  expect(await refused('third', { epoch: 5 })).toBe('maintenance')
 })
 
 test('only a gateway may ask, and for itself', async () => {
