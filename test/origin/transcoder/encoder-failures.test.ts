@@ -158,7 +158,7 @@ test.concurrent('nothing outlives a transcoder that is killed', { timeout: limit
   child.kill('SIGKILL')
   await once(child, 'exit')
   expect(await processesMentioning(dir.path)).toEqual([])
-  for (const { pid } of helpers) expect(isRunning(pid)).toBe(false)
+  await until('all to be gone', () => helpers.every(({ pid }) => !isRunning(pid)))
   rig.transcoder = { endpoints: {}, async reload() {}, async [Symbol.asyncDispose]() {} }
 })
 
