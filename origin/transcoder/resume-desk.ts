@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Clock, Timer } from '../../common/clock.ts'
 import { type ResumePoint, resumePointSchema } from '../../common/contract/resume-point.ts'
+import { readJsonBody } from './json-body.ts'
 
 export interface ResumeTarget {
   liveId: string
@@ -31,14 +32,7 @@ export class ResumeDesk implements Disposable {
 
   /** Of one who has been let in. Answers whether it can be read. */
   async receive({ liveId, epoch }: ResumeTarget, request: IncomingMessage): Promise<boolean> {
-    const pieces: Buffer[] = []
-    let size = 0
-    for await (const piece of request) {
-      size += (piece as Buffer).length
-      if (size > maxBytes) return false
-      pieces.push(piece as Buffer)
-    }
-    const point = parsePoint(Buffer.concat(pieces).toString())
+    const point = await readJsonBody(request, resumePointSchema, maxBytes)
     if (!point) return false
     this.#forget(liveId)
     const timer = this.#clock.setTimeout(() => this.#forget(liveId), keptMs)
@@ -61,13 +55,5 @@ export class ResumeDesk implements Disposable {
   #forget(liveId: string): void {
     this.#points.get(liveId)?.timer.cancel()
     this.#points.delete(liveId)
-  }
-}
-
-function parsePoint(text: string): ResumePoint | undefined {
-  try {
-    return resumePointSchema.safeParse(JSON.parse(text)).data
-  } catch {
-    return undefined
   }
 }

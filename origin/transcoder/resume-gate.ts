@@ -47,11 +47,7 @@ export class ResumeGate {
     const canEnter = content.kind === 'audio' || content.isKeyframe
     if (isEntered && canEnter && aheadMs === 0) {
       const behind = this.#sounds.map((it) => it.message)
-      return {
-        kind: 'entered',
-        headers: this.#kept,
-        behind: content.kind === 'video' ? behind : [],
-      }
+      return { kind: 'entered', headers: this.#kept, behind }
     }
     if (content.kind === 'audio' && video !== undefined) {
       this.#sounds.push({ ms: message.timestampMs, message })

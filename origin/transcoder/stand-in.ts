@@ -20,6 +20,7 @@ import { isRetryable, type Refusal, refusal } from '../../common/contract/refusa
 import { type StandInRequest, standInRequestSchema } from '../../common/contract/stand-in.ts'
 import type { Logger } from '../../common/log.ts'
 import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
+import { readJsonBody } from './json-body.ts'
 
 /** A broadcast that runs or is held here. */
 export interface StandingBroadcast {
@@ -90,7 +91,9 @@ export class StandIn {
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
     const node = token === undefined ? undefined : await this.#options.auth.verifyNodeToken(token)
     const isGateway = node?.role === 'gateway'
-    const asked = isGateway ? await readRequest(request) : undefined
+    const asked = isGateway
+      ? await readJsonBody(request, standInRequestSchema, maxBytes)
+      : undefined
     if (!asked || asked.gateway !== node?.nodeId) {
       response.writeHead(isGateway ? 400 : 403, { connection: 'close' }).end()
       return
@@ -260,19 +263,4 @@ export class StandIn {
 /** False also where somebody came after it by the coordinator. */
 function isLastOf(running: StandingBroadcast | undefined, { adoption, isLetIn }: Grant): boolean {
   return isLetIn && adoption.connection === running?.connection
-}
-
-async function readRequest(request: IncomingMessage): Promise<StandInRequest | undefined> {
-  const pieces: Buffer[] = []
-  let size = 0
-  for await (const piece of request) {
-    size += (piece as Buffer).length
-    if (size > maxBytes) return undefined
-    pieces.push(piece as Buffer)
-  }
-  try {
-    return standInRequestSchema.safeParse(JSON.parse(Buffer.concat(pieces).toString())).data
-  } catch {
-    return undefined
-  }
 }
