@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { distanceKm, ingestList } from '../../coordinator/ingest-list.ts'
+import { idleLoad } from '../support/heartbeats.ts'
 import { CoordinatorFixture } from './coordinator-fixture.ts'
 
 const frankfurt = { latitude: 50.1, longitude: 8.7, region: 'eu-central' }
@@ -61,7 +62,7 @@ test('is nearest first where the place of the caller is given', async () => {
 test('is least loaded first otherwise, and who takes nobody comes last', async () => {
   await using fixture = await CoordinatorFixture.start()
   const load = (cpu: number) => ({
-    load: { ...idle, cpu },
+    load: { ...idleLoad, cpu },
   })
   await edges(fixture, load(0.9), load(0.2), { draining: true }, load(0.5))
   const { body } = await fixture.call<Ingests>('GET', '/ingests', undefined, null)
@@ -86,7 +87,7 @@ test('plain RTMP is the plain template where an edge offers it', () => {
     weight: 1,
     draining: false,
     urls: { rtmp: 'rtmp://h/live', rtmps: 'rtmps://h/live' },
-    load: idle,
+    load: idleLoad,
   }
   const [ingest] = ingestList([node, { ...node, id: 'pop-2', urls: {} }], undefined)
   expect(ingest).toMatchObject({
@@ -103,13 +104,3 @@ test.each([
   const to = { latitude: toLatitude, longitude: toLongitude }
   expect(Math.round(distanceKm({ latitude, longitude }, to))).toBe(km)
 })
-
-const idle = {
-  cpu: 0,
-  memoryBytes: 0,
-  streams: 0,
-  cost: 0,
-  viewers: 0,
-  bitsInPerSecond: 0,
-  bitsOutPerSecond: 0,
-}

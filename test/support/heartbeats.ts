@@ -1,6 +1,16 @@
 // What a node that does nothing tells of itself.
 import type { Heartbeat } from '../../common/contract/membership.ts'
 
+export const idleLoad: Heartbeat['load'] = {
+  cpu: 0,
+  memoryBytes: 0,
+  streams: 0,
+  cost: 0,
+  viewers: 0,
+  bitsInPerSecond: 0,
+  bitsOutPerSecond: 0,
+}
+
 export function heartbeatOf(
   id: string,
   { role, instance, ...more }: Pick<Heartbeat, 'role' | 'instance'> & Partial<Heartbeat>,
@@ -16,15 +26,7 @@ export function heartbeatOf(
     weight: 1,
     draining: false,
     urls: { http: `http://${id}.test`, rtmp: `rtmp://${id}.test/live` },
-    load: {
-      cpu: 0,
-      memoryBytes: 0,
-      streams: 0,
-      cost: 0,
-      viewers: 0,
-      bitsInPerSecond: 0,
-      bitsOutPerSecond: 0,
-    },
+    load: idleLoad,
     viewers: [],
     ...more,
   }

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { NodeInfo } from '../../../common/contract/membership.ts'
 import { GatewayPicker } from '../../../edge/ingest/gateway-picker.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { idleLoad } from '../../support/heartbeats.ts'
 
 let clock: FakeClock
 
@@ -24,15 +25,7 @@ function gateway(id: string, host: string, streams = 0, more: Partial<NodeInfo> 
     weight: 1,
     draining: false,
     urls: { http: `http://${host}:80`, rtmp: `rtmp://${host}:80/live` },
-    load: {
-      cpu: 0,
-      memoryBytes: 0,
-      streams,
-      cost: 0,
-      viewers: 0,
-      bitsInPerSecond: 0,
-      bitsOutPerSecond: 0,
-    },
+    load: { ...idleLoad, streams },
     ...more,
   }
 }
