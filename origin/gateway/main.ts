@@ -1,10 +1,10 @@
 // The process of a gateway; everything else is in gateway-node.ts.
-import { letHeapGrow } from '../../common/heap-growth.ts'
+import { letMemoryGrow } from '../../common/memory-growth.ts'
 import { configFileArgument, roleMain } from '../../config/role-main.ts'
 import { startGateway } from './gateway-node.ts'
 
 export function main(configFile: string | undefined): Promise<number> {
-  letHeapGrow()
+  letMemoryGrow()
   return roleMain('gateway', configFile, startGateway)
 }
 
