@@ -6,7 +6,6 @@
 // listed nothing by halves.
 import { z } from 'zod'
 import { initTrackSchema, liveSettingsSchema, mediaKindSchema } from './packaged-media.ts'
-import type { ResumePoint } from './resume-point.ts'
 
 const name = z.string().min(1).max(64)
 const number = z.int().nonnegative()
@@ -121,10 +120,10 @@ const changeSchema = z.object({
   coming: z.array(z.object({ take: name, rendition: name, numbers: z.array(number) })),
   /**
    * Where another transcoder would go on behind what is listed with this change, without the init sections. A change
-   * that lists segments without one voids the one before. It comes with every part and is needed seldom: whoever needs
-   * it checks it then.
+   * that lists segments without one voids the one before. It comes with every part and is needed seldom: as a body of
+   * its own, JSON, that nobody reads until then. From there on that publisher's media is needed, in its milliseconds.
    */
-  point: z.custom<ResumePoint>((it) => typeof it === 'object').optional(),
+  point: z.object({ body, connection: z.string(), neededMs: z.number() }).optional(),
 })
 /** Sent each second, so that silence means that nobody is there. */
 const pingSchema = z.object({ kind: z.literal('ping') })

@@ -17,10 +17,16 @@ export interface FrameLimits {
 /** One part or init section, and what is listed of a whole window. */
 const defaultLimits: FrameLimits = { headBytes: 8 * 1024 * 1024, bodyBytes: 64 * 1024 * 1024 }
 const none = Buffer.alloc(0)
+/** Most heads say no more than their kind. */
+const bareHeads = (['body', 'ping'] as const).map((kind) => {
+  const head: FeedHead = { kind }
+  return { head, text: Buffer.from(JSON.stringify(head)) }
+})
 
 /** To be written one after the other. */
 export function frameBytes(head: FeedHead, body: Buffer = none): Buffer[] {
-  const text = Buffer.from(JSON.stringify(head))
+  const bare = bareHeads.find((it) => it.head.kind === head.kind)
+  const text = bare?.text ?? Buffer.from(JSON.stringify(head))
   const front = Buffer.allocUnsafe(text.length + 8)
   front.writeUInt32BE(text.length, 0)
   text.copy(front, 4)
@@ -58,7 +64,8 @@ export class FeedFrameReader {
       }
       this.#pieces.push(rest.subarray(0, missing))
       rest = rest.subarray(missing)
-      const whole = Buffer.concat(this.#pieces)
+      const isOnePiece = this.#pieces.length === 1 && this.#stage !== 'body'
+      const whole = isOnePiece ? this.#pieces[0]! : Buffer.concat(this.#pieces)
       this.#pieces = []
       this.#size = 0
       this.#fault = this.#step(whole, frames)
@@ -96,6 +103,8 @@ export class FeedFrameReader {
 }
 
 function parseHead(bytes: Buffer): FeedHead | undefined {
+  const bare = bareHeads.find(({ text }) => text.equals(bytes))
+  if (bare) return bare.head
   try {
     return feedHeadSchema.safeParse(JSON.parse(bytes.toString('utf8'))).data
   } catch {

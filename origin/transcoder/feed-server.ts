@@ -104,6 +104,9 @@ class Feed {
 
   start(open: FeedHead): void {
     const response = this.#response
+    // Until the connection closes: its frames have lengths of their own, and chunks would tear them into pieces.
+    response.useChunkedEncodingByDefault = false
+    response.shouldKeepAlive = false
     response.writeHead(200, {
       'content-type': 'application/octet-stream',
       'cache-control': 'no-store',
@@ -129,7 +132,7 @@ class Feed {
     this.#stop?.()
   }
 
-  /** In the middle, so that nobody takes it for the end. */
+  /** Without a change that says so, nobody takes it for the end. */
   cut(): void {
     this.stop()
     this.#response.destroy()

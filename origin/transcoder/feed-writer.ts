@@ -95,7 +95,12 @@ export class FeedWriter {
     }
     this.#tellPeaks(change)
     const point = change.segments.length > 0 ? this.#point() : undefined
-    if (point) change.point = withoutInits(point)
+    if (point) {
+      const text = Buffer.from(JSON.stringify(withoutInits(point)))
+      const { connection, input } = point
+      const neededMs = input.entry.timestampMs
+      change.point = { body: bodies.push(text) - 1, connection, neededMs }
+    }
     return { bodies, change }
   }
 

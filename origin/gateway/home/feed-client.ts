@@ -97,21 +97,31 @@ export class FeedClient implements AsyncDisposable {
         return `status ${statusCode}`
       }
       const reader = new FeedFrameReader()
-      for await (const piece of body) {
+      const over = Promise.withResolvers<string>()
+      body.on('data', (piece: Buffer) => {
         heardMs = clock.monotonic()
-        const { frames, fault } = reader.push(piece)
-        for (const frame of frames) {
-          const verdict = this.#options.onFrame(frame)
-          // Leaving the loop destroys the connection.
-          if (verdict !== 'accepted') return verdict
-          onFrame()
-          if (frame.head.kind === 'change' && frame.head.isEnded) return 'ended'
-        }
-        if (fault !== undefined) return fault
-      }
-      return 'closed'
+        const end = this.#read(reader, piece, onFrame)
+        if (end === undefined) return
+        over.resolve(end)
+        body.destroy()
+      })
+      body.on('error', over.reject)
+      body.once('close', () => over.resolve('closed'))
+      return await over.promise
     } finally {
       watch.cancel()
     }
+  }
+
+  /** Answers why nothing more is to be read. */
+  #read(reader: FeedFrameReader, piece: Buffer, onFrame: () => void): string | undefined {
+    const { frames, fault } = reader.push(piece)
+    for (const frame of frames) {
+      const verdict = this.#options.onFrame(frame)
+      if (verdict !== 'accepted') return verdict
+      onFrame()
+      if (frame.head.kind === 'change' && frame.head.isEnded) return 'ended'
+    }
+    return fault
   }
 }

@@ -71,9 +71,8 @@ export class HomeBroadcast implements LiveBroadcast {
   #settings: LiveSettings | undefined
   #isEnded = false
   #version = 0
-  /** Behind all that is listed. */
-  /** As the feed has told it. */
-  #told: ResumePoint | undefined
+  /** As the feed has told it; the text is JSON that nobody has read yet. */
+  #told: { text: Buffer; connection: string; neededMs: number } | undefined
   /** As it was found for the last version that somebody asked for. */
   #point: { version: number; found: ResumePoint | undefined } | undefined
   /** Of the first take that this home has known, among all takes of the broadcast. */
@@ -113,9 +112,14 @@ export class HomeBroadcast implements LiveBroadcast {
   get resumePoint(): ResumePoint | undefined {
     if (this.#isEnded || !this.#told) return undefined
     if (this.#point?.version !== this.#version) {
-      this.#point = { version: this.#version, found: this.#checked(this.#told) }
+      this.#point = { version: this.#version, found: this.#checked(this.#told.text) }
     }
     return this.#point.found
+  }
+
+  /** From there on the media of that publisher is needed again, in its own milliseconds. */
+  neededMs(connection: string): number | undefined {
+    return this.#told?.connection === connection ? this.#told.neededMs : undefined
   }
 
   get playlistNames(): readonly string[] {
@@ -223,7 +227,9 @@ export class HomeBroadcast implements LiveBroadcast {
     for (const { rendition } of misfits) {
       this.#options.onRefused({ rendition, reason: 'its init section is another' })
     }
-    if (misfits.length === 0) this.#told = change.point ?? this.#told
+    if (misfits.length === 0 && change.point) {
+      this.#told = { ...change.point, text: bodies[change.point.body]! }
+    }
     for (const told of change.segments) this.#addSegment(told, bodies)
     for (const told of change.playlists) {
       this.#placeFirstTake(told)
@@ -248,8 +254,8 @@ export class HomeBroadcast implements LiveBroadcast {
   }
 
   /** With the init sections, which the feed has told before; undefined where it is not what is listed. */
-  #checked(told: ResumePoint): ResumePoint | undefined {
-    const point = resumePointSchema.safeParse(told).data
+  #checked(text: Buffer): ResumePoint | undefined {
+    const point = resumePointSchema.safeParse(parsedJson(text)).data
     if (!point || !isListed(point.packaging, this.#takes, this.#playlists)) return undefined
     return withInits(
       point,
@@ -296,7 +302,19 @@ export class HomeBroadcast implements LiveBroadcast {
   }
 }
 
-function hasBodies({ inits, segments }: FeedChange, count: number): boolean {
-  const parts = segments.flatMap((it) => it.parts)
-  return [...inits, ...parts].every(({ body }) => body === undefined || body < count)
+function hasBodies({ inits, segments, point }: FeedChange, count: number): boolean {
+  const isHere = (body: number | undefined) => body === undefined || body < count
+  return (
+    isHere(point?.body) &&
+    inits.every((it) => isHere(it.body)) &&
+    segments.every(({ parts }) => parts.every((it) => isHere(it.body)))
+  )
+}
+
+function parsedJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString('utf8'))
+  } catch {
+    return undefined
+  }
 }

@@ -127,8 +127,7 @@ export class HomeStore implements AsyncDisposable {
 
   /** From there on the media of that publisher is needed again, in its own milliseconds. */
   neededMs(liveId: string, connection: string): number | undefined {
-    const point = this.#homes.get(liveId)?.broadcast?.resumePoint
-    return point?.connection === connection ? point.input.entry.timestampMs : undefined
+    return this.#homes.get(liveId)?.broadcast?.neededMs(connection)
   }
 
   /** Whom this gateway has followed last. */

@@ -219,7 +219,7 @@ class PointedHome {
   }
 
   /** What the packager has made of those samples, and all before. */
-  tell(from: number, until: number): FeedChange {
+  tell(from: number, until: number): { change: FeedChange; bodies: readonly Buffer[] } {
     for (const sample of this.#samples.slice(from, until)) {
       this.rig.packager.push('take-1', '720p', sample)
     }
@@ -227,7 +227,7 @@ class PointedHome {
     for (const body of bodies) this.home.accept({ head: { kind: 'body' }, body }, holder)
     const sent = JSON.parse(JSON.stringify(change))
     expect(this.home.accept({ head: sent, body: none }, holder)).toBe('accepted')
-    return change
+    return { change, bodies }
   }
 
   /** All that is kept is told anew. */
@@ -243,9 +243,12 @@ class PointedHome {
 
 it('keeps the point that is behind all that is listed, with its init sections', () => {
   const it = new PointedHome()
-  const change = it.tell(0, 150)
-  expect(change.point!.packaging.openTakes![0]!.tracks['720p']!.rendition!.init).toBe('')
+  const { change, bodies } = it.tell(0, 150)
+  const told: ResumePoint = JSON.parse(bodies[change.point!.body]!.toString())
+  expect(told.packaging.openTakes![0]!.tracks['720p']!.rendition!.init).toBe('')
   expect(it.home.resumePoint).toEqual(JSON.parse(JSON.stringify(pointOf(it.rig))))
+  expect(it.home.neededMs(told.connection)).toBe(4_000)
+  expect(it.home.neededMs('another connection')).toBeUndefined()
   it.isPointed = false
   it.tell(150, 180)
   expect(it.home.resumePoint).toBeUndefined()
@@ -269,6 +272,23 @@ it('has no point while a gap of its own is the last, and again behind it', () =>
   ])
   // What its packager has made of the numbers 3 and 4 meanwhile is refused, and no place to go on from.
   expect(defined).toEqual([...Array(6).fill(false), ...Array(6).fill(true)])
+})
+
+it.each([
+  ['no JSON', Buffer.from('{"connection":'), 'accepted'],
+  ['another thing', Buffer.from('{"connection":"mine"}'), 'accepted'],
+  ['not there', undefined, 'malformed'],
+])('has no point where what it was told is %s', (_, text, verdict) => {
+  const it = new PointedHome()
+  it.isPointed = false
+  it.tell(0, 150)
+  if (text) it.home.accept({ head: { kind: 'body' }, body: text }, holder)
+  const point = { body: 0, connection: 'mine', neededMs: 0 }
+  const change: FeedChange = {
+    ...{ kind: 'change', inits: [], segments: [], playlists: [], coming: [], point },
+  }
+  expect(it.home.accept({ head: change, body: none }, holder)).toBe(verdict)
+  expect(it.home.resumePoint).toBeUndefined()
 })
 
 it('has no point in a take that has ended here', () => {
