@@ -7,8 +7,8 @@ export const progressPath = '/internal/v1/progress'
 
 export interface ProgressLinesOptions {
   clock: Clock
-  /** What is known at each beat; lines that come by themselves are sent with `send`. */
-  lines?: () => Iterable<ProgressLine>
+  /** What is known at each beat. */
+  lines: () => Iterable<ProgressLine>
 }
 
 export type ProgressAnswer = Pick<
@@ -45,11 +45,6 @@ export class ProgressLines implements Disposable {
     this.#write(answer, this.#known())
   }
 
-  send(line: ProgressLine): void {
-    const text = textOf([line])
-    for (const answer of this.#answers) this.#write(answer, text)
-  }
-
   [Symbol.dispose](): void {
     for (const answer of [...this.#answers]) {
       this.#forget(answer)
@@ -71,7 +66,7 @@ export class ProgressLines implements Disposable {
 
   /** An empty line where nothing is known: it says that we are here. */
   #known(): string {
-    return textOf(this.#options.lines?.() ?? []) || '\n'
+    return textOf(this.#options.lines()) || '\n'
   }
 
   /** A reader that is too slow loses lines: each says all that the one before it did. */

@@ -4,7 +4,7 @@
 // edge that left it for that would do so again at the next one.
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../common/clock.ts'
-import type { Progress, ProgressSource } from '../../common/contract/progress.ts'
+import type { Progress, ProgressLine, ProgressSource } from '../../common/contract/progress.ts'
 import type { Logger } from '../../common/log.ts'
 import { ProgressClients } from '../../common/relay/progress-clients.ts'
 import {
@@ -24,10 +24,11 @@ export interface ProgressBoardOptions {
 export class ProgressBoard implements ProgressSink, AsyncDisposable {
   readonly #clients: ProgressClients
   readonly #lines: ProgressLines
+  readonly #tellers = new Map<string, () => Progress | undefined>()
 
   constructor(options: ProgressBoardOptions) {
     this.#clients = new ProgressClients(options)
-    this.#lines = new ProgressLines(options)
+    this.#lines = new ProgressLines({ clock: options.clock, lines: () => this.#told() })
   }
 
   /** Of the transcoder with this URL. */
@@ -35,8 +36,11 @@ export class ProgressBoard implements ProgressSink, AsyncDisposable {
     return this.#clients.at(url)
   }
 
-  publish(connection: string, progress: Progress): void {
-    this.#lines.send({ connection, ...progress })
+  tell(connection: string, progress: () => Progress | undefined): Disposable {
+    this.#tellers.set(connection, progress)
+    const forget = () =>
+      this.#tellers.get(connection) === progress && this.#tellers.delete(connection)
+    return { [Symbol.dispose]: () => void forget() }
   }
 
   /** For the request handler of the gateway's door. False: it asks for something else. */
@@ -44,6 +48,13 @@ export class ProgressBoard implements ProgressSink, AsyncDisposable {
     if (request.method !== 'GET' || request.url !== progressPath) return false
     this.#lines.serve(answer)
     return true
+  }
+
+  *#told(): Iterable<ProgressLine> {
+    for (const [connection, progress] of this.#tellers) {
+      const told = progress()
+      if (told) yield { connection, ...told }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

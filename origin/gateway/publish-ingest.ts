@@ -37,7 +37,8 @@ export interface RelayedPublisher {
 
 /** Whoever passes on to edges how far their publishers' media has got. */
 export interface ProgressSink {
-  publish(connection: string, progress: Progress): void
+  /** Asks at each beat, until disposed of. */
+  tell(connection: string, progress: () => Progress | undefined): Disposable
 }
 
 export interface GatewayIngestOptions {
@@ -69,14 +70,13 @@ interface Connection {
   grant?: PublishGrant
   /** The holder that failed this publisher. */
   away?: Holder
-  /** The oldest that the transcoder needs. */
+  /** The oldest that the next transcoder needs. */
   neededMs?: number
   isTold: boolean
 }
 
 /** Of a publisher that waits for its first answer: others have room where these have none. */
 const mostTranscoders = 3
-const progressEveryMs = 500
 /** An edge ends a test itself, unless it hangs. */
 const relayedTestMs = bandwidthTestMs + 10_000
 const longestAgeMs = 60_000
@@ -232,18 +232,17 @@ export class GatewayIngest {
    * not when a transcoder has; what a transcoder needs is needed.
    */
   #tell({ held, signal }: HopRequest, connection: Connection): void {
-    const { progress, clock } = this.#options
+    const { progress } = this.#options
     if (!progress || connection.isTold) return
     connection.isTold = true
-    const timer = clock.setInterval(() => {
+    const told = progress.tell(connection.id, () => {
       const media = held()
       const { epoch, liveId } = connection.grant!
-      if (!media) return
-      const neededMs = connection.neededMs ?? media.oldestMs
-      progress.publish(connection.id, { epoch, liveId, takenMs: media.newestMs, neededMs })
-    }, progressEveryMs)
-    signal.addEventListener('abort', () => timer.cancel(), { once: true })
-    if (signal.aborted) timer.cancel()
+      const neededMs = connection.neededMs ?? media?.oldestMs
+      return media && { epoch, liveId, takenMs: media.newestMs, neededMs: neededMs! }
+    })
+    signal.addEventListener('abort', () => told[Symbol.dispose](), { once: true })
+    if (signal.aborted) told[Symbol.dispose]()
   }
 
   #dial(

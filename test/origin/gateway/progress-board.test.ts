@@ -24,7 +24,7 @@ async function listen(server: Server): Promise<string> {
 
 test('an edge hears what the gateway tells of its connections, and nothing of transcoders', async () => {
   await using stack = new AsyncDisposableStack()
-  const lines = stack.use(new ProgressLines({ clock: systemClock }))
+  const lines = stack.use(new ProgressLines({ clock: systemClock, lines: () => [line] }))
   let asked = 0
   const transcoder = createServer((_request, response) => {
     asked++
@@ -49,13 +49,14 @@ test('an edge hears what the gateway tells of its connections, and nothing of tr
   const own: Progress[] = []
   using _watch = board.at(transcoderUrl).watch('mine', (it) => own.push(it))
   await until('both streams', () => asked === 1 && edges === 1)
-  lines.send(line)
   await until('the line', () => own.length === 1)
   const { connection, ...progress } = line
-  board.publish(connection, { ...progress, takenMs: 80 })
+  const told = board.tell(connection, () => ({ ...progress, takenMs: 80 }))
+  using _silent = board.tell('other', () => undefined)
   await until('what it tells', () => heard.length === 1)
-  expect(own).toEqual([progress])
+  expect(own[0]).toEqual(progress)
   expect(heard).toEqual([{ ...progress, takenMs: 80 }])
+  told[Symbol.dispose]()
   expect(others).toEqual([])
   const elsewhere = await fetch(`${gatewayUrl}/live/demo/index.m3u8`)
   expect(elsewhere.status).toBe(404)

@@ -37,7 +37,7 @@ let asked: PublishRequest[]
 let askedTests: BandwidthTestRequest[]
 let reports: (BandwidthReport & { id: string })[]
 let refused: Refusal[]
-let told: (Progress & { connection: string })[]
+let tellers: Map<string, () => Progress | undefined>
 let standIn: { granted: PublishGrant } | undefined
 let stoodIn: PublishRequest[]
 let answers: ({ granted: PublishGrant } | { refused: ReturnType<typeof refusal> })[]
@@ -50,7 +50,7 @@ beforeEach(async () => {
   askedTests = []
   reports = []
   refused = []
-  told = []
+  tellers = new Map()
   answers = []
   standIn = undefined
   stoodIn = []
@@ -93,7 +93,12 @@ beforeEach(async () => {
     }),
     onRefused: (_keyDigest, reason) => void refused.push(reason),
     progressOf: progress.of,
-    progress: { publish: (connection, one) => void told.push({ connection, ...one }) },
+    progress: {
+      tell: (connection, told) => {
+        tellers.set(connection, told)
+        return { [Symbol.dispose]: () => void tellers.delete(connection) }
+      },
+    },
     clock: systemClock,
   })
   door = stack.use(
@@ -175,19 +180,20 @@ describe('a gateway', () => {
     answers.push(grant(7, port))
     await using client = await RtmpTestClient.publish(door.url, ofEdge)
     for (const message of broadcast(4)) client.send(message)
-    await until('progress before the transcoder has said any', () => told.length > 0)
-    expect(told.at(-1)).toEqual({
-      connection: 'abcdefghijklmnop',
+    const told = () => tellers.get('abcdefghijklmnop')?.()
+    await until('progress before the transcoder has said any', () => told()?.takenMs === 7_510)
+    expect(told()).toEqual({
       liveId: 'live-1',
       epoch: 7,
       takenMs: 7_510,
       neededMs: 0,
     })
     progress.say('http://tc-7', 'abcdefghijklmnop', { takenMs: 7_000, neededMs: 2_000 })
-    await until('what the transcoder needs', () => told.at(-1)?.neededMs === 2_000)
+    await until('what the transcoder needs', () => told()?.neededMs === 2_000)
     await client.leave()
     await sink.until(([hop]) => hop?.unpublished === true)
     expect(progress.watched).toBe(0)
+    expect(tellers.size).toBe(0)
   })
 
   test('moves a publisher when its transcoder is taken out of service', async () => {
