@@ -2,11 +2,14 @@
 import type { Clock } from '../../common/clock.ts'
 
 const windowMs = 10_000
+/** The clock is read once for so many: of what comes slower than that no limit takes notice. */
+const lookBytes = 64 * 1024
 
 export class ByteRate {
   readonly #clock: Clock
   #startedAt: number
   #bytes = 0
+  #unseenBytes = 0
   #last = 0
 
   constructor(clock: Clock) {
@@ -22,6 +25,9 @@ export class ByteRate {
   /** The rate of the window that these bytes end, if they end one. */
   add(bytes: number): number | undefined {
     this.#bytes += bytes
+    this.#unseenBytes += bytes
+    if (this.#unseenBytes < lookBytes) return undefined
+    this.#unseenBytes = 0
     const elapsedMs = this.#clock.monotonic() - this.#startedAt
     if (elapsedMs < windowMs) return undefined
     this.#last = (this.#bytes * 8_000) / elapsedMs

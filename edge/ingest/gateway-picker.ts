@@ -47,6 +47,8 @@ export class GatewayPicker {
   #refusedPlain: string[] = []
   #withoutTls: string[] = []
   #ring = new Ring([])
+  /** What the ring was made of: snapshots come far oftener than it changes, and it is dear to make. */
+  #ringText = '[]'
 
   /** `isSecure`: only by mutual TLS. */
   constructor(options: { clock: Clock; allowPlain: boolean; isSecure?: boolean }) {
@@ -62,7 +64,11 @@ export class GatewayPicker {
       .filter((node) => node.role === 'gateway' && !node.draining && node.weight > 0)
       .flatMap((node) => this.#toSeat(node) ?? [])
     this.#seats = new Map(seats.map((seat) => [seat.gateway.id, seat]))
-    this.#ring = new Ring(seats.map(({ gateway, weight }) => ({ id: gateway.id, weight })))
+    const members = seats.map(({ gateway, weight }) => ({ id: gateway.id, weight }))
+    const text = JSON.stringify(members)
+    if (text === this.#ringText) return
+    this.#ringText = text
+    this.#ring = new Ring(members)
   }
 
   /** Gateways to try in this order, for a publisher whose key has this digest. */
