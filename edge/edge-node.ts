@@ -59,6 +59,7 @@ export async function startEdge(
     clock,
     log,
     metrics,
+    isGathered: true,
   })
   const admission = new Admission({ limits: config.admission, clock, log, metrics })
   const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))

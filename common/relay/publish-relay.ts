@@ -18,6 +18,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { type Refusal, refusal, statusCodeOf, statusDescription } from '../contract/refusal.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { Gather } from './gather.ts'
 import type { Road } from './road.ts'
 import { SingleRoad } from './single-road.ts'
 import type { UpstreamOutcome } from './upstream-publisher.ts'
@@ -63,6 +64,8 @@ export type RelayMemory = Omit<UpstreamRoadOptions, 'open' | 'onRefused' | 'cloc
 
 interface RelayBasics {
   socket: Duplex
+  /** Shared by all publishers whose media may wait for each other; without it media is read as it comes. */
+  gather?: Gather | undefined
   clock: Clock
   log: Logger
   limits: RelayLimits
@@ -83,6 +86,8 @@ const statusLeadMs = 500
 /** `live`, also with the slash or query that some encoders leave at its end. */
 const applicationForm = /^live\/?(\?.*)?$/
 const pendingLimitBytes = 1024 * 1024
+/** More is read at once. */
+const gatheredLimitBytes = 128 * 1024
 
 export class PublishRelay {
   readonly #options: RelayOptions
@@ -97,6 +102,10 @@ export class PublishRelay {
   /** Media of an encoder that does not wait for the start; bounded. */
   #pending: MediaMessage[] = []
   #pendingBytes = 0
+  readonly #readGathered = () => this.#read()
+  #membership: Disposable | undefined
+  #gathered: Buffer[] = []
+  #gatheredBytes = 0
   #bytesIn = 0
   #wasLive = false
   #hasUnpublished = false
@@ -117,10 +126,15 @@ export class PublishRelay {
       if (this.#state === 'greeting') this.#refuse(refusal('too-slow'))
     })
     this.#lastHeardAt = clock.monotonic()
+    const left = (reason: string) => {
+      // What came before that may be its farewell.
+      this.#read()
+      this.#end(reason)
+    }
     this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes))
-    this.#socket.on('error', (err: Error) => this.#end(messageOf(err)))
-    this.#socket.on('end', () => this.#end('publisher closed the connection'))
-    this.#socket.on('close', () => this.#end('publisher closed the connection'))
+    this.#socket.on('error', (err: Error) => left(messageOf(err)))
+    this.#socket.on('end', () => left('publisher closed the connection'))
+    this.#socket.on('close', () => left('publisher closed the connection'))
     return this.#done.promise
   }
 
@@ -137,11 +151,26 @@ export class PublishRelay {
   }
 
   #receive(bytes: Buffer): void {
-    this.#bytesIn += bytes.length
+    this.#gathered.push(bytes)
+    this.#gatheredBytes += bytes.length
+    const { gather } = this.#options
+    if (gather && this.#state === 'live' && this.#gatheredBytes < gatheredLimitBytes) {
+      gather.add(this.#readGathered)
+    } else this.#read()
+  }
+
+  #read(): void {
+    const gathered = this.#gathered
+    if (gathered.length === 0) return
+    this.#gathered = []
+    this.#bytesIn += this.#gatheredBytes
+    this.#gatheredBytes = 0
     let writable = true
-    const events = this.#session.receive(bytes)
-    if (events.length > 0) this.#lastHeardAt = this.#options.clock.monotonic()
-    for (const event of events) writable = this.#handle(event) && writable
+    for (const bytes of gathered) {
+      const events = this.#session.receive(bytes)
+      if (events.length > 0) this.#lastHeardAt = this.#options.clock.monotonic()
+      for (const event of events) writable = this.#handle(event) && writable
+    }
     this.#flush()
     if (!writable) this.#socket.pause()
   }
@@ -215,6 +244,7 @@ export class PublishRelay {
     this.#state = 'live'
     this.#wasLive = true
     this.#liveSince = clock.monotonic()
+    this.#membership = this.#options.gather?.join()
     this.#session.acceptPublish(this.#streamId)
     this.#flush()
     this.#options.onLive()
@@ -290,6 +320,7 @@ export class PublishRelay {
   #end(reason: string): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    this.#membership?.[Symbol.dispose]()
     const liveMs = this.#wasLive ? this.#options.clock.monotonic() - this.#liveSince : 0
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()

@@ -8,6 +8,7 @@ import { LogBudget } from '../log-budget.ts'
 import type { Metrics } from '../metrics.ts'
 import { ArrivalTimes } from './arrival-times.ts'
 import { CatchUpTurns } from './catch-up-turns.ts'
+import { Gather } from './gather.ts'
 import { IngestMetrics } from './ingest-metrics.ts'
 import { MediaMemory, relayMemoryLimits } from './media-memory.ts'
 import { MemoryBudget, memoryBudgetBytes } from './memory-budget.ts'
@@ -28,6 +29,8 @@ export interface RelayHostOptions {
   metrics: Metrics
   /** Publishers are relays themselves. */
   isRelayed?: boolean
+  /** Media of all publishers waits for each other a little, so that it costs less. */
+  isGathered?: boolean
   /** For the jitter of retries. */
   random?: () => number
 }
@@ -68,10 +71,12 @@ export class RelayHost implements AsyncDisposable {
   readonly #relayMetrics: RelayMetrics
   readonly #turns = new CatchUpTurns(catchUpsAtATime)
   readonly #budget = new MemoryBudget(memoryBudgetBytes())
+  readonly #gather: Gather | undefined
   #bytesIn = 0
 
   constructor(options: RelayHostOptions) {
     this.#options = options
+    this.#gather = options.isGathered ? new Gather(options.clock) : undefined
     this.#metrics = new IngestMetrics(options.metrics)
     this.#relayMetrics = new RelayMetrics(options.metrics, () => this.#budget.bytes)
     this.#verdicts = new RefusalMemory(options.clock, options.refusalMemoryMs)
@@ -121,6 +126,7 @@ export class RelayHost implements AsyncDisposable {
     }
     const relay = new PublishRelay({
       socket,
+      gather: this.#gather,
       clock,
       log,
       limits,

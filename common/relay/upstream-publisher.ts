@@ -5,7 +5,6 @@ import { RtmpClientSession } from '../../media/rtmp/client-session.ts'
 import type { MediaMessage } from '../../media/rtmp/message.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { type Refusal, refusalFromDescription } from '../contract/refusal.ts'
-import type { Gather } from './gather.ts'
 
 export interface UpstreamTarget {
   host: string
@@ -25,8 +24,6 @@ export interface UpstreamOptions {
   clock: Clock
   connectTimeoutMs: number
   publishTimeoutMs: number
-  /** Shared by all publishes whose media may wait for each other; without it media goes in the turn in which it came. */
-  gather?: Gather
 }
 
 /** A status that the next hop sent after the publish had started. */
@@ -43,7 +40,7 @@ export type UpstreamOutcome =
   /** The next hop did not answer: another one may. */
   | { failed: string }
 
-/** What may wait for the end of a turn of the event loop, or for a `Gather`, so that a socket is written to once. */
+/** What may wait for the end of a turn of the event loop, so that a socket is written to once. */
 const gatherBytes = 64 * 1024
 
 /** While a publisher's media waits in a memory, a next hop that is not there must not take long to find out. */
@@ -52,7 +49,6 @@ export const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 export class UpstreamPublisher {
   readonly #socket: Socket
   readonly #session: RtmpClientSession
-  readonly #gather: Gather | undefined
   readonly #send = () => void this.#flush()
   readonly #closed = Promise.withResolvers<string>()
   #closeReason = 'closed by the next hop'
@@ -62,10 +58,9 @@ export class UpstreamPublisher {
   onDrain: () => void = () => {}
   onStatus: (status: UpstreamStatus) => void = () => {}
 
-  private constructor(socket: Socket, session: RtmpClientSession, gather: Gather | undefined) {
+  private constructor(socket: Socket, session: RtmpClientSession) {
     this.#socket = socket
     this.#session = session
-    this.#gather = gather
   }
 
   /** Resolves with the reason once the connection is gone. */
@@ -83,7 +78,7 @@ export class UpstreamPublisher {
       tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
       streamName: target.streamName,
     })
-    const publisher = new UpstreamPublisher(socket, session, options.gather)
+    const publisher = new UpstreamPublisher(socket, session)
     return publisher.#start(target, options)
   }
 
@@ -144,8 +139,7 @@ export class UpstreamPublisher {
     if (this.#gatheredBytes >= gatherBytes) return this.#flush()
     if (!this.#isGathering) {
       this.#isGathering = true
-      if (this.#gather) this.#gather.add(this.#send)
-      else setImmediate(this.#send)
+      setImmediate(this.#send)
     }
     return !this.#socket.writableNeedDrain
   }

@@ -10,7 +10,6 @@ import { type Refusal, refusal } from '../../common/contract/refusal.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { type BandwidthTests, isBandwidthTest } from '../../common/relay/bandwidth-tests.ts'
-import { Gather } from '../../common/relay/gather.ts'
 import { proxyTlv } from '../../common/relay/proxy-tlvs.ts'
 import type { HopRequest, RelayHost } from '../../common/relay/relay-host.ts'
 import {
@@ -61,11 +60,9 @@ interface Connection {
 
 export class PublishIngest {
   readonly #options: PublishIngestOptions
-  readonly #gather: Gather
 
   constructor(options: PublishIngestOptions) {
     this.#options = options
-    this.#gather = new Gather(options.clock)
   }
 
   handle(socket: Duplex, info: PublisherInfo): void {
@@ -163,7 +160,6 @@ export class PublishIngest {
       },
       {
         clock,
-        gather: this.#gather,
         ...(attempt.number === 1 ? { connectTimeoutMs, publishTimeoutMs } : againLimits),
       },
     )

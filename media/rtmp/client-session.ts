@@ -102,7 +102,7 @@ export class RtmpClientSession {
   }
 
   /** Bytes for the socket since the last call. Refers to the payloads that were sent. */
-  takeOutput(): Buffer[] {
+  takeOutput(): readonly Buffer[] {
     return this.#link.takeOutput()
   }
 

@@ -16,6 +16,7 @@ export interface LinkHandler {
   onMedia(media: MediaMessage, streamId: number): boolean
 }
 
+const nothing: readonly Buffer[] = []
 /** Each end tells the other to acknowledge after so many bytes. */
 export const windowBytes = 2_500_000
 /** A smaller window would make us answer every packet. */
@@ -85,8 +86,8 @@ export class Link {
     return this.#out
   }
 
-  takeOutput(): Buffer[] {
-    if (this.#out.length === 0) return []
+  takeOutput(): readonly Buffer[] {
+    if (this.#out.length === 0) return nothing
     const out = this.#out
     this.#out = []
     return out

@@ -109,7 +109,7 @@ export class RtmpServerSession {
   }
 
   /** Bytes for the socket since the last call. */
-  takeOutput(): Buffer[] {
+  takeOutput(): readonly Buffer[] {
     return this.#link.takeOutput()
   }
 

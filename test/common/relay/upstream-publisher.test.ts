@@ -1,10 +1,8 @@
-// When a publish writes what it is given: once a turn, or with everybody else's, and never more than is read.
+// When a publish writes what it is given: once a turn, and never more than is read.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
-import { Gather } from '../../../common/relay/gather.ts'
 import { UpstreamPublisher } from '../../../common/relay/upstream-publisher.ts'
 import type { MediaMessage } from '../../../media/rtmp/message.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
 import { RtmpSink } from '../../support/rtmp-sink.ts'
 
 const limits = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
@@ -19,9 +17,9 @@ beforeEach(async () => {
 
 afterEach(() => sink[Symbol.asyncDispose]())
 
-async function publish(gather?: Gather): Promise<UpstreamPublisher> {
+async function publish(): Promise<UpstreamPublisher> {
   const target = { host: '127.0.0.1', port, app: 'live', streamName: 'a-name' }
-  const outcome = await UpstreamPublisher.open(target, { ...limits, ...(gather && { gather }) })
+  const outcome = await UpstreamPublisher.open(target, limits)
   if (!('started' in outcome)) throw new Error(JSON.stringify(outcome))
   return outcome.started
 }
@@ -31,30 +29,8 @@ function frame(timestampMs: number, bodyBytes = 100): MediaMessage {
   return { kind: 'video', timestampMs, payload }
 }
 
-test('what is gathered leaves together, in order, when its time has come', async () => {
-  const clock = new FakeClock()
-  const gather = new Gather(clock)
-  const [first, second] = [await publish(gather), await publish(gather)]
-  const frames = [frame(0), frame(20), frame(40)]
-  for (const message of frames) first.send(message)
-  second.send(frames[0]!)
-  // Goes by another connection, and after what was gathered if that had been sent.
-  const other = await publish()
-  other.send(frames[0]!)
-  await sink.until(([, , third]) => third?.media.length === 1)
-  expect(sink.connections.slice(0, 2).map(({ media }) => media)).toEqual([[], []])
-  await clock.advance(20)
-  await sink.until(([one, two]) => one?.media.length === 3 && two?.media.length === 1)
-  expect(sink.connections[0]!.media).toEqual(frames)
-  first.send(frame(60))
-  expect(clock.pending).toBe(1)
-  await clock.advance(20)
-  await sink.until(([one]) => one?.media.length === 4)
-  for (const publisher of [first, second, other]) publisher.destroy()
-})
-
 test('a publish that ends takes along what still waits', async () => {
-  const publisher = await publish(new Gather(new FakeClock()))
+  const publisher = await publish()
   publisher.send(frame(0))
   publisher.unpublish()
   await sink.until(([one]) => one?.unpublished === true)
@@ -62,7 +38,7 @@ test('a publish that ends takes along what still waits', async () => {
 })
 
 test('a replay within one turn stops at a full socket', async () => {
-  const publisher = await publish(new Gather(new FakeClock()))
+  const publisher = await publish()
   const sent: MediaMessage[] = []
   const drained = new Promise<void>((resolve) => {
     publisher.onDrain = resolve
