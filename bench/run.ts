@@ -11,6 +11,7 @@ import { latency } from './latency.ts'
 import { packager } from './packager.ts'
 import { recovery } from './recovery.ts'
 import { road } from './road.ts'
+import { takeAllAlong } from './support/leave.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 
@@ -25,6 +26,7 @@ const { positionals, values } = parseArgs({
     docs: { type: 'boolean', default: false },
   },
 })
+takeAllAlong()
 process.exitCode = await main(positionals)
 
 async function main(names: string[]): Promise<number> {

@@ -9,6 +9,7 @@ import { Cluster } from '../test/support/cluster.ts'
 import { Encoder } from '../test/support/encoder.ts'
 import { type CheckerReport, LiveChecker } from '../test/support/live-checker.ts'
 import { descendantsOf } from '../test/support/processes.ts'
+import { takeAllAlong } from './support/leave.ts'
 import { usageOfOne } from './support/processes.ts'
 import { resultsFolder, writeDocs } from './support/report.ts'
 import { SoakViewer } from './support/soak-viewer.ts'
@@ -45,6 +46,7 @@ interface Outcome {
   failures: string[]
 }
 
+takeAllAlong()
 process.exitCode = await main(Number(values.minutes), Number(values.viewers))
 
 async function main(minutes: number, viewers: number): Promise<number> {

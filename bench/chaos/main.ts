@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { takeAllAlong } from '../support/leave.ts'
 import { resultsFolder, writeDocs } from '../support/report.ts'
 import type { ScenarioResult } from '../support/scenario.ts'
 import { chaosTable, missesOf } from './chaos-table.ts'
@@ -32,6 +33,7 @@ const usage = [
   '  players  F5, seen by players in a browser',
 ].join('\n')
 
+takeAllAlong()
 process.exitCode = await main()
 
 async function main(): Promise<number> {

@@ -73,6 +73,7 @@ export class Cluster implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
     })
+    folders.add(dir)
     const cluster = new Cluster(dir, child)
     try {
       await cluster.#untilReady()
@@ -125,7 +126,7 @@ export class Cluster implements AsyncDisposable {
       await this.signal('SIGTERM')
     }
     const left = await processesMentioning(this.dir)
-    rmSync(this.dir, { recursive: true, force: true })
+    removeFolder(this.dir)
     if (left.length > 0) {
       for (const { pid } of left) process.kill(pid, 'SIGKILL')
       throw new Error(
@@ -146,4 +147,13 @@ export class Cluster implements AsyncDisposable {
     void this.#exited.then((code) => reject(new Error(`up left with ${code}:\n${this.#output}`)))
     return promise.finally(() => clearTimeout(deadline))
   }
+}
+
+/** Of clusters that are there, for whoever has to leave before they could be disposed of. */
+const folders = new Set<string>()
+process.on('exit', () => folders.forEach(removeFolder))
+
+function removeFolder(dir: string): void {
+  folders.delete(dir)
+  rmSync(dir, { recursive: true, force: true })
 }
