@@ -26,6 +26,15 @@ interface Pair {
   target: Socket
 }
 
+/** What has gone over one connection. */
+export interface Traffic {
+  /** The first bytes of the client. */
+  opening: Buffer
+  up: number
+  down: number
+}
+
+const openingBytes = 1_024
 const passing: ProxyRule = { kind: 'pass' }
 
 export class TcpProxy implements AsyncDisposable {
@@ -37,6 +46,8 @@ export class TcpProxy implements AsyncDisposable {
   #rule = passing
   /** Of all connections there were. */
   accepted = 0
+  /** Of all that were let through, in the order in which they came. */
+  readonly traffic: Traffic[] = []
 
   private constructor(server: Server, target: ProxyTarget) {
     this.#server = server
@@ -95,6 +106,7 @@ export class TcpProxy implements AsyncDisposable {
     target.on('error', () => client.resetAndDestroy())
     const pair = { client, target }
     this.#pairs.add(pair)
+    this.#count(pair)
     this.#join(client, target)
     this.#join(target, client)
     const gone = () => {
@@ -109,6 +121,20 @@ export class TcpProxy implements AsyncDisposable {
       gone()
     })
     this.#steer(pair)
+  }
+
+  #count({ client, target }: Pair): void {
+    const traffic: Traffic = { opening: Buffer.alloc(0), up: 0, down: 0 }
+    this.traffic.push(traffic)
+    client.on('data', (bytes: Buffer) => {
+      if (traffic.up < openingBytes) {
+        traffic.opening = Buffer.concat([traffic.opening, bytes]).subarray(0, openingBytes)
+      }
+      traffic.up += bytes.length
+    })
+    target.on('data', (bytes: Buffer) => {
+      traffic.down += bytes.length
+    })
   }
 
   #join(from: Socket, to: Socket): void {
