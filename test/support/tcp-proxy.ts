@@ -34,6 +34,9 @@ export interface Traffic {
   down: number
 }
 
+/** Hears each piece that a client has sent. */
+export type UpListener = (bytes: Buffer, connection: Traffic) => void
+
 const openingBytes = 1_024
 const passing: ProxyRule = { kind: 'pass' }
 
@@ -41,6 +44,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
   readonly #target: ProxyTarget
+  readonly #onUp: UpListener | undefined
   readonly #pairs = new Set<Pair>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #rule = passing
@@ -49,18 +53,19 @@ export class TcpProxy implements AsyncDisposable {
   /** Of all that were let through, in the order in which they came. */
   readonly traffic: Traffic[] = []
 
-  private constructor(server: Server, target: ProxyTarget) {
+  private constructor(server: Server, target: ProxyTarget, onUp: UpListener | undefined) {
     this.#server = server
     this.#target = target
+    this.#onUp = onUp
     this.port = (server.address() as AddressInfo).port
     server.on('connection', (client) => this.#accept(client))
   }
 
-  static async start(target: ProxyTarget): Promise<TcpProxy> {
+  static async start(target: ProxyTarget, onUp?: UpListener): Promise<TcpProxy> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    return new TcpProxy(server, target)
+    return new TcpProxy(server, target, onUp)
   }
 
   get connections(): number {
@@ -131,6 +136,7 @@ export class TcpProxy implements AsyncDisposable {
         traffic.opening = Buffer.concat([traffic.opening, bytes]).subarray(0, openingBytes)
       }
       traffic.up += bytes.length
+      this.#onUp?.(bytes, traffic)
     })
     target.on('data', (bytes: Buffer) => {
       traffic.down += bytes.length
