@@ -1,6 +1,8 @@
 // A cluster whose edges reach the gateways by mutual TLS alone, configured as docs/operating.md says: a stream goes in
 // and out over it, an edge with a certificate of another authority is refused, and a gateway dies.
 import { execFile } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -136,6 +138,17 @@ test('the stream plays at the edge', async () => {
     ...['-v', 'error', '-t', '2', '-i', `${media()}/${name}`, '-f', 'null', '-'],
   ])
   expect(stderr).toBe('')
+})
+
+test('both sides tell when their certificates expire', async () => {
+  for (const id of ['pop-1', 'gw-1']) {
+    const { validToDate } = new X509Certificate(
+      readFileSync(cluster.file(id, 'mutual-tls', 'node.pem')),
+    )
+    const metrics = await (await fetch(`${cluster.url(id, 'admin')}/metrics`)).text()
+    const [, seconds] = /^nearcast_mutual_tls_certificate_expires\S* (\d+)$/m.exec(metrics)!
+    expect(Number(seconds)).toBe(validToDate.getTime() / 1000)
+  }
 })
 
 test('an edge with a certificate of another authority is refused, and both sides say so', async () => {
