@@ -3,7 +3,7 @@ import { TestOrder } from './test/support/test-order.ts'
 
 // `unit` runs files side by side; `e2e-light` boots whole clusters and mostly waits, two files at a time; `e2e` has players
 // or faults whose traces are counted, one file at a time.
-const light = ['hostile-input', 'processes', 'refusals', 'start-errors'].map(
+const light = ['hostile-input', 'mutual-tls', 'processes', 'refusals', 'start-errors'].map(
   (name) => `test/e2e/${name}.test.ts`,
 )
 const cluster = { pool: 'forks', testTimeout: 120_000, hookTimeout: 60_000 } as const

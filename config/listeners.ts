@@ -15,7 +15,7 @@ export function listenersOf(config: Config | ResolvedConfig): Listener[] {
     string,
     { host: string; port: number; enabled?: boolean } | undefined
   >
-  return ['tls', 'http', 'rtmp', 'listen', 'admin'].flatMap((section) => {
+  return ['tls', 'http', 'rtmp', 'listen', 'mutualTls', 'admin'].flatMap((section) => {
     const value = sections[section]
     if (!value || value.enabled === false) return []
     return [{ section, host: value.host, port: value.port }]

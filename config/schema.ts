@@ -330,7 +330,7 @@ export const gatewayConfigSchema = z.strictObject({
         .positive()
         .optional()
         .describe(
-          'Live windows of the streams that are relayed here, together; a quarter of the memory where not set. Over it the newest is served from its transcoder',
+          'Live windows of the streams that are relayed here, together; a quarter of the memory where not set. Over it the newest is served from its transcoder until there is room',
         ),
     })
     .prefault({})

@@ -10,7 +10,7 @@ import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
-import { readMutualTls } from '../common/net/mutual-tls.ts'
+import { gaugeExpiry, readMutualTls } from '../common/net/mutual-tls.ts'
 import { BandwidthTests } from '../common/relay/bandwidth-tests.ts'
 import { ProgressClients } from '../common/relay/progress-clients.ts'
 import { RefusalReporter } from '../common/relay/refusal-reporter.ts'
@@ -51,6 +51,7 @@ export async function startEdge(
   )
   const { allowPlain, mutualTls } = config.upstream
   const tls = mutualTls && (await readMutualTls(mutualTls))
+  if (tls) gaugeExpiry(metrics, tls)
   const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
   const relays = new RelayHost({
     limits: config.ingest,

@@ -4,9 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
 import type { Cluster } from '../../test/support/cluster.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import { type ProxyRule, TcpProxy } from '../../test/support/tcp-proxy.ts'
 import { until } from '../../test/support/until.ts'
-import { freePort } from '../support/free-port.ts'
 
 interface TranscoderSettings {
   http: { host: string; port: number }

@@ -14,6 +14,7 @@ import {
   checkNode,
   checkOpenFiles,
 } from '../doctor/machine-checks.ts'
+import { checkMutualTls } from '../doctor/mutual-tls-checks.ts'
 import { checkPorts, checkUpPorts } from '../doctor/port-checks.ts'
 import { printJson, printLine, verdictText } from '../output.ts'
 import { defaultDataDir } from '../up/all-in-one.ts'
@@ -92,6 +93,7 @@ async function examineNode(config: ResolvedConfig): Promise<Finding[]> {
     const now = systemClock.now()
     found.push(...(await findings('certificate', () => checkCertificates(config, now))))
   }
+  found.push(...(await findings('mutual TLS', () => checkMutualTls(config, systemClock.now()))))
   found.push(...(await findings('coordinator', () => checkCluster(config, systemClock.now))))
   return found
 }

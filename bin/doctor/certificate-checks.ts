@@ -78,7 +78,7 @@ function checkPair(certFile: string, keyFile: string, now: number): Finding[] {
   return found
 }
 
-function readChain(file: string): X509Certificate[] {
+export function readChain(file: string): X509Certificate[] {
   const blocks = readFileSync(file, 'utf8').match(
     /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g,
   )
@@ -90,7 +90,12 @@ function commonName(certificate: X509Certificate): string {
   return /CN=([^\n]+)/.exec(certificate.subject)?.[1] ?? certificate.serialNumber
 }
 
-function checkDates(name: string, certificate: X509Certificate, now: number, fix: string): Finding {
+export function checkDates(
+  name: string,
+  certificate: X509Certificate,
+  now: number,
+  fix: string,
+): Finding {
   const from = certificate.validFromDate.getTime()
   const days = Math.floor((certificate.validToDate.getTime() - now) / dayMs)
   if (days < 0) return fail(name, `expired on ${certificate.validTo}`, fix)

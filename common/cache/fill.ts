@@ -156,6 +156,7 @@ export class Fill implements UpstreamSink {
         origins: resolution.origins,
         path: this.#options.target.key,
         headers: resolution.headers ?? {},
+        isImmutable: this.object.policy.isImmutable,
         ...(resolution.patienceMs !== undefined && { patienceMs: resolution.patienceMs }),
       },
       this,

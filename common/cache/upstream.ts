@@ -1,5 +1,6 @@
 // Asks upstream over kept-alive HTTP/1.1 and hands the answer on piece by piece. Tries the next origin as long
-// as not a byte of an answer has come, and where one says that it is not to be asked (421); deadlines are the fill's.
+// as not a byte of an answer has come, and where one says that it is not to be asked (421). What never changes goes on
+// at the next origin where it broke off. Deadlines are the fill's.
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
@@ -17,6 +18,8 @@ export interface UpstreamRequest {
   headers: Record<string, string>
   /** Another origin is asked where the answer of one has not begun by then; absent: no limit. */
   patienceMs?: number
+  /** The same bytes wherever they are. */
+  isImmutable?: boolean
 }
 
 /** `head`, any number of `data`, then `end`; or `fail` at any point. Nothing after `end` or `fail`. */
@@ -123,7 +126,14 @@ class Attempts implements Dispatcher.DispatchHandler {
   #origin = ''
   #controller: Dispatcher.DispatchController | undefined
   #answered = false
-  #isMisdirected = false
+  /** Another origin can go on with the answer that has begun. */
+  #canGoOn = false
+  /** Of the body, what the sink has. */
+  #handedOn = 0
+  /** Of an answer that goes on, what the sink has had already. */
+  #toSkip = 0
+  /** This answer is not the one. */
+  #isPassedOver = false
   #cancelled = false
   #patience: Timer | undefined
 
@@ -142,11 +152,13 @@ class Attempts implements Dispatcher.DispatchHandler {
   next(): void {
     const origin = this.#origins.shift()
     if (origin === undefined) {
-      this.#events.fail('no-upstream', 'no origin is known')
+      if (this.#answered) this.#events.fail('broken', 'no other origin goes on')
+      else this.#events.fail('no-upstream', 'no origin is known')
       return
     }
     this.#origin = origin
-    this.#isMisdirected = false
+    this.#isPassedOver = false
+    this.#toSkip = this.#handedOn
     const { patienceMs } = this.#request
     if (patienceMs !== undefined && this.#origins.length > 0) {
       this.#patience = this.#events.after(patienceMs, () => {
@@ -192,19 +204,26 @@ class Attempts implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#cancelled) return
     this.#patience?.cancel()
     this.#events.reached(this.#origin)
-    this.#isMisdirected = status === 421
-    if (this.#isMisdirected) return
+    this.#isPassedOver = this.#answered ? status !== 200 : status === 421
+    if (this.#isPassedOver || this.#answered) return
     this.#answered = true
+    this.#canGoOn = status === 200 && this.#request.isImmutable === true
     this.#events.head(status, headers)
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, piece: Buffer): void {
-    if (!this.#cancelled && !this.#isMisdirected) this.#events.data(piece)
+    if (this.#cancelled || this.#isPassedOver) return
+    const known = Math.min(this.#toSkip, piece.length)
+    this.#toSkip -= known
+    if (known === piece.length) return
+    this.#handedOn += piece.length - known
+    this.#events.data(known === 0 ? piece : piece.subarray(known))
   }
 
   onResponseEnd(): void {
     if (this.#cancelled) return
-    if (this.#isMisdirected) this.next()
+    if (this.#isPassedOver) this.next()
+    else if (this.#toSkip > 0) this.#events.fail('broken', 'shorter than what another origin had')
     else this.#events.end()
   }
 
@@ -213,7 +232,9 @@ class Attempts implements Dispatcher.DispatchHandler {
     this.#patience?.cancel()
     this.#controller = undefined
     this.#events.failed(this.#origin, err)
-    if (!this.#answered && this.#origins.length > 0) this.next()
+    const [next] = this.#origins
+    const isElsewhere = next !== undefined && next !== this.#origin
+    if (this.#answered ? this.#canGoOn && isElsewhere : next !== undefined) this.next()
     else this.#events.fail(this.#answered ? 'broken' : 'unreachable', messageOf(err))
   }
 }

@@ -1,7 +1,9 @@
 // TLS between nodes, with a certificate on both sides: what a node shows, and whose certificates it believes.
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { messageOf, ServiceError } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
 
 export interface MutualTlsFiles {
   certFile: string
@@ -33,4 +35,16 @@ export async function readMutualTls(files: MutualTlsFiles): Promise<MutualTls> {
       cause: err,
     })
   }
+}
+
+/** The files are read once: whoever watches this has to restart the node in time. */
+export function gaugeExpiry(metrics: Metrics, { cert }: MutualTls): void {
+  const expiresSeconds = new X509Certificate(cert).validToDate.getTime() / 1000
+  metrics.gauge(
+    {
+      name: 'mutual_tls_certificate_expires_timestamp_seconds',
+      help: 'When the certificate expires that this node shows to other nodes.',
+    },
+    (gauge) => gauge.set(expiresSeconds),
+  )
 }

@@ -43,6 +43,10 @@ export type UpstreamOutcome =
 /** What may wait for the end of a turn of the event loop, so that a socket is written to once. */
 const gatherBytes = 64 * 1024
 
+const closedByPeer = 'closed by the next hop'
+const notBelieved =
+  'closed by the next hop right after the TLS handshake: it does not believe the certificate that it was shown, or stops'
+
 /** While a publisher's media waits in a memory, a next hop that is not there must not take long to find out. */
 export const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 
@@ -51,7 +55,7 @@ export class UpstreamPublisher {
   readonly #session: RtmpClientSession
   readonly #send = () => void this.#flush()
   readonly #closed = Promise.withResolvers<string>()
-  #closeReason = 'closed by the next hop'
+  #closeReason = closedByPeer
   #gatheredBytes = 0
   #isGathering = false
   /** Called when a `send` that returned false may be followed by the next. */
@@ -71,8 +75,10 @@ export class UpstreamPublisher {
   /** Never rejects; `timeoutMs` bounds each of connecting and publishing. */
   static open(target: UpstreamTarget, options: UpstreamOptions): Promise<UpstreamOutcome> {
     const { host, port, path, tls } = target
-    const address = path === undefined ? { host, port, noDelay: true } : { path }
+    const address = path === undefined ? { host, port } : { path }
     const socket = tls ? connectTls({ ...tls, host, port }) : connect(address)
+    // As an option TLS does not take it.
+    if (path === undefined) socket.setNoDelay(true)
     const session = new RtmpClientSession({
       app: target.app,
       tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
@@ -98,11 +104,14 @@ export class UpstreamPublisher {
     this.#socket.once(target.tls ? 'secureConnect' : 'connect', () => {
       deadline.cancel()
       deadline = clock.setTimeout(expire('answer the publish'), options.publishTimeoutMs)
+      // By TLS 1.3 a client has shown its certificate before anybody has looked at it.
+      if (target.tls) this.#closeReason = notBelieved
       if (target.preface) this.#socket.write(target.preface)
       this.#session.start()
       this.#flush()
     })
     this.#socket.on('data', (bytes: Buffer) => {
+      if (this.#closeReason === notBelieved) this.#closeReason = closedByPeer
       for (const event of this.#session.receive(bytes)) {
         if (event.type === 'started') settle({ started: this })
         else if (event.type === 'status') this.#handleStatus(event, settle)
@@ -119,7 +128,8 @@ export class UpstreamPublisher {
     })
     this.#socket.on('end', () => this.#socket.end())
     this.#socket.once('close', () => {
-      const reason = lastError || this.#closeReason
+      const isRefused = this.#closeReason === notBelieved && lastError === 'ECONNRESET'
+      const reason = isRefused ? notBelieved : lastError || this.#closeReason
       settle({ failed: `${where}: ${reason}` })
       this.#closed.resolve(reason)
     })

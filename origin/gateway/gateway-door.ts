@@ -3,7 +3,7 @@
 // on, whoever has a certificate of the configured authority. Nobody else is served.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Clock } from '../../common/clock.ts'
 import type { ClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { Logger } from '../../common/log.ts'
@@ -74,13 +74,18 @@ export class GatewayDoor implements AsyncDisposable {
       },
       (socket) => void this.#accept(socket, true),
     )
+    // A TLS socket may have no address by the time its error is told; the socket below it is closed right before.
+    let gone: string | undefined
+    server.on('connection', (socket: Socket) => {
+      const { remoteAddress } = socket
+      socket.once('close', () => {
+        gone = remoteAddress
+      })
+    })
     server.on('tlsClientError', (err, socket) => {
-      if (this.#refusalLines.take()) {
-        log.warn(
-          { peer: socket.remoteAddress, reason: 'tls', detail: err.message },
-          'connection refused',
-        )
-      }
+      const peer = plainAddress(socket.remoteAddress ?? gone ?? '')
+      const detail = handshakeFault(err, socket)
+      if (this.#refusalLines.take()) log.warn({ peer, reason: 'tls', detail }, 'connection refused')
       socket.destroy()
     })
     return this.#listen(server, target)
@@ -147,6 +152,11 @@ export class GatewayDoor implements AsyncDisposable {
     await Promise.all(this.#listeners.map((listener) => listener[Symbol.asyncDispose]()))
     this.#http[Symbol.dispose]()
   }
+}
+
+/** Node says of a client whose certificate is not believed only that it has gone. */
+function handshakeFault({ message }: Error, { authorizationError }: TLSSocket): string {
+  return authorizationError ? `certificate not believed: ${authorizationError}` : message
 }
 
 function publisherOf(proxy: ProxyHeader | undefined, peer: string): RelayedPublisher {

@@ -8,7 +8,7 @@ import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
 import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
-import { readMutualTls } from '../../common/net/mutual-tls.ts'
+import { gaugeExpiry, readMutualTls } from '../../common/net/mutual-tls.ts'
 import { reachableHost } from '../../common/net/reachable-host.ts'
 import { BandwidthTests } from '../../common/relay/bandwidth-tests.ts'
 import { RefusalReporter } from '../../common/relay/refusal-reporter.ts'
@@ -155,7 +155,9 @@ export async function startGateway(
   url = config.publicUrl ?? `http://${reachableHost(config.listen.host)}:${port}`
   const { mutualTls } = config
   if (mutualTls) {
-    const tlsPort = await door.startTls(mutualTls, await readMutualTls(mutualTls))
+    const tls = await readMutualTls(mutualTls)
+    gaugeExpiry(metrics, tls)
+    const tlsPort = await door.startTls(mutualTls, tls)
     tlsUrl = mutualTls.publicUrl ?? `https://${reachableHost(mutualTls.host)}:${tlsPort}`
   }
   // Its answers have no end: they are to go before the door waits for what is under way.

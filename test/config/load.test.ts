@@ -225,6 +225,13 @@ node.yaml:6:15: http.port: got 70000, expected a whole number from 0 to 65535
       'node.yaml:7:16: admin.port: got 443, expected another port: tls.port has it already',
     ],
     [
+      'one port twice, of the two of a gateway',
+      minimal
+        .replace('edge', 'gateway')
+        .concat('listen: { port: 443 }\nmutualTls: { certFile: a, keyFile: b, caFile: c }'),
+      'mutualTls.port: got 443, expected another port: listen.port has it already',
+    ],
+    [
       'no secret',
       minimal.replace(/ {2}secret: .*\n/, ''),
       'node.yaml:4:1: cluster: needs secretFile (or secret)',

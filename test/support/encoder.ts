@@ -68,6 +68,10 @@ export class Encoder implements AsyncDisposable {
     this.exited = new Promise((resolve) => this.#process.once('exit', resolve))
   }
 
+  get isRunning(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null
+  }
+
   /** What ffmpeg said. */
   get output(): string {
     return this.#stderr

@@ -26,30 +26,46 @@ interface Pair {
   target: Socket
 }
 
+/** What has gone over one connection. */
+export interface Traffic {
+  /** The first bytes of the client. */
+  opening: Buffer
+  up: number
+  down: number
+}
+
+/** Hears each piece that a client has sent. */
+export type UpListener = (bytes: Buffer, connection: Traffic) => void
+
+const openingBytes = 1_024
 const passing: ProxyRule = { kind: 'pass' }
 
 export class TcpProxy implements AsyncDisposable {
   readonly port: number
   readonly #server: Server
   readonly #target: ProxyTarget
+  readonly #onUp: UpListener | undefined
   readonly #pairs = new Set<Pair>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #rule = passing
   /** Of all connections there were. */
   accepted = 0
+  /** Of all that were let through, in the order in which they came. */
+  readonly traffic: Traffic[] = []
 
-  private constructor(server: Server, target: ProxyTarget) {
+  private constructor(server: Server, target: ProxyTarget, onUp: UpListener | undefined) {
     this.#server = server
     this.#target = target
+    this.#onUp = onUp
     this.port = (server.address() as AddressInfo).port
     server.on('connection', (client) => this.#accept(client))
   }
 
-  static async start(target: ProxyTarget): Promise<TcpProxy> {
+  static async start(target: ProxyTarget, onUp?: UpListener): Promise<TcpProxy> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    return new TcpProxy(server, target)
+    return new TcpProxy(server, target, onUp)
   }
 
   get connections(): number {
@@ -95,6 +111,7 @@ export class TcpProxy implements AsyncDisposable {
     target.on('error', () => client.resetAndDestroy())
     const pair = { client, target }
     this.#pairs.add(pair)
+    this.#count(pair)
     this.#join(client, target)
     this.#join(target, client)
     const gone = () => {
@@ -109,6 +126,21 @@ export class TcpProxy implements AsyncDisposable {
       gone()
     })
     this.#steer(pair)
+  }
+
+  #count({ client, target }: Pair): void {
+    const traffic: Traffic = { opening: Buffer.alloc(0), up: 0, down: 0 }
+    this.traffic.push(traffic)
+    client.on('data', (bytes: Buffer) => {
+      if (traffic.up < openingBytes) {
+        traffic.opening = Buffer.concat([traffic.opening, bytes]).subarray(0, openingBytes)
+      }
+      traffic.up += bytes.length
+      this.#onUp?.(bytes, traffic)
+    })
+    target.on('data', (bytes: Buffer) => {
+      traffic.down += bytes.length
+    })
   }
 
   #join(from: Socket, to: Socket): void {

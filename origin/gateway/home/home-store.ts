@@ -1,7 +1,7 @@
 // The live ids whose home is this gateway.
 //
 // What they hold together is bounded. Over that, the home that came last is given up: its stream is served from its
-// transcoder until it is published anew, and begins a new take at the next transcoder; the others notice nothing.
+// transcoder until there is room again, and begins a new take at the next transcoder; the others notice nothing.
 import type { Clock } from '../../../common/clock.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
 import type { Holder } from '../../../common/contract/placement.ts'
@@ -11,6 +11,7 @@ import type { Logger } from '../../../common/log.ts'
 import { LogBudget } from '../../../common/log-budget.ts'
 import type { Metrics } from '../../../common/metrics.ts'
 import { memoryBudgetBytes } from '../../../common/relay/memory-budget.ts'
+import { GivenUpHomes } from './given-up.ts'
 import { type FollowedGrant, Home } from './home.ts'
 import type { HomeBroadcast, Verdict } from './home-broadcast.ts'
 
@@ -40,22 +41,43 @@ export class HomeStore implements AsyncDisposable {
   readonly #leaving = new Set<Promise<void>>()
   readonly #refusalLines: LogBudget
   readonly #refusals
-  readonly #givenUp
+  readonly #givenUpCount
+  readonly #takenBackCount
   readonly #limitBytes: number
+  readonly #givenUp: GivenUpHomes
   #bytes = 0
 
   constructor(options: HomeStoreOptions) {
     this.#options = options
     this.#limitBytes = options.memoryBytes ?? memoryBudgetBytes(Infinity)
+    this.#givenUp = new GivenUpHomes({
+      gatewayId: options.gatewayId,
+      limitBytes: this.#limitBytes,
+      clock: options.clock,
+      heldBytes: () => this.#bytes,
+      arrivingBytes: (liveId) => {
+        const home = this.#homes.get(liveId)
+        return home?.broadcast ? undefined : home?.bytes
+      },
+      takeBack: (grant, neededBytes) => this.#takeBack(grant, neededBytes),
+    })
     this.#refusalLines = new LogBudget(options)
     this.#refusals = options.metrics.counter({
       name: 'home_refused_total',
       help: 'Media that a transcoder told otherwise than it is listed.',
     })
-    this.#givenUp = options.metrics.counter({
+    this.#givenUpCount = options.metrics.counter({
       name: 'home_given_up_total',
       help: 'Broadcasts that are not served from memory here any more, because that is full.',
     })
+    this.#takenBackCount = options.metrics.counter({
+      name: 'home_taken_back_total',
+      help: 'Broadcasts that are served from memory here again, because there is room.',
+    })
+    options.metrics.gauge(
+      { name: 'home_waiting', help: 'Broadcasts for which memory has to become free.' },
+      (gauge) => gauge.set(this.#givenUp.waiting),
+    )
     options.metrics.gauge(
       { name: 'home_bytes', help: 'Media that is held for the broadcasts served from memory.' },
       (gauge) => gauge.set(this.#bytes),
@@ -79,11 +101,16 @@ export class HomeStore implements AsyncDisposable {
 
   /** This gateway relays the stream to that transcoder now. */
   follow(grant: FollowedGrant): 'following' | Verdict {
+    this.#givenUp.granted(grant)
+    return this.#follow(grant)
+  }
+
+  #follow(grant: FollowedGrant): 'following' | Verdict {
     const { liveId, broadcastId, epoch } = grant
     let home = this.#homes.get(liveId)
     if (home && home.broadcastId !== broadcastId) {
       if (epoch < (home.holder?.epoch ?? 0)) return 'fenced'
-      this.leave(liveId)
+      this.#letGo(liveId)
       home = undefined
     }
     home ??= this.#add(liveId, broadcastId)
@@ -137,6 +164,7 @@ export class HomeStore implements AsyncDisposable {
 
   /** Leaves what another gateway relays now. */
   update({ routes }: Pick<ClusterSnapshot, 'routes'>): void {
+    this.#givenUp.update({ routes })
     const { gatewayId, clock } = this.#options
     for (const { liveId, epoch, home: gateway } of routes) {
       const home = this.#homes.get(liveId)
@@ -149,6 +177,18 @@ export class HomeStore implements AsyncDisposable {
 
   /** Its home is elsewhere. */
   leave(liveId: string): void {
+    this.#givenUp.forget(liveId)
+    this.#letGo(liveId)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#givenUp[Symbol.dispose]()
+    for (const liveId of [...this.#homes.keys()]) this.leave(liveId)
+    await Promise.all(this.#leaving)
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  #letGo(liveId: string): void {
     const home = this.#homes.get(liveId)
     if (!home) return
     this.#homes.delete(liveId)
@@ -158,20 +198,23 @@ export class HomeStore implements AsyncDisposable {
     this.#leaving.add(leaving)
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const liveId of [...this.#homes.keys()]) this.leave(liveId)
-    await Promise.all(this.#leaving)
-    await this.#http[Symbol.asyncDispose]()
-  }
-
   #enforce(): void {
     while (this.#bytes > this.#limitBytes) {
-      const [liveId, { bytes }] = [...this.#homes].at(-1)!
+      const [liveId, { bytes, grant, followedAtMs }] = [...this.#homes].at(-1)!
       const facts = { liveId, bytes, heldBytes: this.#bytes, limitBytes: this.#limitBytes }
       this.#options.log.warn(facts, 'no memory for the home of a stream')
-      this.#givenUp.inc()
-      this.leave(liveId)
+      this.#givenUpCount.inc()
+      this.#letGo(liveId)
+      if (grant) this.#givenUp.add(grant, followedAtMs, bytes)
     }
+  }
+
+  #takeBack(grant: FollowedGrant, neededBytes: number): void {
+    const { liveId } = grant
+    const facts = { liveId, neededBytes, heldBytes: this.#bytes, limitBytes: this.#limitBytes }
+    this.#options.log.info(facts, 'memory for the home of a stream again')
+    this.#takenBackCount.inc()
+    this.#follow(grant)
   }
 
   #add(liveId: string, broadcastId: string): Home {

@@ -74,6 +74,13 @@ export class Home implements AsyncDisposable {
     return this.#source
   }
 
+  /** By which it is followed again after it was given up; undefined where there is nothing to come any more. */
+  get grant(): FollowedGrant | undefined {
+    if (!this.#source || this.#broadcast?.isEnded) return undefined
+    const { url, ...source } = this.#source
+    return { ...source, broadcastId: this.broadcastId, transcoder: { url } }
+  }
+
   follow({ liveId, epoch, instance, transcoder }: FollowedGrant): 'following' | Verdict {
     const now = this.#source
     if (now && epoch < now.epoch) return 'fenced'

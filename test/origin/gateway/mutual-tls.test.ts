@@ -1,16 +1,16 @@
 // The gateway's port with mutual TLS: a certificate of the configured authority opens it, and nothing else does.
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ConnectionOptions, connect } from 'node:tls'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type ConnectionOptions, connect, TLSSocket } from 'node:tls'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UpstreamClient } from '../../../common/cache/upstream.ts'
 import { systemClock } from '../../../common/clock.ts'
 import { createClusterAuth } from '../../../common/cluster/cluster-auth.ts'
 import { caFile, LocalCa } from '../../../common/local-ca/local-ca.ts'
-import { silentLogger } from '../../../common/log.ts'
+import { createLogger, silentLogger } from '../../../common/log.ts'
 import { createNetworkList } from '../../../common/net/allowed-networks.ts'
 import { type MutualTls, readMutualTls } from '../../../common/net/mutual-tls.ts'
 import { encodeProxyHeader } from '../../../common/net/proxy-protocol.ts'
@@ -22,6 +22,7 @@ import {
 import { GatewayDoor } from '../../../origin/gateway/gateway-door.ts'
 import type { RelayedPublisher } from '../../../origin/gateway/publish-ingest.ts'
 import { NextHop } from '../../support/next-hop.ts'
+import { until } from '../../support/until.ts'
 
 let folder: string
 let ca: LocalCa
@@ -30,12 +31,14 @@ let door: GatewayDoor
 let port: number
 let publishers: RelayedPublisher[]
 let onRtmp: (socket: Socket) => void
+let lines: string[]
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'nearcast-mutual-'))
   ca = await LocalCa.open({ dir: join(folder, 'ca'), clock: systemClock })
   caPem = await readFile(caFile(join(folder, 'ca')), 'utf8')
   publishers = []
+  lines = []
   onRtmp = (socket) => socket.end('taken')
   door = new GatewayDoor({
     // Nobody is let in for where they come from.
@@ -43,7 +46,7 @@ beforeEach(async () => {
     auth: createClusterAuth('ncs_for_tests_only_0123456789abcdef'),
     firstByteTimeoutMs: 5_000,
     clock: systemClock,
-    log: silentLogger,
+    log: createLogger({ name: 'gw-1', destination: { write: (line) => lines.push(line) } }),
     onRtmp(socket, publisher) {
       publishers.push(publisher)
       onRtmp(socket)
@@ -113,9 +116,13 @@ describe('with a certificate of the authority', () => {
       const onwards = connectTcp({ host: '127.0.0.1', port: hop.port })
       socket.pipe(onwards).pipe(socket)
     }
+    const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay')
     const outcome = await publish(await nodeTls(ca))
     expect(outcome).toHaveProperty('started')
     expect(hop.names).toEqual(['a-key'])
+    // Else a piece of media waits until the one before has been acknowledged.
+    expect(setNoDelay.mock.contexts.some((it) => it instanceof TLSSocket)).toBe(true)
+    setNoDelay.mockRestore()
     if ('started' in outcome) outcome.started.destroy()
   })
 
@@ -168,10 +175,22 @@ describe('nobody else gets in', () => {
     expect(publishers).toEqual([])
   })
 
-  test('and an edge that may not publish hears so as of a gateway that is away', async () => {
+  test('and an edge that may not publish hears so, as of a gateway that is away', async () => {
     const other = await LocalCa.open({ dir: join(folder, 'other'), clock: systemClock })
-    expect(await publish(await nodeTls(other))).toHaveProperty('failed')
+    expect(await publish(await nodeTls(other))).toEqual({
+      failed: expect.stringMatching(/:\d+: closed .*: it does not believe the certificate/),
+    })
     expect(publishers).toEqual([])
+  })
+
+  test('and the log says who it was, and what was wrong with the certificate', async () => {
+    const other = await LocalCa.open({ dir: join(folder, 'other'), clock: systemClock })
+    await publish(await nodeTls(other))
+    const line = await until('a line', () => lines[0])
+    expect(JSON.parse(line)).toMatchObject({
+      ...{ msg: 'connection refused', reason: 'tls', peer: '127.0.0.1' },
+      detail: 'certificate not believed: UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    })
   })
 
   test('and an edge does not believe a gateway of another authority', async () => {

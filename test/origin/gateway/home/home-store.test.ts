@@ -8,7 +8,7 @@ import {
 } from '../../../../common/contract/resume-point.ts'
 import { frameBytes } from '../../../../common/live/feed-frames.ts'
 import { liveMultivariant } from '../../../../common/live/hls-live.ts'
-import { silentLogger } from '../../../../common/log.ts'
+import { createLogger } from '../../../../common/log.ts'
 import { Metrics } from '../../../../common/metrics.ts'
 import type { FollowedGrant } from '../../../../origin/gateway/home/home.ts'
 import type { HomeBroadcast } from '../../../../origin/gateway/home/home-broadcast.ts'
@@ -37,6 +37,7 @@ class House implements AsyncDisposable {
   readonly clock = new FakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   readonly metrics = new Metrics('gateway', 'gw-1', '0')
   readonly left: HomeBroadcast[] = []
+  readonly lines: string[] = []
   readonly homes: HomeStore
 
   constructor(memoryBytes?: number) {
@@ -44,7 +45,7 @@ class House implements AsyncDisposable {
       gatewayId: 'gw-1',
       authorize: async () => 'node-token',
       clock: this.clock,
-      log: silentLogger,
+      log: createLogger({ name: 'gw-1', destination: { write: (line) => this.lines.push(line) } }),
       metrics: this.metrics,
       memoryBytes,
       onLeft: (it) => this.left.push(it),
@@ -398,6 +399,39 @@ it('holds as much as it may, and gives up the home that came last for more', asy
   house.follow(other, { liveId: 'other' })
   await until('room for it', () => house.homes.home('other'))
   expect(await house.metric('given_up_total')).toBe(1)
+})
+
+it('takes back the home that it gave up, when there is room again', async () => {
+  const [one, two] = [rigWith(31.3), rigWith(31.3)]
+  await using stage = await LiveStage.start({ instead: one.packager })
+  await using other = await LiveStage.start({ instead: two.packager, liveId: 'other' })
+  await using empty = new House()
+  empty.follow(stage)
+  await empty.hears(one)
+  const alone = await empty.metric('bytes')
+
+  await using house = new House(Math.floor(alone * 1.5))
+  house.follow(stage)
+  await house.hears(one)
+  house.follow(other, { liveId: 'other' })
+  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  expect(await house.metric('waiting')).toBe(1)
+  house.homes.leave('demo')
+  await house.clock.advance(29_000)
+  expect(await house.metric('taken_back_total')).toBe(0)
+  await house.clock.advance(1_000)
+  const back = await until('the home', () => house.homes.home('other'))
+  expect(await house.metric('taken_back_total')).toBe(1)
+  expect(await house.metric('waiting')).toBe(0)
+  const made = new BroadcastTexts(two.packager, house.clock)
+  const held = new BroadcastTexts(back, house.clock)
+  expect(held.at(names)).toEqual(made.at(names))
+  expect(house.lines.map((line) => JSON.parse(line))).toContainEqual(
+    expect.objectContaining({
+      ...{ msg: 'memory for the home of a stream again', liveId: 'other' },
+      ...{ heldBytes: 0, limitBytes: Math.floor(alone * 1.5) },
+    }),
+  )
 })
 
 it('says the highest bitrate that there was, also at another home and of another transcoder', async () => {

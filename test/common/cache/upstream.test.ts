@@ -1,0 +1,86 @@
+// What is asked of the next origin when one breaks off in the middle of its answer.
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { UpstreamClient } from '../../../common/cache/upstream.ts'
+import { systemClock } from '../../../common/clock.ts'
+import { silentLogger } from '../../../common/log.ts'
+import { ScriptedOrigin } from '../../support/scripted-origin.ts'
+import { until } from '../../support/until.ts'
+
+let one: ScriptedOrigin
+let other: ScriptedOrigin
+let client: UpstreamClient
+let events: string[]
+
+beforeEach(async () => {
+  one = await ScriptedOrigin.start()
+  other = await ScriptedOrigin.start()
+  client = new UpstreamClient({ clock: systemClock, log: silentLogger, connectTimeoutMs: 3_000 })
+  events = []
+})
+
+afterEach(async () => {
+  await client[Symbol.asyncDispose]()
+  await one[Symbol.asyncDispose]()
+  await other[Symbol.asyncDispose]()
+})
+
+function fetch(isImmutable: boolean, origins = [one.url, other.url]): void {
+  client.fetch(
+    { origins, path: '/1.m4s', headers: {}, isImmutable },
+    {
+      head: (status) => events.push(`head ${status}`),
+      data: (piece) => events.push(Buffer.from(piece).toString()),
+      end: () => events.push('end'),
+      fail: (failure) => events.push(`fail ${failure}`),
+    },
+  )
+}
+
+/** So much has come of the first origin when it breaks off. */
+async function breakAfter(bytes: string, status = 200): Promise<void> {
+  const first = await one.next()
+  first.head(status).write(bytes)
+  await until('the bytes', () => events.includes(bytes))
+  first.cut()
+}
+
+const over = () => until('the end', () => /end|fail/.test(events.at(-1) ?? ''))
+
+it('goes on where the answer broke off, in pieces of any size', async () => {
+  fetch(true)
+  await breakAfter('abcd')
+  const second = await other.next()
+  second.head(200).write('ab')
+  await new Promise((resolve) => second.res.write('', resolve))
+  second.write('cdef').end('gh')
+  await over()
+  expect(events.join(' ')).toMatch(/^head 200 abcd/)
+  expect(events.slice(1, -1).join('')).toBe('abcdefgh')
+  expect(events.at(-1)).toBe('end')
+  expect(other.requests).toEqual(['/1.m4s'])
+})
+
+it.each<[string, (origin: ScriptedOrigin) => Promise<void>]>([
+  ['has less of it', async (origin) => (await origin.next()).head(200).end('abc')],
+  ['does not have it', async (origin) => (await origin.next()).head(404).end('no')],
+  ['breaks off as well', async (origin) => (await origin.next()).head(200).write('abcdef').cut()],
+])('ends broken where the other origin %s', async (_, answer) => {
+  fetch(true)
+  await breakAfter('abcd')
+  await answer(other)
+  await over()
+  expect(events.slice(0, 2)).toEqual(['head 200', 'abcd'])
+  expect(events.at(-1)).toBe('fail broken')
+})
+
+it.each<[string, () => void, number]>([
+  ['what may change', () => fetch(false), 200],
+  ['an error', () => fetch(true), 404],
+  ['what the same origin would be asked again', () => fetch(true, [one.url]), 200],
+])('does not go on with %s', async (_, ask, status) => {
+  ask()
+  await breakAfter('abcd', status)
+  await over()
+  expect(events).toEqual([`head ${status}`, 'abcd', 'fail broken'])
+  expect([one.requests.length, other.requests.length]).toEqual([1, 0])
+})
