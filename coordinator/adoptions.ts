@@ -3,8 +3,9 @@
 // - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
 //   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
 //   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
-// - Another broadcast at the row's own epoch and holder began because the answer to a publish came too late: it takes the
-//   place of the row's, where nobody has come to that; else it is left, and lost.
+// - An answer to a publish that came too late has placed it where nobody will come, under the epoch of the claim that
+//   runs instead, be it at the same transcoder or elsewhere: the claim takes the place of the row's assignment, as long
+//   as no renewal has told of anybody there. Whoever comes there after all hears that it is lost.
 // - In the row's own broadcast only the publisher's connection may have changed: it is placed, and let in by the renewal,
 //   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
@@ -62,21 +63,22 @@ export class Adoptions {
     const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
     const lease = await leases.find(liveId, transaction)
     const isHolder = lease?.epoch === epoch && lease.instance === instance
-    const isUnused = isHolder && lease.connection === null && lease.takes === 0 && !lease.stop
-    const isUnheard = isUnused && lease.broadcastId !== adopt.broadcastId
-    if (isHolder && !isUnheard) {
-      if (lease.broadcastId !== adopt.broadcastId || isKnown(adopt, lease)) return 'left'
+    const isOwn = isHolder && lease.broadcastId === adopt.broadcastId
+    const isUnused = lease?.epoch === epoch && lease.state === 'starting' && !lease.stop
+    const givesWay = isUnused && !isOwn
+    if (isHolder && !givesWay) {
+      if (!isOwn || isKnown(adopt, lease)) return 'left'
       if (!publisher) return 'stopped'
       if (!isNewer(adopt, lease)) return 'refused'
       const binding = { ...adopt, isTakeover: lease.state === 'live' }
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
     const { epoch: known } = await leases.standing(liveId, transaction)
-    if ((epoch <= known && !isUnheard) || !publisher) return 'left'
+    if ((epoch <= known && !givesWay) || !publisher) return 'left'
     const { channelId, lastCost } = publisher
     const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
     if (lease && lease.broadcastId !== broadcastId) {
-      await leases.end(lease, isUnheard ? 'never-started' : 'superseded', transaction)
+      await leases.end(lease, 'superseded', transaction)
     }
     const assigned = await leases.assign(
       {

@@ -72,8 +72,8 @@ test('of two that claim one epoch the first to come has it, and the other has lo
   expect(await lease()).toMatchObject({ instance: one.instance, broadcastId })
 })
 
-test('a claim that is not above the row is lost', async () => {
-  const grant = await gateway.granted(streamKey)
+test('a claim that is not above a row that somebody has come to is lost', async () => {
+  const grant = await live()
   const other = holderOf(grant) === one ? two : one
   const before = await lease()
   expect(await outcome(other, grant.epoch, adoption())).toMatchObject({ outcome: 'lost' })
@@ -111,6 +111,56 @@ test('an answer to a publish that came too late leaves one broadcast to an epoch
     ...{ outcome: 'lost', epoch },
   })
   expect((await gateway.granted(streamKey)).broadcastId).toBe(broadcastId)
+})
+
+test('an answer that came too late, and placed it elsewhere, gives way to the claim that runs', async () => {
+  const nonce = 'n'.repeat(16)
+  const late = await gateway.granted(streamKey, null, { nonce })
+  const other = holderOf(late) === one ? two : one
+  const { epoch } = late
+  const begun = adoption()
+  expect(await outcome(other, epoch, begun)).toMatchObject({ outcome: 'held', epoch, stop: false })
+  expect(await lease()).toMatchObject({
+    ...{ epoch, instance: other.instance, broadcastId, waiting: [], replaced: [] },
+    ...{ connection: begun.connection, nonce: begun.nonce, state: 'live' },
+  })
+  expect((await holderOf(late).renew('demo', epoch, { nonce })).body).toMatchObject({
+    ...{ outcome: 'lost', epoch },
+  })
+  const { broadcasts } = await fixture.api<{ broadcasts: { id: string }[] }>('GET', '/broadcasts')
+  expect(broadcasts.map(({ id }) => id)).toEqual([broadcastId])
+  // The first claim has it now: another one is lost, as always.
+  const second = adoption({ broadcastId: '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d12' })
+  expect(await outcome(holderOf(late), epoch, second)).toMatchObject({ outcome: 'lost' })
+})
+
+test('so does one that moved a broadcast to where nobody has come, unless the operator has ended it', async () => {
+  const first = await live()
+  const former = holderOf(first)
+  const away = { epoch: first.epoch, instance: former.instance }
+  const again = { connection: 'c'.repeat(16), attempt: 2, away }
+  const late = await gateway.granted(streamKey, null, again)
+  const { epoch } = late
+  expect([late.broadcastId, epoch]).toEqual([first.broadcastId, first.epoch + 1])
+  await fixture.api('DELETE', '/streams/demo')
+  const before = await lease()
+  const begun = adoption({ connection: 'c'.repeat(16), attempt: 2 })
+  expect(await outcome(former, epoch, begun)).toMatchObject({ outcome: 'lost' })
+  expect(await lease()).toEqual(before)
+
+  const other = await fixture.channel('other')
+  const moved = await gateway.granted(other)
+  const holder = holderOf(moved)
+  await holder.renew('other', moved.epoch)
+  const next = { away: { epoch: moved.epoch, instance: holder.instance } }
+  expect((await gateway.granted(other, null, next)).epoch).toBe(moved.epoch + 1)
+  const claim = adoption({}, other)
+  const renewal = { adopt: claim, nonce: claim.nonce, broadcastId }
+  const { body } = await holder.renew('other', moved.epoch + 1, renewal)
+  expect(body).toMatchObject({ outcome: 'held', stop: false })
+  expect(await fixture.coordinator.leaseStore.find('other')).toMatchObject({
+    ...{ broadcastId, instance: holder.instance, connection: claim.connection },
+  })
 })
 
 test('one that nobody begins any more at that epoch, as somebody came to the other, has lost', async () => {
