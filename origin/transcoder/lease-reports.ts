@@ -58,7 +58,7 @@ export class LeaseReports implements LeaseClient, Disposable {
     if (answer.outcome === 'error') this.#unheardRenewals.set(liveId, sent)
     else this.#unheardRenewals.delete(liveId)
     // Whoever asks lets in whom nothing speaks against, also where nobody answers.
-    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.isRefused
+    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.refused
     if (answer.outcome === 'error' || isHeld) this.#options.standIn.letIn(liveId, renewal)
     return answer
   }
@@ -83,7 +83,9 @@ export class LeaseReports implements LeaseClient, Disposable {
     const { client, standIn } = this.#options
     const answer = await client.renewLease(liveId, renewal)
     if (answer.outcome === 'error') return answer
-    if (renewal.adopt) standIn.told(liveId, renewal.adopt)
+    // Whoever is refused while it does not send is to hear of it when it does.
+    const isUnheard = answer.refused !== undefined && renewal.nonce === null
+    if (renewal.adopt && !isUnheard) standIn.told(liveId, renewal.adopt)
     if (answer.outcome === 'lost') standIn.over(liveId, renewal.epoch)
     return answer
   }

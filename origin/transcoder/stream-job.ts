@@ -99,11 +99,12 @@ export class StreamJob implements LiveStream {
       clock,
       log: this.#log,
       renewal: () => this.renewal(),
-      onLost: (epoch) => {
+      onLost: (epoch, refused) => {
         this.#log.warn({ epoch: this.#epoch, newerEpoch: epoch }, 'lease lost')
-        void this.end('lease-lost')
+        void this.end('lease-lost', refused)
       },
-      onStop: () => void this.end('stopped'),
+      onStop: (refused) => void this.end('stopped', refused),
+      onRefused: (refused) => this.#turnAway(refused),
       onSure: () => this.#onSure(),
     })
   }
@@ -212,6 +213,21 @@ export class StreamJob implements LiveStream {
     const now = clock.monotonic()
     this.#connection = new PublisherConnection(name, pipe, config.input, now, this.#left)
     return this.#connection
+  }
+
+  /** Somebody else has the channel, or may come: the broadcast waits. */
+  #turnAway(refused: Refusal): void {
+    const connection = this.#connection
+    if (!connection?.pipe) return
+    const { code, message } = refused
+    this.#log.warn({ code, reason: message }, 'publisher turned away')
+    this.#options.metrics.refused(code)
+    this.#connection = undefined
+    connection.pipe.stream.refuse(refused)
+    this.#media.endRun()
+    this.#state = 'held'
+    this.#hold()
+    void this.#keeper.renew()
   }
 
   /** Ends the broadcast; resolves when all is written. */

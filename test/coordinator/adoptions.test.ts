@@ -189,25 +189,40 @@ test('a connection that has come through it since stays', async () => {
   const before = await lease()
   const adopt = adoption({ broadcastId: grant.broadcastId })
   expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
-    ...{ outcome: 'held', stop: false, isRefused: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'already-publishing' } },
   })
   expect((await lease())!.connection).toBe(before!.connection)
 })
 
-test('a key that was revoked takes nothing over; whoever came back by it is stopped, and nobody else', async () => {
+test('who had a broadcast before it moved is older than whoever has come since', async () => {
+  const first = await live()
+  const away = { epoch: first.epoch, instance: first.instance }
+  const second = { connection: 'd'.repeat(16), nonce: 'm'.repeat(16) }
+  const moved = await gateway.granted(streamKey, null, { ...second, away })
+  expect(moved.epoch).toBe(first.epoch + 1)
+  const replaced = [{ connection: second.connection, takenAtMs: null }]
+  const adopt = adoption({ broadcastId: first.broadcastId, replaced })
+  const answer = await outcome(holderOf(moved), moved.epoch, adopt)
+  expect([answer.outcome, answer.refused]).toEqual(['held', undefined])
+  expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
+})
+
+test('a key that was revoked takes nothing over, and refuses whoever came back by it, and nobody else', async () => {
   const grant = await live()
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const back = adoption({ broadcastId: grant.broadcastId, replaced })
   expect(await outcome(holderOf(grant), grant.epoch, back)).toMatchObject({
-    ...{ outcome: 'held', stop: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'key-revoked' } },
   })
   expect((await holderOf(grant).renew('demo', grant.epoch)).body).toMatchObject({ stop: false })
   expect(await lease()).toMatchObject({ connection: 'c'.repeat(16) })
-  expect(await outcome(one, grant.epoch + 1, adoption())).toMatchObject({ outcome: 'lost' })
+  expect(await outcome(one, grant.epoch + 1, adoption())).toMatchObject({
+    ...{ outcome: 'lost', refused: { code: 'key-revoked' } },
+  })
   const other = await fixture.channel('other')
   expect(await outcome(one, grant.epoch + 1, adoption({}, other))).toMatchObject({
-    outcome: 'lost',
+    ...{ outcome: 'lost', refused: { code: 'key-unknown' } },
   })
 })
 
@@ -216,7 +231,19 @@ test('a key that was revoked does not come in past a publisher whose media never
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const adopt = adoption({ broadcastId: grant.broadcastId, replaced })
-  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ stop: true })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', refused: { code: 'key-revoked' } },
+  })
+})
+
+test('a ban ends what came back without it, and says so', async () => {
+  const grant = await live()
+  await fixture.api('POST', '/channels/demo/ban')
+  const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
+  const adopt = adoption({ broadcastId: grant.broadcastId, replaced })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', stop: true, refused: { code: 'channel-banned' } },
+  })
 })
 
 test('a ban that comes while a claim is written down counts', async () => {
@@ -239,7 +266,9 @@ test('a ban that comes while a claim is written down counts', async () => {
     const facts = { video: null, audio: null, renditions: [], takes: 0, cost: 0 }
     const { instance } = one
     const renewal = { ...facts, epoch: 1, instance, nonce: adopt.nonce, state: 'live' as const }
-    expect(await adoptions.adopt('tc-1', liveId, { ...renewal, adopt })).toBe('left')
+    expect(await adoptions.adopt('tc-1', liveId, { ...renewal, adopt })).toMatchObject({
+      code: 'channel-banned',
+    })
     expect(await leases.epochOf(liveId)).toBe(0)
   } finally {
     await database[Symbol.asyncDispose]()
@@ -256,7 +285,7 @@ test('one that the row has replaced is not let in, and who has the channel keeps
   const { broadcastId } = grant
   const adopt = adoption({ broadcastId, connection: 'c'.repeat(16), attempt: 2, replaced })
   expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
-    ...{ outcome: 'held', stop: false, isRefused: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'already-publishing' } },
   })
   expect(await lease()).toMatchObject({ connection: 'd'.repeat(16), waiting: [] })
 })

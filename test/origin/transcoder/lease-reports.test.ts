@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { LeaseOutcome } from '../../../common/cluster/coordinator-client.ts'
 import type { Adoption, LeaseRelease, LeaseRenewal } from '../../../common/contract/placement.ts'
+import { refusal } from '../../../common/contract/refusal.ts'
 import { LeaseReports } from '../../../origin/transcoder/lease-reports.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
@@ -60,11 +61,20 @@ test('`lost` is an answer too, after which nothing joins that epoch here', async
   expect([pending, over]).toEqual([undefined, [5]])
 })
 
+test('who is refused while it does not send hears of it once it does', async () => {
+  pending = adoption
+  answer = { ...held, refused: refusal('key-revoked') }
+  await reports.renewLease('demo', { ...renewal(5), nonce: null, state: 'held' })
+  expect(pending).toBe(adoption)
+  expect(await reports.renewLease('demo', renewal(5))).toBe(answer)
+  expect(pending).toBeUndefined()
+})
+
 test('whoever a renewal names is let in, but where it is lost, stopped or refused', async () => {
   for (const [nonce, its] of [
     ['lost', { ...held, outcome: 'lost' }],
     ['stopped', { ...held, stop: true }],
-    ['refused', { ...held, isRefused: true }],
+    ['refused', { ...held, refused: refusal('key-revoked') }],
     ['held', held],
     ['away', away],
   ] as const) {
