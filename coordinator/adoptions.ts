@@ -3,14 +3,18 @@
 // - The row decides, by compare-and-set: a holder at a higher epoch than the row's is taken over as it stands, whoever
 //   had the lease hears by its next renewal that it has lost; an equal epoch of somebody else, or a lower one, is left
 //   to the renewal that follows, which is answered `lost`. So of several that claim one epoch the first to come wins.
-// - Another broadcast at the row's own epoch and holder began because the answer to a publish came too late: it takes the
-//   place of the row's, where nobody has come to that; else it is left, and lost.
+// - An answer to a publish that came too late has placed it where nobody will come, under the epoch of the claim that
+//   runs instead, be it at the same transcoder or elsewhere: the claim takes the place of the row's assignment, as long
+//   as no renewal has told of anybody there. Whoever comes there after all hears that it is lost.
 // - In the row's own broadcast only the publisher's connection may have changed: it is placed, and let in by the renewal,
 //   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
-//   lease that stands is not let in there, or is stopped.
+//   lease that stands does not have the channel there.
+// - Whoever is not to have the channel hears why, also where it is in already: the row's own publisher, or the next one,
+//   goes on in the broadcast.
 import type { Transaction } from 'kysely'
 import type { Adoption, LeaseRenewal, Replaced } from '../common/contract/placement.ts'
+import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
 import { maxReplaced } from '../common/takeover.ts'
 import { beginBroadcast } from './broadcast-store.ts'
@@ -26,7 +30,7 @@ export interface AdoptionsOptions {
   log: Logger
 }
 
-export type AdoptionOutcome = 'adopted' | 'bound' | 'stopped' | 'refused' | 'left'
+type Outcome = 'adopted' | 'bound' | 'left' | Refusal
 
 export class Adoptions {
   readonly #options: AdoptionsOptions
@@ -35,19 +39,29 @@ export class Adoptions {
     this.#options = options
   }
 
-  /** To be called with each renewal before it is judged. `stopped`, `refused`: the answer is to say so, whatever the row says. */
-  async adopt(transcoder: string, liveId: string, renewal: LeaseRenewal): Promise<AdoptionOutcome> {
+  /** To be called with each renewal before it is judged; the answer is to say why the publisher is refused, if it is. */
+  async adopt(
+    transcoder: string,
+    liveId: string,
+    renewal: LeaseRenewal,
+  ): Promise<Refusal | undefined> {
     const { adopt } = renewal
-    if (!adopt) return 'left'
+    if (!adopt) return undefined
     const { database, log } = this.#options
     // The epoch must be on the disk before it is told, as everywhere.
     const outcome = await database.durably((transaction) =>
       this.#judge(transcoder, liveId, renewal, adopt, transaction),
     )
     const { epoch, instance } = renewal
-    const facts = { liveId, transcoder, epoch, instance, publisher: adopt.connection, outcome }
-    log.info(facts, 'publish that was let in without a coordinator')
-    return outcome
+    const refused = typeof outcome === 'string' ? undefined : outcome
+    log.info(
+      {
+        ...{ liveId, transcoder, epoch, instance, publisher: adopt.connection },
+        outcome: refused?.code ?? outcome,
+      },
+      'publish that was let in without a coordinator',
+    )
+    return refused
   }
 
   async #judge(
@@ -56,27 +70,29 @@ export class Adoptions {
     { epoch, instance, cost }: LeaseRenewal,
     adopt: Adoption,
     transaction: Transaction<Tables>,
-  ): Promise<AdoptionOutcome> {
+  ): Promise<Outcome> {
     const { database, leases } = this.#options
     const found = await publisherOf({ ...database, db: transaction }, adopt.keyDigest)
-    const publisher = 'code' in found || found.liveId !== liveId ? undefined : found
+    const publisher = 'code' in found || found.liveId === liveId ? found : refusal('key-unknown')
     const lease = await leases.find(liveId, transaction)
     const isHolder = lease?.epoch === epoch && lease.instance === instance
-    const isUnused = isHolder && lease.connection === null && lease.takes === 0 && !lease.stop
-    const isUnheard = isUnused && lease.broadcastId !== adopt.broadcastId
-    if (isHolder && !isUnheard) {
-      if (lease.broadcastId !== adopt.broadcastId || isKnown(adopt, lease)) return 'left'
-      if (!publisher) return 'stopped'
-      if (!isNewer(adopt, lease)) return 'refused'
+    const isOwn = isHolder && lease.broadcastId === adopt.broadcastId
+    const isUnused = lease?.epoch === epoch && lease.state === 'starting' && !lease.stop
+    const givesWay = isUnused && !isOwn
+    if (isHolder && !givesWay) {
+      if (!isOwn || isKnown(adopt, lease)) return 'left'
+      if ('code' in publisher) return publisher
+      if (!isNewer(adopt, lease)) return refusal('already-publishing')
       const binding = { ...adopt, isTakeover: lease.state === 'live' }
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
+    if ('code' in publisher) return publisher
     const { epoch: known } = await leases.standing(liveId, transaction)
-    if ((epoch <= known && !isUnheard) || !publisher) return 'left'
+    if (epoch <= known && !givesWay) return 'left'
     const { channelId, lastCost } = publisher
     const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
     if (lease && lease.broadcastId !== broadcastId) {
-      await leases.end(lease, isUnheard ? 'never-started' : 'superseded', transaction)
+      await leases.end(lease, 'superseded', transaction)
     }
     const assigned = await leases.assign(
       {
@@ -101,9 +117,10 @@ function isKnown({ nonce }: Adoption, lease: ActiveLease): boolean {
 }
 
 /** Not where the row has replaced it, or has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt, replaced }: ActiveLease): boolean {
+function isNewer(adopt: Adoption, { connection, attempt, replaced, state }: ActiveLease): boolean {
   if (replaced.some((it) => it.connection === adopt.connection)) return false
-  if (connection === null) return true
+  // As long as nobody is known to have come under the epoch, the row's had the broadcast before it moved.
+  if (connection === null || state === 'starting') return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)
 }

@@ -143,13 +143,12 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     const liveId = c.req.param('liveId')
     if (c.get('node').role !== 'transcoder') throw notYours()
     const renewal = await bodyOf(c.req, leaseRenewalSchema)
-    const adoption = await parts.adoptions.adopt(c.get('node').nodeId, liveId, renewal)
+    const refused = await parts.adoptions.adopt(c.get('node').nodeId, liveId, renewal)
     const renewed = await leases.renew(liveId, renewal)
-    if (!renewed) return c.json(await lost(liveId), 409)
+    if (!renewed) return c.json<LeaseAnswer>({ ...(await lost(liveId)), refused }, 409)
     if (renewed.isNews) parts.onChange()
-    const stop = renewed.stop || adoption === 'stopped'
-    const isRefused = adoption === 'refused'
-    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop, isRefused })
+    const { stop } = renewed
+    return c.json<LeaseAnswer>({ outcome: 'held', epoch: renewal.epoch, stop, refused })
   })
 
   app.post('/leases/:liveId/release', async (c) => {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../common/clock.ts'
 import type { KnownKeyList } from '../common/contract/stand-in.ts'
 import type { Database } from './database/database.ts'
+import { keyChangeCount } from './database/key-changes.ts'
 
 /** Some 750 KB as JSON. */
 const maxKeys = 5_000
@@ -11,7 +12,7 @@ const epochsEveryMs = 10_000
 
 export class KnownKeys {
   readonly #database: Database
-  /** Another database may have come with another process. */
+  /** Another database may have come with another process, and changes are counted anew. */
   readonly #process = randomUUID().slice(0, 8)
 
   readonly #clock: Clock
@@ -28,41 +29,7 @@ export class KnownKeys {
    */
   async version(): Promise<string> {
     const { db } = this.#database
-    const epochs = await this.#epochSum()
-    const row = await db
-      .selectNoFrom((all) => [
-        all
-          .selectFrom('stream_keys')
-          .select(({ fn }) => fn.countAll<number>().as('n'))
-          .as('keys'),
-        all
-          .selectFrom('stream_keys')
-          .select(({ fn }) => fn.count<number>('revoked_at').as('n'))
-          .as('revoked'),
-        all
-          .selectFrom('channels')
-          .select(({ fn }) => fn.sum<number>('record').as('n'))
-          .as('recorded'),
-        all
-          .selectFrom('channels')
-          .select(({ fn }) => fn.count<number>('banned_at').as('n'))
-          .as('banned'),
-        // As many may have come as have gone.
-        all
-          .selectFrom('stream_keys')
-          .select(({ fn }) => fn.max('created_at').as('n'))
-          .as('newestKey'),
-        all
-          .selectFrom('stream_keys')
-          .select(({ fn }) => fn.max('revoked_at').as('n'))
-          .as('lastRevoked'),
-        all
-          .selectFrom('channels')
-          .select(({ fn }) => fn.max('banned_at').as('n'))
-          .as('lastBanned'),
-      ])
-      .executeTakeFirstOrThrow()
-    return [this.#process, epochs, ...Object.values(row).map((value) => value ?? 0)].join('.')
+    return [this.#process, await this.#epochSum(), await keyChangeCount(db)].join('.')
   }
 
   async #epochSum(): Promise<number> {

@@ -92,7 +92,7 @@ export interface Assignment extends Binding {
   broadcastId: string
   /** What the row must still say. */
   expected: RowHolder
-  /** Above the expected one, but where a holder that nobody came to has another broadcast. */
+  /** Above the expected one, but where a claim takes the place of a holder that nobody came to. */
   epoch: number
   transcoder: string
   instance: string

@@ -157,8 +157,8 @@ export const leaseAnswerSchema = z.object({
   epoch: z.int().nonnegative(),
   /** Set when the operator asked to end the broadcast. */
   stop: z.boolean().default(false),
-  /** Set when the publisher in `adopt` is not to be let in: another one has the channel. */
-  isRefused: z.boolean().optional(),
+  /** Why the publisher in `adopt` is not to have the channel, be it let in already or not; others may. */
+  refused: publishRefusalSchema.optional(),
 })
 export type LeaseAnswer = z.infer<typeof leaseAnswerSchema>
 

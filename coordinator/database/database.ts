@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, type RawBuilder, SqliteDialect, sql, type Transaction } from 'kysely'
 import type { Clock } from '../../common/clock.ts'
+import { countKeyChanges } from './key-changes.ts'
 import { migrate } from './migrations.ts'
 import type { Tables } from './tables.ts'
 
@@ -26,6 +27,8 @@ export async function openDatabase(file: string, clock: Clock): Promise<Database
   closeSync(openSync(file, 'a', 0o600))
   const sqlite = new DatabaseSync(file, { timeout: busyTimeoutMs })
   sqlite.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
+  // Of what is temporary nothing needs a disk, which may be read-only but for the data directory.
+  sqlite.exec('pragma temp_store = memory')
   // SQLite runs inside this process, so its clock is this process's clock.
   sqlite.function('nearcast_now_ms', () => Math.floor(clock.now()))
   const db = new Kysely<Tables>({
@@ -35,6 +38,7 @@ export async function openDatabase(file: string, clock: Clock): Promise<Database
   })
   try {
     await migrate(db)
+    await countKeyChanges(db)
   } catch (err) {
     await db.destroy()
     throw err

@@ -4,6 +4,7 @@
 // heard: until a renewal that was sent after that is answered, or fails, it is not sure.
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { LeaseAnswer, LeaseRelease, LeaseRenewal } from '../../common/contract/placement.ts'
+import type { Refusal } from '../../common/contract/refusal.ts'
 import type { Logger } from '../../common/log.ts'
 
 /** The only thing a stream asks of the coordinator. */
@@ -22,9 +23,12 @@ export interface LeaseKeeperOptions {
   log: Logger
   /** Read at each renewal. */
   renewal: () => LeaseRenewal
-  onLost: (epoch: number) => void
+  /** With why its publisher may not have the channel, where that is so. */
+  onLost: (epoch: number, refused?: Refusal) => void
   /** The operator asked for the end of the broadcast. */
-  onStop: () => void
+  onStop: (refused?: Refusal) => void
+  /** The publisher may not have the channel; the stream is ours still. */
+  onRefused: (refused: Refusal) => void
   /** The doubt after a standstill is over: the stream is ours. */
   onSure: () => void
 }
@@ -91,13 +95,18 @@ export class LeaseKeeper {
       return
     }
     this.#isFailing = false
+    // Of a publisher who has come since it says nothing.
+    const isOfPublisher = sent.nonce !== null && renewal().nonce === sent.nonce
+    const refused = isOfPublisher ? answer.refused : undefined
     // An answer to an epoch that has been replaced since says nothing about the new one.
     if (answer.outcome === 'lost' && renewal().epoch === sent.epoch) {
       this.stop()
-      this.#options.onLost(answer.epoch)
+      this.#options.onLost(answer.epoch, refused)
     } else if (answer.outcome === 'held' && answer.stop) {
       this.stop()
-      this.#options.onStop()
+      this.#options.onStop(refused)
+    } else if (answer.outcome === 'held' && refused) {
+      this.#options.onRefused(refused)
     }
   }
 

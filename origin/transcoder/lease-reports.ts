@@ -1,6 +1,9 @@
 // What the coordinator hears of this node's leases, kept until it has heard: with renewals what was let in without it;
 // in their order the ends of broadcasts, each after its last renewal.
 //
+// A broadcast that began without it comes after the ends before that, which the coordinator would take for superseded.
+// A lease that it knows of is renewed at once: an end under a lower epoch says nothing any more.
+//
 // An end that was not heard counts all the same: the lease is over, and no ticket opens it again. Otherwise takes that
 // the coordinator never heard of would be made a second time.
 import type { Clock, Timer } from '../../common/clock.ts'
@@ -26,6 +29,8 @@ interface UnheardEnd {
 type LeaseError = Extract<LeaseOutcome, { outcome: 'error' }>
 
 const retryMs = 2_000
+/** As long as a renewal takes that is not answered. */
+const endsMs = 2_000
 /** Of one live id. Older ones are history. */
 const maxUnheard = 32
 /** Tries at one end. */
@@ -37,6 +42,8 @@ export class LeaseReports implements LeaseClient, Disposable {
   readonly #unheard = new Map<string, UnheardEnd[]>()
   /** By live id, the last one where that was not heard. */
   readonly #unheardRenewals = new Map<string, LeaseRenewal>()
+  /** By live id, the epoch of the last renewal that was held, until the end of that. */
+  readonly #held = new Map<string, number>()
   readonly #telling = new Map<string, Promise<string | undefined>>()
   #timer: Timer | undefined
 
@@ -52,13 +59,15 @@ export class LeaseReports implements LeaseClient, Disposable {
   async renewLease(liveId: string, renewal: LeaseRenewal): Promise<LeaseOutcome> {
     const adopt = this.#options.standIn.adoptionOf(liveId, renewal)
     const sent = adopt ? { ...renewal, adopt } : renewal
-    const error = await this.#tellEnds(liveId)
+    const isClaim = adopt && this.#held.get(liveId) !== renewal.epoch
+    const error = isClaim ? await this.#endsFirst(liveId) : undefined
     const answer: LeaseOutcome =
       error === undefined ? await this.#renew(liveId, sent) : { outcome: 'error', error }
     if (answer.outcome === 'error') this.#unheardRenewals.set(liveId, sent)
     else this.#unheardRenewals.delete(liveId)
+    if (answer.outcome === 'held') this.#held.set(liveId, renewal.epoch)
     // Whoever asks lets in whom nothing speaks against, also where nobody answers.
-    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.isRefused
+    const isHeld = answer.outcome === 'held' && !answer.stop && !answer.refused
     if (answer.outcome === 'error' || isHeld) this.#options.standIn.letIn(liveId, renewal)
     return answer
   }
@@ -67,6 +76,7 @@ export class LeaseReports implements LeaseClient, Disposable {
     this.#options.standIn.over(liveId, release.epoch)
     const renewal = this.#unheardRenewals.get(liveId)
     this.#unheardRenewals.delete(liveId)
+    this.#forgetHeld(liveId, release.epoch)
     const isOfIt = renewal?.epoch === release.epoch
     const ends = this.#unheard.get(liveId) ?? []
     ends.push({ renewal: isOfIt ? renewal : undefined, release, failures: 0 })
@@ -83,13 +93,33 @@ export class LeaseReports implements LeaseClient, Disposable {
     const { client, standIn } = this.#options
     const answer = await client.renewLease(liveId, renewal)
     if (answer.outcome === 'error') return answer
-    if (renewal.adopt) standIn.told(liveId, renewal.adopt)
-    if (answer.outcome === 'lost') standIn.over(liveId, renewal.epoch)
+    // Whoever is refused while it does not send is to hear of it when it does.
+    const isUnheard = answer.refused !== undefined && renewal.nonce === null
+    if (renewal.adopt && !isUnheard) standIn.told(liveId, renewal.adopt)
+    if (answer.outcome === 'lost') {
+      standIn.over(liveId, renewal.epoch)
+      this.#forgetHeld(liveId, renewal.epoch)
+    }
     return answer
   }
 
   #retry(): void {
     for (const liveId of this.#unheard.keys()) void this.#tellEnds(liveId)
+  }
+
+  #forgetHeld(liveId: string, epoch: number): void {
+    if (this.#held.get(liveId) === epoch) this.#held.delete(liveId)
+  }
+
+  async #endsFirst(liveId: string): Promise<string | undefined> {
+    if (!this.#unheard.has(liveId)) return undefined
+    const late = Promise.withResolvers<string>()
+    const timer = this.#options.clock.setTimeout(() => late.resolve('ends not heard'), endsMs)
+    try {
+      return await Promise.race([this.#tellEnds(liveId), late.promise])
+    } finally {
+      timer.cancel()
+    }
   }
 
   /** Answers the error that kept it from telling all. */

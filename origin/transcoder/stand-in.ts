@@ -29,6 +29,8 @@ export interface StandingBroadcast {
   state: 'live' | 'held'
   /** The connection that was let in last. */
   connection: string | null
+  /** Those that were let in under this epoch before it, oldest first. */
+  before: readonly string[]
   takes: number
 }
 
@@ -211,7 +213,8 @@ export class StandIn {
       const grants = isSame ? before.grants.filter((it) => it.isLetIn || this.#isYoung(it)) : []
       // Once the coordinator has heard of all, it is the one who knows who has the channel.
       const isUnheard = grants.some((it) => isLastOf(running, it))
-      const fresh = { connection, attempt: null, replaced: [] }
+      const replaced = running.before.map((it) => ({ connection: it, takenAtMs: null }))
+      const fresh = { connection, attempt: null, replaced }
       const known = isSame && isUnheard ? before.standing : fresh
       return { broadcast: running, standing: { ...known, state }, grants, ...notGranted }
     }
@@ -249,6 +252,7 @@ export class StandIn {
       },
       state: 'live',
       connection: null,
+      before: [],
       takes: 0,
     }
   }

@@ -3,9 +3,7 @@
 //   receiving ──pipe ends──► held ──holdMs──► ended
 //       ▲─────publish again────┘
 //
-// A job has at most one connection (the newest wins) and at most one run of media; a run that is over may still
-// deliver its tail while the next one is open, and comes before it. While no run is open the time that passes
-// becomes gap segments, so that every player keeps its place.
+// A job has at most one connection (the newest wins), whose media goes to `broadcast-media.ts`.
 //
 // A connection is the publisher's own; it comes here by one pipe, and by another when a node on the way was lost. Then
 // the relay before that node sends anew from a keyframe on: what was taken before is left out, and the run goes on.
@@ -18,25 +16,20 @@ import {
 } from '../../common/contract/placement.ts'
 import type { ProgressLine } from '../../common/contract/progress.ts'
 import { type Refusal, refusal } from '../../common/contract/refusal.ts'
-import { newestTake, type ResumePoint } from '../../common/contract/resume-point.ts'
+import type { ResumePoint } from '../../common/contract/resume-point.ts'
 import type { LiveStream } from '../../common/live/live-answers.ts'
-import type { LiveBroadcast, PackagedSegment } from '../../common/live/live-broadcast.ts'
-import { timelineZeroMs } from '../../common/live/segment-log.ts'
+import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ProcessGuard } from '../../common/process-guard.ts'
 import type { Ladder } from '../../config/ladder.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { FlvReader } from '../../media/flv/tag-reader.ts'
 import type { BroadcastFolder } from '../archive/broadcast-folder.ts'
-import { SegmentArchive } from '../archive/segment-archive.ts'
-import { MemoryCommitLog } from '../packager/commit-log.ts'
-import { Packager } from '../packager/packager.ts'
+import { BroadcastMedia } from './broadcast-media.ts'
 import { type EndReason, refusalOfEnd } from './end-reason.ts'
 import type { DatedStep } from './first-run.ts'
-import { InputMeter, type InputTracks } from './input-check.ts'
 import { type LeaseClient, LeaseKeeper } from './lease-keeper.ts'
 import { measuredRenditions } from './measured-renditions.ts'
-import { MediaRun } from './media-run.ts'
 import { type Pipe, PublisherConnection } from './publisher-connection.ts'
 import type { ReceivedStream } from './rtmp-receiver.ts'
 import type { TranscoderMetrics } from './transcoder-metrics.ts'
@@ -62,47 +55,27 @@ export interface StreamJobOptions {
 }
 
 const tickMs = 250
-/**
- * How long nothing new is listed before a gap is. As long as may be, since an absence that is over by then gets its
- * gaps together with media behind them: Shaka Player gives up at a gap that has nothing behind it. RFC 8216bis
- * §6.2.1 allows 1.5, and media is a little younger than its arrival.
- */
-const targetDurationsOfSilence = 1.25
-
 export class StreamJob implements LiveStream {
   readonly liveId: string
   readonly broadcastId: string
   readonly folder: BroadcastFolder
-  readonly #packager: Packager
-  readonly #archive: SegmentArchive
+  readonly #media: BroadcastMedia
   readonly #options: StreamJobOptions
   readonly #log: Logger
   readonly #keeper: LeaseKeeper
   readonly #ended = Promise.withResolvers<void>()
   #state: 'receiving' | 'held' | 'ending' | 'ended' = 'held'
   #epoch: number
-  #takeNumber: number
   /** Of another transcoder, until a publisher has come. */
   #left: ResumePoint | undefined
   #connection: PublisherConnection | undefined
-  #tracks: InputTracks | undefined
-  #run: MediaRun | undefined
-  /** Runs that still deliver their tail. */
-  readonly #leavingRuns = new Map<MediaRun, Promise<void>>()
-  /** Somebody else has the stream: nothing of ours counts any more. */
-  #isFenced = false
   /** What waits for the doubt after a standstill to be over. */
   #sure = Promise.withResolvers<void>()
-  /** Keyframes came too far apart: the source is encoded for the rest of the broadcast, as its encoder comes back the same. */
-  #hasLongGop = false
-  #hasSettings = false
-  /** Until the first segment of the run. */
-  #runStartedMs: number | undefined
   #holdTimer: Timer | undefined
   #tickTimer: Timer | undefined
 
   constructor(options: StreamJobOptions) {
-    const { ticket, folder, lease, clock, metrics } = options
+    const { ticket, folder, lease, config, ladder, guard, clock, metrics } = options
     this.#options = options
     this.liveId = ticket.liveId
     this.broadcastId = ticket.broadcastId
@@ -110,23 +83,14 @@ export class StreamJob implements LiveStream {
     this.#epoch = ticket.epoch
     this.#log = options.log.child({ liveId: ticket.liveId, broadcastId: ticket.broadcastId })
     this.#left = options.left
-    const resume = options.left?.packaging ?? folder.resumePoint(clock.now())
-    this.#takeNumber = Math.max(ticket.takes, newestTake(resume))
-    this.#archive = new SegmentArchive({
-      ...{ folder, clock, log: this.#log },
-      onDropped: (reason) => metrics.unrecorded(reason),
-    })
-    this.#packager = new Packager({
-      facts: folder.log.broadcast,
-      config: options.config,
-      commits: new MemoryCommitLog(),
-      resume,
-      nextTake: () => this.#nextTake(),
-      onSegment: (segment, bytes) => this.#onSegment(segment, bytes),
-      onLongGop: (at) => this.#run?.onLongGop(at),
-      onFault: (rendition, reason) => {
-        metrics.faulted()
-        this.#log.error({ rendition, reason }, 'media was not published')
+    this.#media = new BroadcastMedia({
+      ...{ folder, left: options.left, takes: ticket.takes, epoch: () => this.#epoch },
+      ...{ config, ladder, guard, clock, log: this.#log, metrics },
+      mayPublish: () => this.mayPublish,
+      onNews: () => void this.#keeper.renew(),
+      onFailed: () => {
+        options.onQuarantined()
+        this.#refuse(refusal('input-quarantined'))
       },
     })
     this.#keeper = new LeaseKeeper({
@@ -135,17 +99,18 @@ export class StreamJob implements LiveStream {
       clock,
       log: this.#log,
       renewal: () => this.renewal(),
-      onLost: (epoch) => {
+      onLost: (epoch, refused) => {
         this.#log.warn({ epoch: this.#epoch, newerEpoch: epoch }, 'lease lost')
-        void this.end('lease-lost')
+        void this.end('lease-lost', refused)
       },
-      onStop: () => void this.end('stopped'),
+      onStop: (refused) => void this.end('stopped', refused),
+      onRefused: (refused) => this.#turnAway(refused),
       onSure: () => this.#onSure(),
     })
   }
 
   get broadcast(): LiveBroadcast {
-    return this.#packager
+    return this.#media.packager
   }
 
   file(take: string, rendition: string, name: string): string | undefined {
@@ -155,14 +120,14 @@ export class StreamJob implements LiveStream {
 
   /** False where somebody else has the stream, or may have it since this process stood still. */
   get mayPublish(): boolean {
-    return !this.#isFenced && this.#keeper.isSure()
+    return !this.#media.isFenced && this.#keeper.isSure()
   }
 
   /** While a publisher is connected. */
   get progress(): ProgressLine | undefined {
     const connection = this.#connection
     if (!connection?.pipe || !this.#keeper.isSure()) return undefined
-    const progress = connection.progress(this.#packager.checkpoint())
+    const progress = connection.progress(this.#media.packager.checkpoint())
     const { liveId } = this
     return progress && { connection: connection.name, epoch: this.#epoch, liveId, ...progress }
   }
@@ -173,8 +138,8 @@ export class StreamJob implements LiveStream {
 
   /** Undefined where one run does not hold all that is open: then another transcoder begins a new take. */
   get resumePoint(): ResumePoint | undefined {
-    if (this.#left || !this.#run || this.#leavingRuns.size > 0) return this.#left
-    return this.#connection?.resumePoint(this.#packager.checkpoint())
+    if (this.#left || !this.#media.hasRun || this.#media.hasLeavingRuns) return this.#left
+    return this.#connection?.resumePoint(this.#media.packager.checkpoint())
   }
 
   get state(): 'receiving' | 'held' | 'ending' | 'ended' {
@@ -183,17 +148,16 @@ export class StreamJob implements LiveStream {
 
   /** How far the slowest rung is behind the source. */
   get lagSeconds(): number | undefined {
-    return this.#run?.lagSeconds
+    return this.#media.lagSeconds
   }
 
   get ffmpegPid(): number | undefined {
-    return this.#run?.pid
+    return this.#media.pid
   }
 
   /** Width × height × frames per second over what is being made. */
   get cost(): number {
-    const rate = this.#framesPerSecond()
-    return (this.#run?.video ?? []).reduce((sum, it) => sum + it.width * it.height * rate, 0)
+    return this.#media.cost
   }
 
   /** Resolves when the job is over and its folder settled. */
@@ -241,14 +205,29 @@ export class StreamJob implements LiveStream {
       if (previous.name === ticket.connection) previous.pipe.stream.drop()
       else previous.pipe.stream.refuse(refusal('already-publishing'))
     }
-    this.#endRun()
+    this.#media.endRun()
     this.#epoch = Math.max(this.#epoch, ticket.epoch)
-    this.#takeNumber = Math.max(this.#takeNumber, ticket.takes)
+    this.#media.countTakes(ticket.takes)
     const { connection: name } = ticket
     if (this.#left?.connection !== name) this.#left = undefined
     const now = clock.monotonic()
     this.#connection = new PublisherConnection(name, pipe, config.input, now, this.#left)
     return this.#connection
+  }
+
+  /** Somebody else has the channel, or may come: the broadcast waits. */
+  #turnAway(refused: Refusal): void {
+    const connection = this.#connection
+    if (!connection?.pipe) return
+    const { code, message } = refused
+    this.#log.warn({ code, reason: message }, 'publisher turned away')
+    this.#options.metrics.refused(code)
+    this.#connection = undefined
+    connection.pipe.stream.refuse(refused)
+    this.#media.endRun()
+    this.#state = 'held'
+    this.#hold()
+    void this.#keeper.renew()
   }
 
   /** Ends the broadcast; resolves when all is written. */
@@ -267,15 +246,18 @@ export class StreamJob implements LiveStream {
       if (sentence) stream.refuse(sentence)
       else stream.drop()
     }
-    if (reason === 'lease-lost') this.#fence()
+    if (reason === 'lease-lost') {
+      this.#media.fence()
+      this.#options.letGo(this.broadcast)
+    }
     this.#sure.resolve()
-    this.#endRun()
-    await Promise.all(this.#leavingRuns.values())
+    this.#media.endRun()
+    await this.#media.tails()
     const isOurs = reason !== 'lease-lost' && reason !== 'superseded'
     // Where the broadcast goes on elsewhere, nobody must hear from us that it is over.
-    if (!isOurs || goesOnElsewhere(reason)) this.#options.letGo(this.#packager)
-    else this.#packager.end()
-    await this.#archive.close()
+    if (!isOurs || goesOnElsewhere(reason)) this.#options.letGo(this.#media.packager)
+    else this.#media.packager.end()
+    await this.#media.closeArchive()
     if (isOurs) {
       await this.#options.lease.releaseLease(this.liveId, {
         epoch: this.#epoch,
@@ -288,26 +270,19 @@ export class StreamJob implements LiveStream {
     this.#options.onEnded(this)
   }
 
-  #fence(): void {
-    this.#isFenced = true
-    this.#options.letGo(this.#packager)
-    this.#run?.abort()
-    for (const run of this.#leavingRuns.keys()) run.abort()
-  }
-
   renewal(): LeaseRenewal {
     const { ticket } = this.#options
     const connection = this.#connection?.pipe && this.#connection
-    const tracks = this.#tracks
+    const { packager, takes, tracks } = this.#media
     return {
       ...{ epoch: this.#epoch, instance: ticket.instance, broadcastId: this.broadcastId },
       nonce: connection?.pipe?.nonce ?? null,
       state: connection ? 'live' : 'held',
-      takes: this.#takeNumber,
+      takes,
       cost: this.cost,
       video: (connection && tracks?.video && connection.meter.videoFacts(tracks.video)) ?? null,
       audio: (connection && tracks?.audio && connection.meter.audioFacts(tracks.audio)) ?? null,
-      renditions: measuredRenditions(this.#packager),
+      renditions: measuredRenditions(packager),
       findings: connection?.doctor.findings ?? [],
     }
   }
@@ -350,7 +325,7 @@ export class StreamJob implements LiveStream {
     if (pipe.stream.hasUnpublished() || !connection.isRunning) {
       this.#log.info('publisher gone; waiting for it to come back')
       this.#connection = undefined
-      this.#endRun()
+      this.#media.endRun()
     } else {
       // Until then its run is open: by another way it may go on before anybody has missed it.
       this.#log.info('the way to the publisher is lost; waiting for it to come by another')
@@ -362,8 +337,7 @@ export class StreamJob implements LiveStream {
   #onSure(): void {
     this.#sure.resolve()
     this.#sure = Promise.withResolvers()
-    for (const run of this.#leavingRuns.keys()) run.release()
-    this.#run?.release()
+    this.#media.release()
   }
 
   #hold(): void {
@@ -377,19 +351,7 @@ export class StreamJob implements LiveStream {
     if (!this.#keeper.isSure()) return
     for (const step of this.#connection?.tick(clock.monotonic()) ?? []) this.#onStep(step)
     this.#endStoppedRun()
-    if (this.#leavingRuns.size === 0) this.#fillGaps()
-  }
-
-  #fillGaps(): void {
-    const { settings } = this.#packager
-    if (!settings) return
-    const silence = targetDurationsOfSilence * settings.targetDurationSeconds
-    this.#packager.fillGaps(this.#nowSeconds() - silence + settings.segmentSeconds)
-  }
-
-  /** On the timeline of the broadcast. */
-  #nowSeconds(): number {
-    return (this.#options.clock.now() - timelineZeroMs(this.#packager.facts)) / 1000
+    this.#media.fillGaps()
   }
 
   #onStep(step: DatedStep): void {
@@ -402,85 +364,19 @@ export class StreamJob implements LiveStream {
       const refused = connection.meter.add({ ...sample, sizeBytes: sample.payload.length })
       connection.doctor.add(sample)
       if (refused) this.#refuse(refused)
-      else this.#run?.push(sample)
+      else this.#media.push(sample)
     }
   }
 
   #startRun(step: DatedStep & { kind: 'run' }): void {
-    const { tracks, claimedVideoBitsPerSecond, reason } = step
-    this.#endRun()
-    this.#tracks = tracks
-    const { config, ladder, guard, clock, metrics } = this.#options
-    const connection = this.#connection!
-    const left = reason === 'resumed' ? this.#left : undefined
+    const left = step.reason === 'resumed' ? this.#left : undefined
     this.#left = undefined
-    connection.meter = new InputMeter(config.input)
-    connection.doctor.beginRun(step)
-    connection.placeRun(step, this.#nowSeconds(), this.#packager.endSeconds)
-    this.#log.info({ reason }, 'media begins')
-    this.#runStartedMs = clock.monotonic()
-    const run = new MediaRun({
-      ...{ packager: this.#packager, tracks, ladder, guard, clock, log: this.#log },
-      ...{ segmentSeconds: config.segmentSeconds, stallMs: config.stallMs, ffmpeg: config.ffmpeg },
-      hasLongGop: this.#hasLongGop,
-      resume: left && { point: left, epoch: this.#epoch },
-      sourceBitsPerSecond: claimedVideoBitsPerSecond,
-      framesPerSecond: tracks.video?.framesPerSecond ?? undefined,
-      originSeconds: connection.originSeconds,
-      nextTake: () => ({ ...this.#nextTake(), epoch: this.#epoch }),
-      mayPublish: () => this.mayPublish,
-      onEntry: (mark) => connection.marks.add(mark),
-      onRestart: (cause) => metrics.restarted(cause),
-      onLongGop: () => {
-        this.#hasLongGop = true
-      },
-      onFailed: (detail) => {
-        this.#log.error({ detail }, 'the input is quarantined')
-        if (run !== this.#run) return
-        this.#options.onQuarantined()
-        this.#refuse(refusal('input-quarantined'))
-      },
-    })
-    this.#run = run
-    void this.#keeper.renew()
-  }
-
-  #nextTake(): { name: string; number: number } {
-    const number = ++this.#takeNumber
-    return { name: `${this.#options.ticket.broadcastTag}-${number}`, number }
-  }
-
-  #onSegment(segment: PackagedSegment, bytes: readonly Buffer[]): void {
-    if (this.#isFenced) return
-    const { metrics, clock } = this.#options
-    const { settings } = this.#packager
-    if (settings && !this.#hasSettings) {
-      this.#hasSettings = true
-      this.#archive.settings(settings)
-    }
-    this.#archive.segment(segment, bytes)
-    if (segment.isGap) return
-    metrics.committed(segment.sizeBytes)
-    if (this.#runStartedMs === undefined) return
-    metrics.firstSegment((clock.monotonic() - this.#runStartedMs) / 1000)
-    this.#runStartedMs = undefined
-    void this.#keeper.renew()
+    this.#media.begin(step, this.#connection!, left)
   }
 
   /** Where the input has ended a run and none has begun, the time that passes is a gap. */
   #endStoppedRun(): void {
-    if (this.#connection?.isRunning === false) this.#endRun()
-  }
-
-  #endRun(): void {
-    const run = this.#run
-    if (!run) return
-    this.#run = undefined
-    this.#runStartedMs = undefined
-    this.#leavingRuns.set(
-      run,
-      run.finish().finally(() => this.#leavingRuns.delete(run)),
-    )
+    if (this.#connection?.isRunning === false) this.#media.endRun()
   }
 
   /** The input is not acceptable, or we failed it: the broadcast ends with a word to the publisher. */
@@ -488,11 +384,5 @@ export class StreamJob implements LiveStream {
     this.#log.warn({ code: refused.code, reason: refused.message }, 'publisher refused')
     this.#options.metrics.refused(refused.code)
     void this.end('refused', refused)
-  }
-
-  #framesPerSecond(): number {
-    const video = this.#tracks?.video
-    if (!video || !this.#connection) return 0
-    return this.#connection.meter.videoFacts(video).framesPerSecond ?? 30
   }
 }

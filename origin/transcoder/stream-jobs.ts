@@ -11,6 +11,7 @@ import { SegmentLog } from '../../common/live/segment-log.ts'
 import type { Logger } from '../../common/log.ts'
 import { LogBudget } from '../../common/log-budget.ts'
 import type { ProcessGuard } from '../../common/process-guard.ts'
+import { maxReplaced } from '../../common/takeover.ts'
 import type { Ladder } from '../../config/ladder.ts'
 import type { ResolvedTranscoderConfig } from '../../config/load.ts'
 import { BroadcastFolder } from '../archive/broadcast-folder.ts'
@@ -68,8 +69,8 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
-  /** By live id, who was let in last, the newest at the end. */
-  readonly #letIn = new Map<string, Pick<PublishTicket, 'epoch' | 'connection'>>()
+  /** By live id, who was let in under its newest epoch; both with the newest at the end. */
+  readonly #letIn = new Map<string, { epoch: number; connections: readonly string[] }>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
@@ -105,11 +106,13 @@ export class StreamJobs implements AsyncDisposable {
     const job = this.#jobs.get(liveId)
     if (!job || job.state === 'ending' || job.state === 'ended') return undefined
     const last = this.#letIn.get(liveId)
+    const connections = last?.epoch === job.epoch ? last.connections : []
     return {
       epoch: job.epoch,
       facts: job.folder.log.broadcast,
       state: job.state === 'held' ? 'held' : 'live',
-      connection: last?.epoch === job.epoch ? last.connection : null,
+      connection: connections.at(-1) ?? null,
+      before: connections.slice(0, -1),
       takes: job.renewal().takes,
     }
   }
@@ -166,9 +169,9 @@ export class StreamJobs implements AsyncDisposable {
       state: 'live',
       renditions: job?.renewal().renditions ?? [],
     })
+    if (answer.outcome !== 'error' && answer.refused) return answer.refused
     if (answer.outcome === 'lost') return refusal('lease-lost')
     if (answer.outcome === 'held' && answer.stop) return refusal('broadcast-stopped')
-    if (answer.outcome === 'held' && answer.isRefused) return refusal('already-publishing')
     this.#noteLetIn(ticket)
     const { pipe } = attempt
     const timer = clock.setTimeout(() => this.#admitted.delete(pipe), admissionMs)
@@ -177,8 +180,11 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   #noteLetIn({ liveId, epoch, connection }: PublishTicket): void {
+    const last = this.#letIn.get(liveId)
+    const others = last?.epoch === epoch ? last.connections : []
+    const connections = [...others.filter((it) => it !== connection), connection]
     this.#letIn.delete(liveId)
-    this.#letIn.set(liveId, { epoch, connection })
+    this.#letIn.set(liveId, { epoch, connections: connections.slice(-maxReplaced) })
     if (this.#letIn.size > maxLetIn) this.#letIn.delete(this.#letIn.keys().next().value!)
   }
 

@@ -72,8 +72,8 @@ test('of two that claim one epoch the first to come has it, and the other has lo
   expect(await lease()).toMatchObject({ instance: one.instance, broadcastId })
 })
 
-test('a claim that is not above the row is lost', async () => {
-  const grant = await gateway.granted(streamKey)
+test('a claim that is not above a row that somebody has come to is lost', async () => {
+  const grant = await live()
   const other = holderOf(grant) === one ? two : one
   const before = await lease()
   expect(await outcome(other, grant.epoch, adoption())).toMatchObject({ outcome: 'lost' })
@@ -113,6 +113,56 @@ test('an answer to a publish that came too late leaves one broadcast to an epoch
   expect((await gateway.granted(streamKey)).broadcastId).toBe(broadcastId)
 })
 
+test('an answer that came too late, and placed it elsewhere, gives way to the claim that runs', async () => {
+  const nonce = 'n'.repeat(16)
+  const late = await gateway.granted(streamKey, null, { nonce })
+  const other = holderOf(late) === one ? two : one
+  const { epoch } = late
+  const begun = adoption()
+  expect(await outcome(other, epoch, begun)).toMatchObject({ outcome: 'held', epoch, stop: false })
+  expect(await lease()).toMatchObject({
+    ...{ epoch, instance: other.instance, broadcastId, waiting: [], replaced: [] },
+    ...{ connection: begun.connection, nonce: begun.nonce, state: 'live' },
+  })
+  expect((await holderOf(late).renew('demo', epoch, { nonce })).body).toMatchObject({
+    ...{ outcome: 'lost', epoch },
+  })
+  const { broadcasts } = await fixture.api<{ broadcasts: { id: string }[] }>('GET', '/broadcasts')
+  expect(broadcasts.map(({ id }) => id)).toEqual([broadcastId])
+  // The first claim has it now: another one is lost, as always.
+  const second = adoption({ broadcastId: '0190f8a2-7f4e-7c3a-9b1d-2f5e8a6c4d12' })
+  expect(await outcome(holderOf(late), epoch, second)).toMatchObject({ outcome: 'lost' })
+})
+
+test('so does one that moved a broadcast to where nobody has come, unless the operator has ended it', async () => {
+  const first = await live()
+  const former = holderOf(first)
+  const away = { epoch: first.epoch, instance: former.instance }
+  const again = { connection: 'c'.repeat(16), attempt: 2, away }
+  const late = await gateway.granted(streamKey, null, again)
+  const { epoch } = late
+  expect([late.broadcastId, epoch]).toEqual([first.broadcastId, first.epoch + 1])
+  await fixture.api('DELETE', '/streams/demo')
+  const before = await lease()
+  const begun = adoption({ connection: 'c'.repeat(16), attempt: 2 })
+  expect(await outcome(former, epoch, begun)).toMatchObject({ outcome: 'lost' })
+  expect(await lease()).toEqual(before)
+
+  const other = await fixture.channel('other')
+  const moved = await gateway.granted(other)
+  const holder = holderOf(moved)
+  await holder.renew('other', moved.epoch)
+  const next = { away: { epoch: moved.epoch, instance: holder.instance } }
+  expect((await gateway.granted(other, null, next)).epoch).toBe(moved.epoch + 1)
+  const claim = adoption({}, other)
+  const renewal = { adopt: claim, nonce: claim.nonce, broadcastId }
+  const { body } = await holder.renew('other', moved.epoch + 1, renewal)
+  expect(body).toMatchObject({ outcome: 'held', stop: false })
+  expect(await fixture.coordinator.leaseStore.find('other')).toMatchObject({
+    ...{ broadcastId, instance: holder.instance, connection: claim.connection },
+  })
+})
+
 test('one that nobody begins any more at that epoch, as somebody came to the other, has lost', async () => {
   const grant = await live()
   expect(await outcome(holderOf(grant), grant.epoch, adoption())).toMatchObject({
@@ -139,25 +189,40 @@ test('a connection that has come through it since stays', async () => {
   const before = await lease()
   const adopt = adoption({ broadcastId: grant.broadcastId })
   expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
-    ...{ outcome: 'held', stop: false, isRefused: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'already-publishing' } },
   })
   expect((await lease())!.connection).toBe(before!.connection)
 })
 
-test('a key that was revoked takes nothing over; whoever came back by it is stopped, and nobody else', async () => {
+test('who had a broadcast before it moved is older than whoever has come since', async () => {
+  const first = await live()
+  const away = { epoch: first.epoch, instance: first.instance }
+  const second = { connection: 'd'.repeat(16), nonce: 'm'.repeat(16) }
+  const moved = await gateway.granted(streamKey, null, { ...second, away })
+  expect(moved.epoch).toBe(first.epoch + 1)
+  const replaced = [{ connection: second.connection, takenAtMs: null }]
+  const adopt = adoption({ broadcastId: first.broadcastId, replaced })
+  const answer = await outcome(holderOf(moved), moved.epoch, adopt)
+  expect([answer.outcome, answer.refused]).toEqual(['held', undefined])
+  expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
+})
+
+test('a key that was revoked takes nothing over, and refuses whoever came back by it, and nobody else', async () => {
   const grant = await live()
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const back = adoption({ broadcastId: grant.broadcastId, replaced })
   expect(await outcome(holderOf(grant), grant.epoch, back)).toMatchObject({
-    ...{ outcome: 'held', stop: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'key-revoked' } },
   })
   expect((await holderOf(grant).renew('demo', grant.epoch)).body).toMatchObject({ stop: false })
   expect(await lease()).toMatchObject({ connection: 'c'.repeat(16) })
-  expect(await outcome(one, grant.epoch + 1, adoption())).toMatchObject({ outcome: 'lost' })
+  expect(await outcome(one, grant.epoch + 1, adoption())).toMatchObject({
+    ...{ outcome: 'lost', refused: { code: 'key-revoked' } },
+  })
   const other = await fixture.channel('other')
   expect(await outcome(one, grant.epoch + 1, adoption({}, other))).toMatchObject({
-    outcome: 'lost',
+    ...{ outcome: 'lost', refused: { code: 'key-unknown' } },
   })
 })
 
@@ -166,7 +231,19 @@ test('a key that was revoked does not come in past a publisher whose media never
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
   const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
   const adopt = adoption({ broadcastId: grant.broadcastId, replaced })
-  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({ stop: true })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', refused: { code: 'key-revoked' } },
+  })
+})
+
+test('a ban ends what came back without it, and says so', async () => {
+  const grant = await live()
+  await fixture.api('POST', '/channels/demo/ban')
+  const replaced = [{ connection: 'c'.repeat(16), takenAtMs: null }]
+  const adopt = adoption({ broadcastId: grant.broadcastId, replaced })
+  expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
+    ...{ outcome: 'held', stop: true, refused: { code: 'channel-banned' } },
+  })
 })
 
 test('a ban that comes while a claim is written down counts', async () => {
@@ -189,7 +266,9 @@ test('a ban that comes while a claim is written down counts', async () => {
     const facts = { video: null, audio: null, renditions: [], takes: 0, cost: 0 }
     const { instance } = one
     const renewal = { ...facts, epoch: 1, instance, nonce: adopt.nonce, state: 'live' as const }
-    expect(await adoptions.adopt('tc-1', liveId, { ...renewal, adopt })).toBe('left')
+    expect(await adoptions.adopt('tc-1', liveId, { ...renewal, adopt })).toMatchObject({
+      code: 'channel-banned',
+    })
     expect(await leases.epochOf(liveId)).toBe(0)
   } finally {
     await database[Symbol.asyncDispose]()
@@ -206,7 +285,7 @@ test('one that the row has replaced is not let in, and who has the channel keeps
   const { broadcastId } = grant
   const adopt = adoption({ broadcastId, connection: 'c'.repeat(16), attempt: 2, replaced })
   expect(await outcome(holderOf(grant), grant.epoch, adopt)).toMatchObject({
-    ...{ outcome: 'held', stop: false, isRefused: true },
+    ...{ outcome: 'held', stop: false, refused: { code: 'already-publishing' } },
   })
   expect(await lease()).toMatchObject({ connection: 'd'.repeat(16), waiting: [] })
 })

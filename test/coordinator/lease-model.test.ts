@@ -301,8 +301,8 @@ class Model {
     expect(this.#came).toContain(nonce)
     const placed = { connection, attempt, nonce, isTakeover: false }
     const isHolder = epoch === lease?.epoch && instance === lease.instance
-    const isUnused = lease?.connection === null && lease.takes === 0 && !lease.stop
-    const isOther = isHolder && isUnused && lease.broadcastId !== broadcastId
+    const isUnused = lease?.epoch === epoch && lease.state === 'starting' && !lease.stop
+    const isOther = isUnused && !(isHolder && lease.broadcastId === broadcastId)
     if (epoch > before.epoch || isOther) {
       expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
       expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
@@ -312,7 +312,7 @@ class Model {
         expect(told).toContain(lease.connection)
       }
       expect(told).not.toContain(connection)
-      if (!isOther) this.#known.granted.push({ epoch, instance })
+      if (!isHolder) this.#known.granted.push({ epoch, instance })
       this.#known.seats.set(broadcastId, {
         ...{ taken: undefined, waiting: [placed], replaced: new Set(told) },
         takenOverMs: after!.replaced.flatMap(({ takenAtMs }) => takenAtMs ?? []),

@@ -42,6 +42,7 @@ interface Job extends Holder {
   nonce: string
   broadcastId: string
   connection: string
+  before: readonly string[]
   /** It was answered `lost`, and does nothing any more. */
   isLost: boolean
 }
@@ -127,10 +128,10 @@ export class LeaseWorld implements Disposable {
       standing: () => {
         const { job } = node
         if (!job || job.isLost) return undefined
-        const { epoch, broadcastId, connection } = job
+        const { epoch, broadcastId, connection, before } = job
         const broadcastTag = broadcastId.replaceAll('-', '').slice(0, 16)
         const facts = { broadcastId, broadcastTag, startedAtMs: 0, isRecorded: false }
-        return { epoch, facts, connection, state: 'live', takes: 1 }
+        return { epoch, facts, connection, before, state: 'live', takes: 1 }
       },
     })
     node.reports = new LeaseReports({
@@ -269,7 +270,10 @@ export class LeaseWorld implements Disposable {
     if (isOther && !node.job!.isLost) return false
     const outcome = await this.renew(node, holder, nonce)
     if (outcome === 'lost' || outcome === 'refused') return false
-    node.job = { epoch, instance, broadcastId, connection, nonce, isLost: false }
+    const last = node.job?.epoch === epoch ? node.job : undefined
+    const others = last ? [...last.before, last.connection] : []
+    const before = others.filter((it) => it !== connection)
+    node.job = { epoch, instance, broadcastId, connection, before, nonce, isLost: false }
     return true
   }
 
@@ -295,23 +299,23 @@ export class LeaseWorld implements Disposable {
     if (answer.outcome === 'held' && answer.stop) {
       await node.reports.releaseLease(liveId, { epoch, instance, reason: 'stopped' })
     }
-    return answer.outcome === 'held' && answer.isRefused ? 'refused' : answer.outcome
+    if (answer.outcome !== 'held' || !answer.refused) return answer.outcome
+    // Nobody else comes within the time that it is held for.
+    if (job?.epoch === epoch && job.nonce === nonce) await this.giveBack(node, 'publisher-left')
+    return 'refused'
   }
 
   async #answerRenewal(node: Transcoder, renewal: LeaseRenewal): Promise<LeaseOutcome> {
     if (this.isAway || !node.isHeard) return { outcome: 'error', error: 'away' }
     const { epoch } = renewal
     const before = await this.standing()
-    const adoption = await this.#adoptions.adopt(node.id, liveId, renewal)
+    const refused = await this.#adoptions.adopt(node.id, liveId, renewal)
     if (renewal.adopt) this.onAdoption(renewal, before, await this.find())
     const renewed = await this.leases.renew(liveId, renewal)
     if (renewed) this.onHeld(renewal.nonce)
     return renewed
-      ? {
-          ...{ outcome: 'held', epoch, stop: renewed.stop || adoption === 'stopped' },
-          isRefused: adoption === 'refused',
-        }
-      : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false }
+      ? { outcome: 'held', epoch, stop: renewed.stop, refused }
+      : { outcome: 'lost', epoch: await this.leases.epochOf(liveId), stop: false, refused }
   }
 
   async #answerRelease(node: Transcoder, release: LeaseRelease): Promise<LeaseOutcome> {

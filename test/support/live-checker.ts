@@ -25,6 +25,8 @@ export interface LiveCheckerOptions {
   ca: string | Buffer
   /** One segment in so many is fetched and compared. */
   sampleEvery?: number
+  /** How often a plain client asks. */
+  pollMs?: number
 }
 
 export interface CheckerReport {
@@ -44,11 +46,18 @@ export interface CheckerReport {
   media: { inits: number; parts: number; hints: number; segments: number; openSegments: number }
 }
 
-const pollMs = 1_000
 /** Beyond the 1.5 target durations that the RFC allows: what a crowded test machine may lose. */
 const slackMs = 1_500
 /** Sound and picture are cut within half a frame of each other. */
 const dateToleranceMs = 60
+
+interface Unreported {
+  name: string
+  missing: string
+  /** The newest of its own that the playlist listed. */
+  number: number
+  text: string
+}
 
 /** In numbers: when a publisher comes back, an encoded rendition tells later than the source what was a gap. */
 const reportTolerance = 4
@@ -59,13 +68,16 @@ export class LiveChecker implements AsyncDisposable {
   readonly #stop = new AbortController()
   readonly #log = new FaultLog()
   readonly #every: number
+  readonly #pollMs: number
   readonly #loops: Promise<void>[] = []
   readonly #followed = new Map<string, MediaSampler | undefined>()
   readonly #history: SegmentHistory = new Map()
   readonly #constants = new Map<string, string>()
   readonly #discontinuities = new Map<number, { count: number; name: string }>()
   /** Judged when the next multivariant playlist is read. */
-  readonly #unreported = new Map<string, { name: string; missing: string; text: string }>()
+  readonly #unreported = new Map<string, Unreported>()
+  /** By playlist: the last number that it listed of each take, and of gaps under the empty name. */
+  readonly #takes = new Map<string, Map<string, number>>()
   readonly #report = { versions: 0, blockedReloads: 0, deltas: 0, mpds: 0 }
   #isEnded = false
 
@@ -87,10 +99,11 @@ export class LiveChecker implements AsyncDisposable {
     return checker
   }
 
-  private constructor({ media, ca, sampleEvery = 3 }: LiveCheckerOptions) {
+  private constructor({ media, ca, sampleEvery = 3, pollMs = 1_000 }: LiveCheckerOptions) {
     this.#media = media
     this.#client = new TlsClient(ca)
     this.#every = sampleEvery
+    this.#pollMs = pollMs
   }
 
   get faults(): readonly Fault[] {
@@ -174,12 +187,12 @@ export class LiveChecker implements AsyncDisposable {
         const offered = mediaPlaylistsOf(text)
         for (const name of offered) this.#follow(name)
         // What has left the presentation needs no report, and that is known only from a later version of this one.
-        for (const { name, missing, text: told } of unreported) {
-          if (!offered.includes(missing)) continue
-          this.#log.add(name, `does not report ${missing} (§4.4.5.4)`, told)
+        for (const it of unreported) {
+          if (!offered.includes(it.missing) || this.#mayHaveLeft(it)) continue
+          this.#log.add(it.name, `does not report ${it.missing} (§4.4.5.4)`, it.text)
         }
       }
-      await this.#pause(pollMs)
+      await this.#pause(this.#pollMs)
     }
   }
 
@@ -209,7 +222,7 @@ export class LiveChecker implements AsyncDisposable {
         before = text
         if (readLivePlaylist(text).isEnded) return
       }
-      await this.#pause(pollMs)
+      await this.#pause(this.#pollMs)
     }
   }
 
@@ -226,7 +239,7 @@ export class LiveChecker implements AsyncDisposable {
       const path = block === '' ? name : `${name}?${block}`
       const text = await this.#text(canSkip && turn % 2 === 1 ? `${path}&_HLS_skip=v2` : path)
       if (text === undefined) {
-        await this.#pause(pollMs)
+        await this.#pause(this.#pollMs)
         continue
       }
       const read = readLivePlaylist(text)
@@ -265,7 +278,7 @@ export class LiveChecker implements AsyncDisposable {
         return
       }
       if (!wanted && current.serverControl?.['CAN-BLOCK-RELOAD'] !== 'YES')
-        await this.#pause(pollMs)
+        await this.#pause(this.#pollMs)
     }
   }
 
@@ -309,6 +322,7 @@ export class LiveChecker implements AsyncDisposable {
     const counts = discontinuitiesByNumber(read)
     const own = this.#history.get(name) ?? new Map()
     this.#history.set(name, own)
+    this.#noteTakes(name, read)
     for (const segment of read.segments) {
       const { number, dateMs = Number.NaN } = segment
       if (segment.uri !== undefined) own.set(number, segment)
@@ -361,7 +375,31 @@ export class LiveChecker implements AsyncDisposable {
     }
     const reported = new Set(read.reports.map(({ uri }) => uri))
     const missing = this.#mediaNames().filter((it) => it !== name && !reported.has(it))
-    for (const it of missing) this.#unreported.set(`${name} ${it}`, { name, missing: it, text })
+    const number = read.segments.at(-1)?.number ?? 0
+    for (const it of missing) {
+      this.#unreported.set(`${name} ${it}`, { name, missing: it, number, text })
+    }
+  }
+
+  #noteTakes(name: string, read: LivePlaylist): void {
+    const takes = this.#takes.get(name) ?? new Map<string, number>()
+    this.#takes.set(name, takes)
+    for (const { number, uri, isGap, parts } of read.segments) {
+      const media = uri ?? parts.find((part) => !part.isGap)?.uri
+      const take = isGap || media === undefined ? '' : media.slice(0, media.indexOf('/'))
+      takes.set(take, number)
+    }
+  }
+
+  /**
+   * It may be back before the presentation was read again: then it has no media in one of the takes that were made about
+   * that time. A gap of the playlist's own hides what was made.
+   */
+  #mayHaveLeft({ name, missing, number }: Unreported): boolean {
+    const made = this.#takes.get(missing)
+    return [...(this.#takes.get(name) ?? [])].some(
+      ([take, last]) => last > number - reportTolerance && (take === '' || !made?.has(take)),
+    )
   }
 
   #mediaNames(): string[] {
@@ -388,7 +426,7 @@ export class LiveChecker implements AsyncDisposable {
         }
         if (mpd && !mpd.isDynamic) return
       }
-      await this.#pause(pollMs)
+      await this.#pause(this.#pollMs)
     }
   }
 }

@@ -86,22 +86,50 @@ test('a key that is revoked is gone with the next heartbeat, and so is one that 
   expect(keys.find(digestOf(made.streamKey))).toBeUndefined()
 })
 
-test('as many that come as that go are noticed', async () => {
+test('as many that come as that go are noticed, also in the same moment', async () => {
   await using keys = make()
   for (const name of ['one', 'two', 'three']) await fixture.channel(name)
   const ban = (name: string) => fixture.api('POST', `/channels/${name}/ban`, {})
   await ban('three')
   await beat(keys)
-  await fixture.clock.advance(1_000)
   await fixture.api('DELETE', '/channels/one')
   const four = await fixture.channel('four')
   await beat(keys)
   expect([keys.hasLiveId('one'), keys.find(digestOf(four))?.liveId]).toEqual([false, 'four'])
-  await fixture.clock.advance(1_000)
   await fixture.api('POST', '/channels/three/unban', {})
   await ban('two')
   await beat(keys)
   expect([keys.hasLiveId('two'), keys.hasLiveId('three')]).toEqual([false, true])
+})
+
+test('two channels of which each becomes what the other was are noticed', async () => {
+  await using keys = make()
+  const one = await fixture.channel('one', { record: true })
+  const two = await fixture.channel('two', { record: false })
+  const other = await fixture.api<{ id: string; streamKey: string }>('POST', '/channels/one/keys')
+  const recorded = () => [one, two].map((key) => keys.find(digestOf(key))?.record)
+  await beat(keys)
+  expect(recorded()).toEqual([true, false])
+  await fixture.api('PATCH', '/channels/one', { record: false })
+  await fixture.api('PATCH', '/channels/two', { record: true })
+  await beat(keys)
+  expect(recorded()).toEqual([false, true])
+
+  const rotated = await fixture.api<{ streamKey: string }>('POST', '/channels/one/keys/rotate', {})
+  await beat(keys)
+  const known = [other, rotated].map((it) => keys.find(digestOf(it.streamKey))?.liveId)
+  expect(known).toEqual([undefined, 'one'])
+})
+
+test('what says nothing of a key changes nothing', async () => {
+  await using keys = make()
+  await fixture.node('tc-1', 'transcoder')
+  const one = await fixture.channel('one')
+  await beat(keys)
+  await fixture.api('PATCH', '/channels/one', { title: 'Another', record: true })
+  expect(await gateway.publish(one)).toMatchObject({ epoch: 1 })
+  await beat(keys)
+  expect(asked).toBe(1)
 })
 
 test('on a busy cluster, where epochs are all that changes, a gateway asks every ten seconds', async () => {

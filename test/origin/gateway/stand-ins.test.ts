@@ -120,7 +120,7 @@ test('where a live id has a route, its transcoder is asked, about what is newest
   const facts = { broadcastId: route.broadcastId, broadcastTag: 'abcdefgh12', startedAtMs: 0 }
   standings.set(node.id, {
     facts: { ...facts, isRecorded: false },
-    ...{ epoch: 4, state: 'held', connection: 'former', takes: 1 },
+    ...{ epoch: 4, state: 'held', connection: 'former', before: [], takes: 1 },
   })
   const joined = await granted(standIns, request('gw-1', 'first'))
   expect(joined).toMatchObject({

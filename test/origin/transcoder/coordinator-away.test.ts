@@ -38,21 +38,34 @@ async function letIn(rig: TranscoderRig, streamKey: string, epoch: number) {
   return { ...grant, streamName: `${nonce}?ticket=${grant.ticket}` }
 }
 
-test('broadcasts that began and ended unheard are told in order, and one that runs is taken over in its take', async () => {
-  await using rig = await TranscoderRig.start({ transcoder: { holdMs: 500 } })
+const publish = ({
+  transcoder,
+  streamName,
+}: {
+  transcoder: { rtmp: string }
+  streamName: string
+}) => RtmpTestClient.publish(transcoder.rtmp, streamName)
+
+/** The transcoder reaches the coordinator by the proxy alone. */
+async function cutOffable(holdMs: number) {
+  const rig = await TranscoderRig.start({ transcoder: { holdMs } })
   const { port } = new URL(rig.coordinatorUrl)
-  await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(port) })
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(port) })
   const cluster = rig.transcoderSettings.cluster as object
   rig.transcoderSettings.cluster = { ...cluster, coordinator: `http://127.0.0.1:${proxy.port}` }
   await rig.restartTranscoder()
+  const cutOff = () => {
+    proxy.obey({ kind: 'refuse' })
+    proxy.reset()
+  }
+  return { rig, proxy, cutOff }
+}
+
+test('broadcasts that began and ended unheard are told in order, and one that runs is taken over in its take', async () => {
+  const { cutOff, ...parts } = await cutOffable(500)
+  await using rig = parts.rig
+  await using proxy = parts.proxy
   const key = await rig.createChannel('demo', { record: false })
-  const publish = ({
-    transcoder,
-    streamName,
-  }: {
-    transcoder: { rtmp: string }
-    streamName: string
-  }) => RtmpTestClient.publish(transcoder.rtmp, streamName)
   const broadcasts = async () =>
     ((await rig.api('GET', '/api/v1/broadcasts')) as { broadcasts: Broadcast[] }).broadcasts
   const media = await clip({ seconds: 3 })
@@ -60,8 +73,7 @@ test('broadcasts that began and ended unheard are told in order, and one that ru
   const known = await rig.grant(key)
   await using first = await publish(known)
   expect(first.isStarted).toBe(true)
-  proxy.obey({ kind: 'refuse' })
-  proxy.reset()
+  cutOff()
   await play(first, media)
   await first.leave()
   const second = await until('a broadcast after the first one', async () => {
@@ -100,6 +112,36 @@ test('broadcasts that began and ended unheard are told in order, and one that ru
   await late[Symbol.asyncDispose]()
   await playing
   expect(await takesListed(rig)).toEqual(before)
+}, 60_000)
+
+test('whoever came by a key that is not good any more is told so, and the broadcast waits for another', async () => {
+  const { cutOff, ...parts } = await cutOffable(30_000)
+  await using rig = parts.rig
+  await using proxy = parts.proxy
+  const key = await rig.createChannel('demo', { record: false })
+  const keys = '/api/v1/channels/demo/keys'
+  const other = (await rig.api('POST', keys, {})) as { id: string; streamKey: string }
+  const media = await clip({ seconds: 2 })
+  const known = await rig.grant(key)
+  await using first = await publish(known)
+  await play(first, media)
+
+  cutOff()
+  const granted = await letIn(rig, other.streamKey, known.epoch)
+  expect([granted.broadcastId, granted.epoch]).toEqual([known.broadcastId, known.epoch])
+  await using second = await publish(granted)
+  await play(second, media)
+  await first.closed()
+  expect(first.statuses.at(-1)?.description).toMatch(/\(already-publishing\)$/)
+  await rig.api('POST', `${keys}/${other.id}/revoke`)
+  proxy.obey({ kind: 'pass' })
+  await second.closed()
+  expect(second.statuses.at(-1)?.description).toMatch(/\(key-revoked\)$/)
+
+  const again = await rig.grant(key)
+  expect([again.broadcastId, again.epoch]).toEqual([known.broadcastId, known.epoch])
+  await using third = await publish(again)
+  expect(third.isStarted).toBe(true)
 }, 60_000)
 
 /** Names of the takes in the playlist of the sound. */

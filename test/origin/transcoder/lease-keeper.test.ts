@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../common/clock.ts'
 import type { LeaseAnswer, LeaseRenewal } from '../../../common/contract/placement.ts'
+import { type Refusal, refusal } from '../../../common/contract/refusal.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { LeaseKeeper } from '../../../origin/transcoder/lease-keeper.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
@@ -23,7 +24,7 @@ function keep(answers: (Answer | Promise<Answer>)[]) {
   }
   const events: string[] = []
   const sent: LeaseRenewal[] = []
-  const renewal = { epoch: 3 } as LeaseRenewal
+  const renewal = { epoch: 3, nonce: 'first' } as LeaseRenewal
   const keeper = new LeaseKeeper({
     liveId: 'demo',
     clock: own,
@@ -35,14 +36,21 @@ function keep(answers: (Answer | Promise<Answer>)[]) {
       },
       async releaseLease() {},
     },
-    renewal: () => renewal,
-    onLost: (epoch) => events.push(`lost to ${epoch}`),
-    onStop: () => events.push('stop'),
+    renewal: () => ({ ...renewal }),
+    onLost: (epoch, refused) => events.push(`lost to ${epoch}${whyOf(refused)}`),
+    onStop: (refused) => events.push(`stop${whyOf(refused)}`),
+    onRefused: (refused) => events.push(`turned away${whyOf(refused)}`),
     onSure: () => events.push('sure'),
   })
   keeper.start()
   return { clock, events, sent, keeper, renewal, freeze }
 }
+
+function whyOf(refused: Refusal | undefined): string {
+  return refused ? `: ${refused.code}` : ''
+}
+
+const revoked = refusal('key-revoked')
 
 test('renews every two seconds', async () => {
   const { clock, sent } = keep([])
@@ -71,14 +79,47 @@ test('ends when the operator asks for it', async () => {
   expect(events).toEqual(['stop'])
 })
 
+test('turns a publisher away who may not have the channel, and keeps the lease', async () => {
+  const { clock, events, sent } = keep([{ ...held, refused: revoked }])
+  await clock.advance(4_000)
+  expect(events).toEqual(['turned away: key-revoked'])
+  expect(sent).toHaveLength(2)
+})
+
+test.each<[string, LeaseAnswer, string]>([
+  ['lost', { outcome: 'lost', epoch: 4, stop: false }, 'lost to 4'],
+  ['stopped', { ...held, stop: true }, 'stop'],
+])('what is %s tells why, of its own publisher alone', async (_how, answer, event) => {
+  const first = keep([{ ...answer, refused: revoked }])
+  await first.keeper.renew()
+  expect(first.events).toEqual([`${event}: key-revoked`])
+  const next = keep([{ ...answer, refused: revoked }])
+  const answered = next.keeper.renew()
+  next.renewal.nonce = 'second'
+  await answered
+  expect(next.events).toEqual([event])
+})
+
+test('turns nobody away who has come since', async () => {
+  for (const nonce of ['second', null]) {
+    const { events, keeper, renewal } = keep([{ ...held, refused: revoked }])
+    const answered = keeper.renew()
+    renewal.nonce = nonce
+    await answered
+    expect(events).toEqual([])
+  }
+})
+
 test('does not take an answer to an older epoch for its own', async () => {
-  const { clock, events, renewal, keeper } = keep([{ outcome: 'lost', epoch: 4, stop: false }])
+  const { clock, events, sent, renewal, keeper } = keep([
+    { outcome: 'lost', epoch: 4, stop: false },
+  ])
   const answered = keeper.renew()
   renewal.epoch = 4
-  Object.assign(renewal, { epoch: 4 })
   await answered
   await clock.advance(4_000)
-  expect(events).toEqual(['lost to 4'])
+  expect(events).toEqual([])
+  expect(sent).toHaveLength(3)
 })
 
 describe('after a standstill longer than the lease', () => {

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { LeaseOutcome } from '../../../common/cluster/coordinator-client.ts'
 import type { Adoption, LeaseRelease, LeaseRenewal } from '../../../common/contract/placement.ts'
+import { refusal } from '../../../common/contract/refusal.ts'
 import { LeaseReports } from '../../../origin/transcoder/lease-reports.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 
@@ -12,6 +13,9 @@ let clock: FakeClock
 let answer: LeaseOutcome
 let heard: (LeaseRenewal | LeaseRelease)[]
 let pending: Adoption | undefined
+let pendingEpoch: number
+/** Releases wait for it. */
+let hanging: Promise<void> | undefined
 let over: number[]
 let letIn: (string | null)[]
 let reports: LeaseReports
@@ -21,6 +25,8 @@ beforeEach(() => {
   answer = away
   heard = []
   pending = undefined
+  pendingEpoch = 5
+  hanging = undefined
   over = []
   letIn = []
   const hear = async (_liveId: string, what: LeaseRenewal | LeaseRelease) => {
@@ -28,9 +34,15 @@ beforeEach(() => {
     return answer
   }
   reports = new LeaseReports({
-    client: { renewLease: hear, releaseLease: hear },
+    client: {
+      renewLease: hear,
+      async releaseLease(liveId, what) {
+        await hanging
+        return hear(liveId, what)
+      },
+    },
     standIn: {
-      adoptionOf: (_liveId, { epoch }) => (epoch === 5 ? pending : undefined),
+      adoptionOf: (_liveId, { epoch }) => (epoch === pendingEpoch ? pending : undefined),
       letIn: (_liveId, { nonce }) => void letIn.push(nonce),
       told: (_liveId, it) => {
         if (pending === it) pending = undefined
@@ -60,11 +72,20 @@ test('`lost` is an answer too, after which nothing joins that epoch here', async
   expect([pending, over]).toEqual([undefined, [5]])
 })
 
+test('who is refused while it does not send hears of it once it does', async () => {
+  pending = adoption
+  answer = { ...held, refused: refusal('key-revoked') }
+  await reports.renewLease('demo', { ...renewal(5), nonce: null, state: 'held' })
+  expect(pending).toBe(adoption)
+  expect(await reports.renewLease('demo', renewal(5))).toBe(answer)
+  expect(pending).toBeUndefined()
+})
+
 test('whoever a renewal names is let in, but where it is lost, stopped or refused', async () => {
   for (const [nonce, its] of [
     ['lost', { ...held, outcome: 'lost' }],
     ['stopped', { ...held, stop: true }],
-    ['refused', { ...held, isRefused: true }],
+    ['refused', { ...held, refused: refusal('key-revoked') }],
     ['held', held],
     ['away', away],
   ] as const) {
@@ -117,13 +138,49 @@ test('an end whose last renewal was heard is told alone', async () => {
   expect(heard).toEqual([renewal(5), release(5)])
 })
 
-test('ends come before what began after them', async () => {
+test('ends come before what began after them without the coordinator', async () => {
+  pending = adoption
+  pendingEpoch = 7
   await reports.releaseLease('demo', release(5))
   await reports.releaseLease('demo', release(6))
   expect(await reports.renewLease('demo', renewal(7))).toMatchObject({ outcome: 'error' })
   answer = held
   await reports.renewLease('demo', renewal(7))
-  expect(heard).toEqual([release(5), release(6), renewal(7)])
+  expect(heard).toEqual([release(5), release(6), { ...renewal(7), adopt: adoption }])
+})
+
+test('a lease that the coordinator has given is renewed at once, whatever hangs', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  hanging = promise
+  answer = held
+  const ending = reports.releaseLease('demo', release(5))
+  expect(await reports.renewLease('demo', renewal(6))).toBe(held)
+  pending = adoption
+  pendingEpoch = 6
+  expect(await reports.renewLease('demo', renewal(6))).toBe(held)
+  const renewed = [renewal(6), { ...renewal(6), adopt: adoption }]
+  expect(heard).toEqual(renewed)
+  resolve()
+  await ending
+  expect(heard).toEqual([...renewed, release(5)])
+})
+
+test('what is to be taken over waits two seconds for the ends before it, and is told next time', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  hanging = promise
+  answer = held
+  pending = adoption
+  pendingEpoch = 6
+  const ending = reports.releaseLease('demo', release(5))
+  const renewing = reports.renewLease('demo', renewal(6))
+  await clock.advance(2_000)
+  expect(await renewing).toMatchObject({ outcome: 'error' })
+  expect(letIn).toEqual(['n'])
+  resolve()
+  await ending
+  expect(await reports.renewLease('demo', renewal(6))).toBe(held)
+  expect(heard).toEqual([release(5), { ...renewal(6), adopt: adoption }])
+  expect(clock.pending).toBe(0)
 })
 
 test('an end that the coordinator rejects, or fails at time and again, keeps no renewal back for ever', async () => {

@@ -74,7 +74,15 @@ function runs(epoch: number, more: Partial<StandingBroadcast> = {}): void {
     startedAtMs: 12_000,
     isRecorded: false,
   }
-  running = { epoch, facts, state: 'held', connection: 'first'.padEnd(16, '-'), takes: 3, ...more }
+  running = {
+    epoch,
+    facts,
+    state: 'held',
+    connection: 'first'.padEnd(16, '-'),
+    before: [],
+    takes: 3,
+    ...more,
+  }
 }
 
 test('a publisher of a broadcast that is held here joins it: same lease, same epoch', async () => {
@@ -146,6 +154,14 @@ test('the newest connection wins, and one that it replaced does not come back', 
     letIn(connection)
   }
   expect(await refused('fifth')).toBe('takeover-too-often')
+})
+
+test('of all who came under the epoch, by whatever way, none comes back over the one who came last', async () => {
+  const names = ['first', 'second', 'third'].map((it) => asked(it).connection)
+  runs(4, { state: 'live', connection: names[2]!, before: names.slice(0, 2) })
+  expect(await refused('first', { attempt: 2 })).toBe('already-publishing')
+  await granted('fourth')
+  expect(adoptionOf('fourth')!.replaced.map((it) => it.connection)).toEqual(names)
 })
 
 test('one who was granted and has not come replaces nobody, and is told of by its own renewal alone', async () => {
