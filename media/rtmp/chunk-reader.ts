@@ -34,7 +34,6 @@ const messageHeaderBytes = [11, 7, 3, 0] as const
 const extendedTimestampMark = 0xffffff
 /** librtmp sends control messages with type 1 headers, the first one too. */
 const controlChunkStreamId = 2
-const empty = Buffer.alloc(0)
 
 export class ChunkReader {
   readonly #limits: ChunkReaderLimits
@@ -225,7 +224,7 @@ export class ChunkReader {
     stream.partial = undefined
     this.#partialBytes -= partial.capacityBytes
     const { typeId, streamId, timestampMs } = stream
-    const payload = partial.declaredBytes === 0 ? empty : partial.take()
+    const payload = partial.take()
     if (typeId === messageType.setChunkSize) this.#setChunkSize(payload)
     else if (typeId === messageType.abort) this.#abort(payload)
     this.#error ??= onMessage({ typeId, streamId, timestampMs, payload })

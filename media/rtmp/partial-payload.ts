@@ -4,15 +4,16 @@
 const firstCapacityBytes = 4096
 /** Most frames then fit what their first chunk of 4 KiB makes us take, and are copied once. */
 const growth = 4
+/** Shared: every message and every tag begins with it. */
+const nothing = Buffer.alloc(0)
 
 export class PartialPayload {
   readonly declaredBytes: number
   receivedBytes = 0
-  #buffer: Buffer
+  #buffer = nothing
 
   constructor(declaredBytes: number) {
     this.declaredBytes = declaredBytes
-    this.#buffer = Buffer.allocUnsafe(0)
   }
 
   get missingBytes(): number {

@@ -36,6 +36,12 @@ const seeds = [
     message('audio', 42, hex('91 4f707573 00')),
     message('video', 43, hex('96 10 61766331 00 000003 010203')),
   ),
+  // Modifiers before the four letters, short and long, and one that ends with the tag.
+  stream(
+    message('video', 44, hex('97 00 aa 01 68766331 000010 26')),
+    message('audio', 45, hex('97 ff 0003 aabbccdd 01 4f707573 00')),
+    message('video', 46, hex('97 ff 00')),
+  ),
   stream(message('data', 5, writeAmf0('onTextData', { text: 'x' }))),
 ]
 
@@ -44,26 +50,39 @@ interface Outcome {
   fault: string | undefined
 }
 
-export const flvTarget: FuzzTarget = {
-  name: 'flv',
-  seeds,
-  check(bytes, random) {
-    const whole = read([bytes])
-    const payloadBytes = whole.messages.reduce((sum, { payload }) => sum + payload.length, 0)
-    if (payloadBytes > bytes.length) return 'more payload than there were bytes'
-    for (const { kind, payload } of whole.messages) {
-      const offset = bodyOffsetOf(kind, payload)
-      if (offset > payload.length) return `a ${kind} body that begins behind its message`
-    }
-    const split = read(pieces(bytes, random))
-    // With a fault go the messages of the same piece, so that they may differ.
-    const isSame =
-      split.fault === whole.fault &&
-      (whole.fault !== undefined ||
-        (split.messages.length === whole.messages.length &&
-          split.messages.every((it, i) => it.payload.equals(whole.messages[i]!.payload))))
-    return isSame ? undefined : 'another outcome when the bytes are split'
-  },
+type Reader = Pick<FlvReader, 'read'>
+
+/** The reader to feed, so that a test can put a worse one in its place. */
+export function flvTargetOf(newReader: () => Reader = () => new FlvReader()): FuzzTarget {
+  return {
+    name: 'flv',
+    seeds,
+    check(bytes, random) {
+      const whole = read(newReader(), [bytes])
+      let payloadBytes = 0
+      for (const { kind, payload } of whole.messages) {
+        payloadBytes += payload.length
+        const offset = bodyOffsetOf(kind, payload)
+        if (offset > payload.length) return `a ${kind} body that begins behind its message`
+      }
+      if (payloadBytes > bytes.length) return 'more payload than there were bytes'
+      const split = read(newReader(), pieces(bytes, random))
+      return isSame(whole, split) ? undefined : 'another outcome when the bytes are split'
+    },
+  }
+}
+
+export const flvTarget = flvTargetOf()
+
+/** With a fault go the messages of the same piece, so that they may differ. */
+function isSame(whole: Outcome, split: Outcome): boolean {
+  if (split.fault !== whole.fault) return false
+  if (whole.fault !== undefined) return true
+  if (split.messages.length !== whole.messages.length) return false
+  return split.messages.every(({ kind, timestampMs, payload }, i) => {
+    const other = whole.messages[i]!
+    return kind === other.kind && timestampMs === other.timestampMs && payload.equals(other.payload)
+  })
 }
 
 function bodyOffsetOf(kind: MediaMessage['kind'], payload: Buffer): number {
@@ -75,8 +94,7 @@ function bodyOffsetOf(kind: MediaMessage['kind'], payload: Buffer): number {
   return 'value' in tag ? tag.value.bodyOffset : 0
 }
 
-function read(parts: readonly Buffer[]): Outcome {
-  const reader = new FlvReader()
+function read(reader: Reader, parts: readonly Buffer[]): Outcome {
   const outcome: Outcome = { messages: [], fault: undefined }
   for (const part of parts) {
     const result = reader.read(part)

@@ -1,6 +1,7 @@
 // `npm run fuzz [-- --runs N] [--target name,…] [--seed N] [--first-run N]`: prints what was found, and leaves with 1
 // where that is anything.
 import { parseArgs } from 'node:util'
+import { findingText } from './finding-text.ts'
 import { type FuzzReport, fuzz, fuzzTargets } from './fuzzer.ts'
 
 const { values } = parseArgs({
@@ -40,11 +41,9 @@ function tell(report: FuzzReport, seconds: number, seed: number): void {
   const slowest = `slowest ${report.slowestMs.toFixed(1)} ms (run ${report.slowestRun})`
   process.stdout.write(
     `${report.target}: ${report.runs} runs in ${seconds.toFixed(1)} s, ${rate}/s, ${slowest}, ` +
-      `memory peak ${peakMb} MB, ${report.findings.length} findings\n`,
+      `at most ${report.mostTakenBytes} bytes taken by one, memory peak ${peakMb} MB, ${report.findings.length} findings\n`,
   )
-  for (const { run, fault, bytes } of report.findings) {
-    process.stdout.write(
-      `  seed ${seed}, run ${run}: ${fault}\n  ${bytes.length} bytes: ${bytes.toString('hex').slice(0, 400)}\n`,
-    )
+  for (const finding of report.findings) {
+    process.stdout.write(findingText(report.target, seed, finding))
   }
 }

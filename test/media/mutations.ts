@@ -12,41 +12,73 @@ export function randomNumbers(seed: number): (limit: number) => number {
 }
 
 const telling = [0x00, 0x01, 0x7f, 0x80, 0xff]
+const maxChanges = 8
+const maxForeignBytes = 128
 
-/** A copy with one to eight changes: bits, telling bytes, 32-bit extremes, cuts, repeats, foreign parts. */
-export function mutate(seeds: Buffer[], random: (limit: number) => number): Buffer {
-  let bytes = Buffer.from(seeds[random(seeds.length)]!)
-  const changes = 1 + random(8)
-  for (let i = 0; i < changes && bytes.length > 0; i++) {
-    const at = random(bytes.length)
-    switch (random(7)) {
-      case 0:
-        bytes[at]! ^= 1 << random(8)
-        break
-      case 1:
-        bytes[at] = telling[random(telling.length)]!
-        break
-      case 2:
-        bytes[at] = random(256)
-        break
-      case 3:
-        if (at + 4 <= bytes.length) bytes.writeUInt32BE(random(2) ? 0xffffffff : 0x7fffffff, at)
-        break
-      case 4:
-        bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + random(16))])
-        break
-      case 5: {
-        const part = bytes.subarray(at, at + 1 + random(64))
-        bytes = Buffer.concat([bytes.subarray(0, at), part, bytes.subarray(at)])
-        break
-      }
-      default: {
-        const other = seeds[random(seeds.length)]!
-        const from = random(other.length + 1)
-        const part = other.subarray(from, from + 1 + random(128))
-        bytes = Buffer.concat([bytes.subarray(0, at), part, bytes.subarray(at)])
+/** Damages copies of its seeds, all in one memory: millions of them cost no allocation but their views. */
+export class Mutator {
+  readonly #seeds: readonly Buffer[]
+  readonly #memory: Buffer
+
+  constructor(seeds: readonly Buffer[]) {
+    this.#seeds = seeds
+    const longest = Math.max(...seeds.map(({ length }) => length))
+    this.#memory = Buffer.alloc(longest + maxChanges * maxForeignBytes)
+  }
+
+  /**
+   * A seed with one to eight changes: bits, telling bytes, 32-bit extremes, cuts, repeats, foreign parts. It is there
+   * until the next call.
+   */
+  next(random: (limit: number) => number): Buffer {
+    const memory = this.#memory
+    const seed = this.#seeds[random(this.#seeds.length)]!
+    memory.set(seed)
+    let length = seed.length
+    const changes = 1 + random(maxChanges)
+    for (let i = 0; i < changes && length > 0; i++) {
+      const at = random(length)
+      switch (random(7)) {
+        case 0:
+          memory[at]! ^= 1 << random(8)
+          break
+        case 1:
+          memory[at] = telling[random(telling.length)]!
+          break
+        case 2:
+          memory[at] = random(256)
+          break
+        case 3:
+          if (at + 4 <= length) memory.writeUInt32BE(random(2) ? 0xffffffff : 0x7fffffff, at)
+          break
+        case 4: {
+          const end = Math.min(length, at + 1 + random(16))
+          memory.copyWithin(at, end, length)
+          length -= end - at
+          break
+        }
+        case 5: {
+          // What moved up leaves its beginning where it was: that is the repeat.
+          const partBytes = Math.min(length - at, 1 + random(64))
+          memory.copyWithin(at + partBytes, at, length)
+          length += partBytes
+          break
+        }
+        default: {
+          const other = this.#seeds[random(this.#seeds.length)]!
+          const from = random(other.length + 1)
+          const end = Math.min(other.length, from + 1 + random(maxForeignBytes))
+          memory.copyWithin(at + end - from, at, length)
+          other.copy(memory, at, from, end)
+          length += end - from
+        }
       }
     }
+    return memory.subarray(0, length)
   }
-  return bytes
+}
+
+/** One damaged copy, to keep. */
+export function mutate(seeds: readonly Buffer[], random: (limit: number) => number): Buffer {
+  return Buffer.from(new Mutator(seeds).next(random))
 }
