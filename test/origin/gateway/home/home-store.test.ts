@@ -369,25 +369,32 @@ it('forgets a broadcast to which nobody comes back', async () => {
   expect(house.homes.home('demo')).toBeUndefined()
 })
 
-it('holds as much as it may, and gives up the home that came last for more', async () => {
+/** A house with room for one home and a half, that has had to give up the second. */
+async function fullHouse(stack: AsyncDisposableStack) {
   const [one, two] = [rigWith(31.3), rigWith(31.3)]
-  await using stage = await LiveStage.start({ instead: one.packager })
-  await using other = await LiveStage.start({ instead: two.packager, liveId: 'other' })
-  await using empty = new House()
+  const stage = stack.use(await LiveStage.start({ instead: one.packager }))
+  const other = stack.use(await LiveStage.start({ instead: two.packager, liveId: 'other' }))
+  const empty = stack.use(new House())
   empty.follow(stage)
   await empty.hears(one)
   const alone = await empty.metric('bytes')
+  const house = stack.use(new House(Math.floor(alone * 1.5)))
+  house.follow(stage)
+  await house.hears(one)
+  house.follow(other, { liveId: 'other' })
+  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  return { one, two, other, empty, alone, house }
+}
+
+it('holds as much as it may, and gives up the home that came last for more', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { one, other, empty, alone, house } = await fullHouse(stack)
   const listed = one.packager.playlist('720p')!.segments.map(({ sizeBytes }) => sizeBytes)
   expect(alone).toBeGreaterThan(listed.reduce((sum, bytes) => sum + bytes))
   expect(alone).toBe(empty.home.bytes)
   empty.homes.leave('demo')
   expect(await empty.metric('bytes')).toBe(0)
 
-  await using house = new House(Math.floor(alone * 1.5))
-  house.follow(stage)
-  await house.hears(one)
-  house.follow(other, { liveId: 'other' })
-  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
   expect(house.homes.home('other')).toBeUndefined()
   expect(house.homes.home('demo')).toBe(house.home)
   expect(await house.metric('bytes')).toBe(alone)
@@ -402,19 +409,8 @@ it('holds as much as it may, and gives up the home that came last for more', asy
 })
 
 it('takes back the home that it gave up, when there is room again', async () => {
-  const [one, two] = [rigWith(31.3), rigWith(31.3)]
-  await using stage = await LiveStage.start({ instead: one.packager })
-  await using other = await LiveStage.start({ instead: two.packager, liveId: 'other' })
-  await using empty = new House()
-  empty.follow(stage)
-  await empty.hears(one)
-  const alone = await empty.metric('bytes')
-
-  await using house = new House(Math.floor(alone * 1.5))
-  house.follow(stage)
-  await house.hears(one)
-  house.follow(other, { liveId: 'other' })
-  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  await using stack = new AsyncDisposableStack()
+  const { two, alone, house } = await fullHouse(stack)
   expect(await house.metric('waiting')).toBe(1)
   house.homes.leave('demo')
   await house.clock.advance(29_000)
