@@ -75,6 +75,8 @@ export class StreamJobs implements AsyncDisposable {
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
+  /** Jobs that are over, until the coordinator was told. */
+  readonly #leaving = new Set<StreamJob>()
   readonly #refusalLines: LogBudget
   readonly #quarantine: Quarantine
   #isEnding = false
@@ -230,6 +232,7 @@ export class StreamJobs implements AsyncDisposable {
   async endAll(): Promise<void> {
     this.#isEnding = true
     await Promise.all([...this.#jobs.values()].map((job) => job.end('transcoder-stopping')))
+    await Promise.all([...this.#leaving].map((job) => job.ended))
     await Promise.all(this.#settling)
   }
 
@@ -263,7 +266,8 @@ export class StreamJobs implements AsyncDisposable {
     if (current) {
       const isSame = current.broadcastId === ticket.broadcastId && current.state !== 'ending'
       if (isSame && !left) return current
-      await current.end('superseded')
+      void current.end('superseded')
+      await current.written
       await Promise.all(this.#settling)
     }
     const folder = await this.#openFolder(ticket, left)
@@ -312,6 +316,8 @@ export class StreamJobs implements AsyncDisposable {
 
   #settle(job: StreamJob): void {
     if (this.#jobs.get(job.liveId) === job) this.#jobs.delete(job.liveId)
+    this.#leaving.add(job)
+    void job.ended.then(() => this.#leaving.delete(job))
     const work = this.#keepOrDelete(job)
       .catch((err) => this.#options.log.error({ err }, 'the recording cannot be kept'))
       .finally(() => this.#settling.delete(work))
