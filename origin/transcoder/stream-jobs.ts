@@ -54,6 +54,14 @@ const admissionMs = 30_000
 const longestTicketLifeMs = 180_000
 const maxLetIn = 10_000
 
+/** That of the broadcast that runs, and one that may take its place. */
+const maxEpochs = 2
+
+interface LetIn {
+  epoch: number
+  connections: readonly string[]
+}
+
 interface Admission {
   ticket: PublishTicket
   timer: Timer
@@ -69,8 +77,8 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
-  /** By live id, who was let in under its newest epoch; both with the newest at the end. */
-  readonly #letIn = new Map<string, { epoch: number; connections: readonly string[] }>()
+  /** By live id, who was let in under its newest epochs; all with the newest at the end. */
+  readonly #letIn = new Map<string, readonly LetIn[]>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
@@ -107,8 +115,7 @@ export class StreamJobs implements AsyncDisposable {
   standing(liveId: string): StandingBroadcast | undefined {
     const job = this.#jobs.get(liveId)
     if (!job || job.state === 'ending' || job.state === 'ended') return undefined
-    const last = this.#letIn.get(liveId)
-    const connections = last?.epoch === job.epoch ? last.connections : []
+    const connections = this.#letInUnder(liveId, job.epoch)
     return {
       epoch: job.epoch,
       facts: job.folder.log.broadcast,
@@ -121,7 +128,7 @@ export class StreamJobs implements AsyncDisposable {
 
   /** The last that anybody was let in under; 0 where that is not known. */
   lastEpochOf(liveId: string): number {
-    return this.#letIn.get(liveId)?.epoch ?? 0
+    return this.#letIn.get(liveId)?.at(-1)?.epoch ?? 0
   }
 
   /** What is played of a live id now. */
@@ -182,12 +189,16 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   #noteLetIn({ liveId, epoch, connection }: PublishTicket): void {
-    const last = this.#letIn.get(liveId)
-    const others = last?.epoch === epoch ? last.connections : []
-    const connections = [...others.filter((it) => it !== connection), connection]
+    const others = this.#letInUnder(liveId, epoch).filter((it) => it !== connection)
+    const own = { epoch, connections: [...others, connection].slice(-maxReplaced) }
+    const epochs = [...(this.#letIn.get(liveId) ?? []).filter((it) => it.epoch !== epoch), own]
     this.#letIn.delete(liveId)
-    this.#letIn.set(liveId, { epoch, connections: connections.slice(-maxReplaced) })
+    this.#letIn.set(liveId, epochs.sort((a, b) => a.epoch - b.epoch).slice(-maxEpochs))
     if (this.#letIn.size > maxLetIn) this.#letIn.delete(this.#letIn.keys().next().value!)
+  }
+
+  #letInUnder(liveId: string, epoch: number): readonly string[] {
+    return this.#letIn.get(liveId)?.find((it) => it.epoch === epoch)?.connections ?? []
   }
 
   /** A draining node gets nothing new, and keeps what nobody else can take. */

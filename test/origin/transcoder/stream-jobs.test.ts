@@ -245,6 +245,15 @@ test('whom it refused it has not let in; of those whom it has, each is named', a
   })
 })
 
+test('one who is let in under the next epoch and never sends changes nothing of what runs, and the epoch is used', async () => {
+  await joins('first')
+  expect(await refused('second', { epoch: 5, broadcastId: otherBroadcast })).toBeUndefined()
+  expect(jobs.standing('demo')).toMatchObject({ epoch: 4, connection: 'first', before: [] })
+  expect(await refused('third')).toBeUndefined()
+  expect(jobs.standing('demo')).toMatchObject({ epoch: 4, connection: 'third', before: ['first'] })
+  expect(jobs.lastEpochOf('demo')).toBe(5)
+})
+
 test('a publisher who may not have the channel is told why, and the broadcast waits', async () => {
   const stream = await joins('first')
   answer = { outcome: 'held', epoch: 4, stop: false, refused: refusal('key-revoked') }
