@@ -124,10 +124,11 @@ function isKnown({ nonce }: Adoption, lease: ActiveLease): boolean {
 }
 
 /** Not where the row has replaced it, or has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt, replaced, state }: ActiveLease): boolean {
+function isNewer(adopt: Adoption, lease: ActiveLease): boolean {
+  const { connection, attempt, replaced, epoch, connectionEpoch } = lease
   if (replaced.some((it) => it.connection === adopt.connection)) return false
-  // As long as nobody is known to have come under the epoch, the row's had the broadcast before it moved.
-  if (connection === null || state === 'starting') return true
+  // Whoever came under an earlier epoch had the broadcast before it moved, and the transcoder has never heard of it.
+  if (connection === null || connectionEpoch !== epoch) return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)
 }

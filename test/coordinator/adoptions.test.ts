@@ -251,6 +251,23 @@ test('who had a broadcast before it moved is older than whoever has come since',
   expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
 })
 
+test('so it is once its transcoder has renewed without anybody', async () => {
+  const first = await live()
+  const away = { epoch: first.epoch, instance: first.instance }
+  const second = { connection: 'd'.repeat(16), nonce: 'm'.repeat(16) }
+  const moved = await gateway.granted(streamKey, null, { ...second, away })
+  const holder = holderOf(moved)
+  // The second has come and gone unheard.
+  await holder.renew('demo', moved.epoch, { nonce: null, state: 'held', takes: 1 })
+  const replaced = [{ connection: second.connection, takenAtMs: null }]
+  const adopt = adoption({ broadcastId: first.broadcastId, replaced })
+  const answer = await outcome(holder, moved.epoch, adopt)
+  expect([answer.outcome, answer.refused]).toEqual(['held', undefined])
+  expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
+  const late = adoption({ broadcastId: first.broadcastId, connection: 'e'.repeat(16) })
+  expect((await outcome(holder, moved.epoch, late)).refused?.code).toBe('already-publishing')
+})
+
 test('a key that was revoked takes nothing over, and refuses whoever came back by it, and nobody else', async () => {
   const grant = await live()
   await fixture.api('POST', '/channels/demo/keys/rotate', {})
