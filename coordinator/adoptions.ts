@@ -6,6 +6,8 @@
 // - An answer to a publish that came too late has placed it where nobody will come, under the epoch of the claim that
 //   runs instead, be it at the same transcoder or elsewhere: the claim takes the place of the row's assignment, as long
 //   as no renewal has told of anybody there. Whoever comes there after all hears that it is lost.
+// - A claim whose broadcast is over by then takes the channel from nobody: what runs under a lower epoch goes on. It is
+//   remembered, and its epoch is, where nobody has the channel.
 // - In the row's own broadcast only the publisher's connection may have changed: it is placed, and let in by the renewal,
 //   unless the row knows of a newer one.
 // - The key is judged as it stands now: what it would not open today is not taken over, and whoever came back by it to a
@@ -17,7 +19,7 @@ import type { Adoption, LeaseRenewal, Replaced } from '../common/contract/placem
 import { type Refusal, refusal } from '../common/contract/refusal.ts'
 import type { Logger } from '../common/log.ts'
 import { maxReplaced } from '../common/takeover.ts'
-import { beginBroadcast } from './broadcast-store.ts'
+import { beginBroadcast, rememberBroadcast } from './broadcast-store.ts'
 import type { Database } from './database/database.ts'
 import type { Tables } from './database/tables.ts'
 import type { ActiveLease, LeaseStore } from './lease-store.ts'
@@ -30,7 +32,7 @@ export interface AdoptionsOptions {
   log: Logger
 }
 
-type Outcome = 'adopted' | 'bound' | 'left' | Refusal
+type Outcome = 'adopted' | 'bound' | 'remembered' | 'left' | Refusal
 
 export class Adoptions {
   readonly #options: AdoptionsOptions
@@ -67,7 +69,7 @@ export class Adoptions {
   async #judge(
     transcoder: string,
     liveId: string,
-    { epoch, instance, cost }: LeaseRenewal,
+    { epoch, instance, cost, takes }: LeaseRenewal,
     adopt: Adoption,
     transaction: Transaction<Tables>,
   ): Promise<Outcome> {
@@ -87,10 +89,16 @@ export class Adoptions {
       return (await leases.rejoin(lease, binding, transaction)) ? 'bound' : 'left'
     }
     if ('code' in publisher) return publisher
-    const { epoch: known } = await leases.standing(liveId, transaction)
-    if (epoch <= known && !givesWay) return 'left'
     const { channelId, lastCost } = publisher
     const { broadcastId, broadcastTag, broadcastStartedAt } = adopt
+    const begun = { id: broadcastId, tag: broadcastTag, startedAt: broadcastStartedAt }
+    if (adopt.isOver && lease && !isHolder) {
+      if (takes === 0 || lease.broadcastId === broadcastId) return 'left'
+      await rememberBroadcast(database, { ...begun, takes }, publisher, transaction)
+      return 'remembered'
+    }
+    const { epoch: known } = await leases.standing(liveId, transaction)
+    if (epoch <= known && !givesWay) return 'left'
     if (lease && lease.broadcastId !== broadcastId) {
       await leases.end(lease, 'superseded', transaction)
     }
@@ -106,7 +114,6 @@ export class Adoptions {
       transaction,
     )
     if (!assigned) return 'left'
-    const begun = { id: broadcastId, tag: broadcastTag, startedAt: broadcastStartedAt }
     await beginBroadcast(database, begun, publisher, transaction)
     return 'adopted'
   }
@@ -117,10 +124,11 @@ function isKnown({ nonce }: Adoption, lease: ActiveLease): boolean {
 }
 
 /** Not where the row has replaced it, or has a connection that the transcoder has never heard of. */
-function isNewer(adopt: Adoption, { connection, attempt, replaced, state }: ActiveLease): boolean {
+function isNewer(adopt: Adoption, lease: ActiveLease): boolean {
+  const { connection, attempt, replaced, epoch, connectionEpoch } = lease
   if (replaced.some((it) => it.connection === adopt.connection)) return false
-  // As long as nobody is known to have come under the epoch, the row's had the broadcast before it moved.
-  if (connection === null || state === 'starting') return true
+  // Whoever came under an earlier epoch had the broadcast before it moved, and the transcoder has never heard of it.
+  if (connection === null || connectionEpoch !== epoch) return true
   if (connection === adopt.connection) return adopt.attempt >= (attempt ?? 0)
   return adopt.replaced.some((it) => it.connection === connection)
 }

@@ -76,3 +76,24 @@ export async function beginBroadcast(
     )
     .execute()
 }
+
+/** One that is over, and never had the lease. */
+export async function rememberBroadcast(
+  { now }: Database,
+  { id, tag, startedAt, takes }: { id: string; tag: string; startedAt: number; takes: number },
+  { channelId, liveId, title, topic }: Publisher,
+  transaction: Transaction<Tables>,
+): Promise<void> {
+  await transaction
+    .insertInto('broadcasts')
+    .values({
+      ...{ id, tag, title, topic, takes },
+      channel_id: channelId,
+      live_id: liveId,
+      started_at: startedAt,
+      ended_at: now,
+      end_reason: 'superseded',
+    })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute()
+}

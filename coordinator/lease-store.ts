@@ -55,6 +55,8 @@ export interface ActiveLease {
   nonce: string | null
   connection: string | null
   attempt: number | null
+  /** Under which the connection was let in. */
+  connectionEpoch: number | null
   replaced: readonly Replaced[]
   waiting: readonly Binding[]
   gateway: string | null
@@ -296,7 +298,7 @@ export class LeaseStore {
     const row = await this.#database.db
       .updateTable('leases')
       .set({
-        ...{ connection, attempt, nonce, gateway, pop },
+        ...{ connection, attempt, connection_epoch: epoch, nonce, gateway, pop },
         client_address: clientAddress,
         replaced: toText(replaced),
         waiting: toText(left),

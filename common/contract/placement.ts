@@ -51,6 +51,8 @@ export const adoptionSchema = publishRequestSchema.omit({ away: true }).extend({
   broadcastStartedAt: z.number(),
   /** Those that had the channel before it, oldest first. */
   replaced: z.array(replacedSchema),
+  /** The broadcast has ended since; its release follows. */
+  isOver: z.boolean().optional(),
 })
 export type Adoption = z.infer<typeof adoptionSchema>
 

@@ -145,6 +145,15 @@ const migrations: Record<string, Migration> = {
       await db.schema.alterTable('leases').addColumn('waiting', 'text').execute()
     },
   },
+  '0006-epochs-of-connections': {
+    async up(db) {
+      await db.schema.alterTable('leases').addColumn('connection_epoch', 'integer').execute()
+      // Of one that has just moved nobody has come yet.
+      await sql`update leases set connection_epoch = epoch where connection is not null and state <> 'starting'`.execute(
+        db,
+      )
+    },
+  },
 }
 
 async function index(db: Kysely<unknown>, table: string, ...columns: string[]): Promise<void> {

@@ -90,6 +90,8 @@ export interface LeaseTable {
   /** The publisher's connection that was let in last, and the try upstream of its relay that was. */
   connection: string | null
   attempt: number | null
+  /** Under which the connection was let in; an older one than the row's where it has moved since. */
+  connection_epoch: number | null
   /** JSON of the connections that had the channel before it in this broadcast, oldest first. */
   replaced: string | null
   /** JSON of the bindings that were placed since and have not been let in, oldest first. */

@@ -141,7 +141,9 @@ export class LeaseReports implements LeaseClient, Disposable {
       if (!end) break
       const { renewal, release } = end
       if (renewal) {
-        const answer = await this.#renew(liveId, { ...renewal, nonce: null, state: 'held' })
+        const adopt = renewal.adopt && { ...renewal.adopt, isOver: true }
+        const last = { ...renewal, nonce: null, state: 'held', ...(adopt && { adopt }) } as const
+        const answer = await this.#renew(liveId, last)
         if (answer.outcome === 'error' && !isGivenUp(answer, end)) return answer.error
       }
       const answer = await client.releaseLease(liveId, release)

@@ -19,7 +19,7 @@ import type {
 import { isRetryable, type Refusal, refusal } from '../../common/contract/refusal.ts'
 import { type StandInRequest, standInRequestSchema } from '../../common/contract/stand-in.ts'
 import type { Logger } from '../../common/log.ts'
-import { type ConnectionStanding, claimOf, replacedBy } from '../../common/takeover.ts'
+import { type ConnectionStanding, claimOf, maxReplaced, replacedBy } from '../../common/takeover.ts'
 import { readJsonBody } from './json-body.ts'
 
 /** A broadcast that runs or is held here. */
@@ -150,7 +150,7 @@ export class StandIn {
         : stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
     if (!stand || !grant || grant.isHeard) return undefined
     if (grant.isLetIn) return grant.adoption
-    return { ...grant.adoption, replaced: this.#replacedBy(stand, grant) }
+    return { ...grant.adoption, replaced: this.#replacedBy(liveId, stand, grant) }
   }
 
   /** That publisher has come, and was not refused. */
@@ -159,7 +159,7 @@ export class StandIn {
     const grant = stand?.grants.find(({ adoption }) => adoption.nonce === nonce)
     if (!stand || !grant || grant.isLetIn) return
     grant.isLetIn = true
-    const replaced = this.#replacedBy(stand, grant)
+    const replaced = this.#replacedBy(liveId, stand, grant)
     grant.adoption = { ...grant.adoption, replaced }
     const { connection, attempt } = grant.adoption
     stand.standing = { ...stand.standing, connection, attempt, replaced }
@@ -192,9 +192,21 @@ export class StandIn {
     return stand?.broadcast.epoch === epoch ? stand : undefined
   }
 
-  #replacedBy({ standing }: Stand, { adoption, isTakeover }: Grant): Replaced[] {
+  /** Also those whom the coordinator has placed, and who came after it was granted. */
+  #replacedBy(liveId: string, { broadcast, standing }: Stand, grant: Grant): Replaced[] {
+    const { adoption, isTakeover } = grant
     const { connection } = adoption
-    return [...replacedBy(standing, { connection, isTakeover }, this.#options.clock.now())]
+    const nowMs = this.#options.clock.now()
+    const replaced = replacedBy(standing, { connection, isTakeover }, nowMs)
+    const known = new Set([connection, ...replaced.map((it) => it.connection)])
+    const running = this.#options.standing(liveId)
+    if (running?.epoch !== broadcast.epoch) return [...replaced]
+    const since = [...running.before, running.connection].flatMap((it) => {
+      if (it === null || known.has(it)) return []
+      const isThere = it === running.connection && running.state === 'live'
+      return [{ connection: it, takenAtMs: isThere ? nowMs : null }]
+    })
+    return [...replaced, ...since].slice(-maxReplaced)
   }
 
   /** With who has come last the coordinator has heard of all who came before. */

@@ -50,7 +50,7 @@ export interface StreamJobOptions {
   letGo: (broadcast: LiveBroadcast) => void
   /** The input ended ffmpeg time and again. */
   onQuarantined: () => void
-  /** All is written and released; the folder may be kept or deleted. */
+  /** All is written; the folder may be kept or deleted. */
   onEnded: (job: StreamJob) => void
 }
 
@@ -63,6 +63,7 @@ export class StreamJob implements LiveStream {
   readonly #options: StreamJobOptions
   readonly #log: Logger
   readonly #keeper: LeaseKeeper
+  readonly #written = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<void>()
   #state: 'receiving' | 'held' | 'ending' | 'ended' = 'held'
   #epoch: number
@@ -160,7 +161,12 @@ export class StreamJob implements LiveStream {
     return this.#media.cost
   }
 
-  /** Resolves when the job is over and its folder settled. */
+  /** Resolves when the job is over and all is written, whether or not the coordinator has heard. */
+  get written(): Promise<void> {
+    return this.#written.promise
+  }
+
+  /** Resolves when the lease has been released, too. */
   get ended(): Promise<void> {
     return this.#ended.promise
   }
@@ -230,7 +236,7 @@ export class StreamJob implements LiveStream {
     void this.#keeper.renew()
   }
 
-  /** Ends the broadcast; resolves when all is written. */
+  /** Ends the broadcast; resolves when all is written, and released. */
   async end(reason: EndReason, refused?: Refusal): Promise<void> {
     if (this.#state === 'ending' || this.#state === 'ended') return await this.ended
     this.#state = 'ending'
@@ -258,16 +264,16 @@ export class StreamJob implements LiveStream {
     if (!isOurs || goesOnElsewhere(reason)) this.#options.letGo(this.#media.packager)
     else this.#media.packager.end()
     await this.#media.closeArchive()
-    if (isOurs) {
-      await this.#options.lease.releaseLease(this.liveId, {
-        epoch: this.#epoch,
-        instance: this.#options.ticket.instance,
-        reason,
-      })
-    }
     this.#state = 'ended'
+    const { lease, ticket, onEnded } = this.#options
+    const { instance } = ticket
+    const released = isOurs
+      ? lease.releaseLease(this.liveId, { epoch: this.#epoch, instance, reason })
+      : undefined
+    onEnded(this)
+    this.#written.resolve()
+    await released
     this.#ended.resolve()
-    this.#options.onEnded(this)
   }
 
   renewal(): LeaseRenewal {

@@ -54,6 +54,14 @@ const admissionMs = 30_000
 const longestTicketLifeMs = 180_000
 const maxLetIn = 10_000
 
+/** That of the broadcast that runs, and one that may take its place. */
+const maxEpochs = 2
+
+interface LetIn {
+  epoch: number
+  connections: readonly string[]
+}
+
 interface Admission {
   ticket: PublishTicket
   timer: Timer
@@ -69,12 +77,14 @@ export class StreamJobs implements AsyncDisposable {
   readonly #jobs = new Map<string, StreamJob>()
   /** Broadcasts that ended a moment ago, by live id. */
   readonly #finished = new Map<string, Finished>()
-  /** By live id, who was let in under its newest epoch; both with the newest at the end. */
-  readonly #letIn = new Map<string, { epoch: number; connections: readonly string[] }>()
+  /** By live id, who was let in under its newest epochs; all with the newest at the end. */
+  readonly #letIn = new Map<string, readonly LetIn[]>()
   readonly #admitted = new Map<string, Admission>()
   readonly #usedTickets = new Map<string, Timer>()
   readonly #opening = new Map<string, Promise<StreamJob>>()
   readonly #settling = new Set<Promise<void>>()
+  /** Jobs that are over, until the coordinator was told. */
+  readonly #leaving = new Set<StreamJob>()
   readonly #refusalLines: LogBudget
   readonly #quarantine: Quarantine
   #isEnding = false
@@ -105,8 +115,7 @@ export class StreamJobs implements AsyncDisposable {
   standing(liveId: string): StandingBroadcast | undefined {
     const job = this.#jobs.get(liveId)
     if (!job || job.state === 'ending' || job.state === 'ended') return undefined
-    const last = this.#letIn.get(liveId)
-    const connections = last?.epoch === job.epoch ? last.connections : []
+    const connections = this.#letInUnder(liveId, job.epoch)
     return {
       epoch: job.epoch,
       facts: job.folder.log.broadcast,
@@ -119,7 +128,7 @@ export class StreamJobs implements AsyncDisposable {
 
   /** The last that anybody was let in under; 0 where that is not known. */
   lastEpochOf(liveId: string): number {
-    return this.#letIn.get(liveId)?.epoch ?? 0
+    return this.#letIn.get(liveId)?.at(-1)?.epoch ?? 0
   }
 
   /** What is played of a live id now. */
@@ -180,12 +189,16 @@ export class StreamJobs implements AsyncDisposable {
   }
 
   #noteLetIn({ liveId, epoch, connection }: PublishTicket): void {
-    const last = this.#letIn.get(liveId)
-    const others = last?.epoch === epoch ? last.connections : []
-    const connections = [...others.filter((it) => it !== connection), connection]
+    const others = this.#letInUnder(liveId, epoch).filter((it) => it !== connection)
+    const own = { epoch, connections: [...others, connection].slice(-maxReplaced) }
+    const epochs = [...(this.#letIn.get(liveId) ?? []).filter((it) => it.epoch !== epoch), own]
     this.#letIn.delete(liveId)
-    this.#letIn.set(liveId, { epoch, connections: connections.slice(-maxReplaced) })
+    this.#letIn.set(liveId, epochs.sort((a, b) => a.epoch - b.epoch).slice(-maxEpochs))
     if (this.#letIn.size > maxLetIn) this.#letIn.delete(this.#letIn.keys().next().value!)
+  }
+
+  #letInUnder(liveId: string, epoch: number): readonly string[] {
+    return this.#letIn.get(liveId)?.find((it) => it.epoch === epoch)?.connections ?? []
   }
 
   /** A draining node gets nothing new, and keeps what nobody else can take. */
@@ -230,6 +243,7 @@ export class StreamJobs implements AsyncDisposable {
   async endAll(): Promise<void> {
     this.#isEnding = true
     await Promise.all([...this.#jobs.values()].map((job) => job.end('transcoder-stopping')))
+    await Promise.all([...this.#leaving].map((job) => job.ended))
     await Promise.all(this.#settling)
   }
 
@@ -263,7 +277,8 @@ export class StreamJobs implements AsyncDisposable {
     if (current) {
       const isSame = current.broadcastId === ticket.broadcastId && current.state !== 'ending'
       if (isSame && !left) return current
-      await current.end('superseded')
+      void current.end('superseded')
+      await current.written
       await Promise.all(this.#settling)
     }
     const folder = await this.#openFolder(ticket, left)
@@ -312,6 +327,8 @@ export class StreamJobs implements AsyncDisposable {
 
   #settle(job: StreamJob): void {
     if (this.#jobs.get(job.liveId) === job) this.#jobs.delete(job.liveId)
+    this.#leaving.add(job)
+    void job.ended.then(() => this.#leaving.delete(job))
     const work = this.#keepOrDelete(job)
       .catch((err) => this.#options.log.error({ err }, 'the recording cannot be kept'))
       .finally(() => this.#settling.delete(work))

@@ -163,6 +163,50 @@ test('so does one that moved a broadcast to where nobody has come, unless the op
   })
 })
 
+test('a claim that is over takes the channel from nobody, and is remembered', async () => {
+  const grant = await live()
+  const holder = holderOf(grant)
+  const other = holder === one ? two : one
+  const before = await lease()
+  const over = { ...adoption(), isOver: true }
+  const renewal = { adopt: over, nonce: null, broadcastId, state: 'held' as const, takes: 2 }
+  expect((await other.renew('demo', grant.epoch + 1, renewal)).body).toMatchObject({
+    outcome: 'lost',
+  })
+  await other.release('demo', grant.epoch + 1, 'publisher-left')
+  expect(await lease()).toEqual(before)
+  expect((await holder.renew('demo', grant.epoch)).body).toMatchObject({ outcome: 'held' })
+  const { broadcasts } = await fixture.api<{ broadcasts: { id: string; endReason: string }[] }>(
+    'GET',
+    '/broadcasts',
+  )
+  expect(broadcasts.find(({ id }) => id === broadcastId)).toMatchObject({
+    ...{ endReason: 'superseded', takes: 2, startedAt: new Date(12_000).toISOString() },
+  })
+})
+
+test('nor does it from where somebody is about to come', async () => {
+  const nonce = 'n'.repeat(16)
+  const placed = await gateway.granted(streamKey, null, { nonce })
+  const holder = holderOf(placed)
+  const over = { ...adoption(), isOver: true }
+  const renewal = { adopt: over, nonce: null, broadcastId, state: 'held' as const }
+  await (holder === one ? two : one).renew('demo', placed.epoch, renewal)
+  expect((await holder.renew('demo', placed.epoch, { nonce })).body).toMatchObject({
+    outcome: 'held',
+  })
+})
+
+test('where nobody has the channel a claim that is over is taken over, and ends', async () => {
+  const over = { ...adoption(), isOver: true }
+  const renewal = { adopt: over, nonce: null, broadcastId, state: 'held' as const, takes: 2 }
+  expect((await one.renew('demo', 3, renewal)).body).toMatchObject({ outcome: 'held' })
+  await one.release('demo', 3, 'publisher-left')
+  const { broadcasts } = await fixture.api<{ broadcasts: object[] }>('GET', '/broadcasts')
+  expect(broadcasts).toMatchObject([{ id: broadcastId, endReason: 'publisher-left', takes: 2 }])
+  expect((await gateway.granted(streamKey)).epoch).toBe(4)
+})
+
 test('one that nobody begins any more at that epoch, as somebody came to the other, has lost', async () => {
   const grant = await live()
   expect(await outcome(holderOf(grant), grant.epoch, adoption())).toMatchObject({
@@ -205,6 +249,23 @@ test('who had a broadcast before it moved is older than whoever has come since',
   const answer = await outcome(holderOf(moved), moved.epoch, adopt)
   expect([answer.outcome, answer.refused]).toEqual(['held', undefined])
   expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
+})
+
+test('so it is once its transcoder has renewed without anybody', async () => {
+  const first = await live()
+  const away = { epoch: first.epoch, instance: first.instance }
+  const second = { connection: 'd'.repeat(16), nonce: 'm'.repeat(16) }
+  const moved = await gateway.granted(streamKey, null, { ...second, away })
+  const holder = holderOf(moved)
+  // The second has come and gone unheard.
+  await holder.renew('demo', moved.epoch, { nonce: null, state: 'held', takes: 1 })
+  const replaced = [{ connection: second.connection, takenAtMs: null }]
+  const adopt = adoption({ broadcastId: first.broadcastId, replaced })
+  const answer = await outcome(holder, moved.epoch, adopt)
+  expect([answer.outcome, answer.refused]).toEqual(['held', undefined])
+  expect(await lease()).toMatchObject({ epoch: moved.epoch, connection: adopt.connection })
+  const late = adoption({ broadcastId: first.broadcastId, connection: 'e'.repeat(16) })
+  expect((await outcome(holder, moved.epoch, late)).refused?.code).toBe('already-publishing')
 })
 
 test('a key that was revoked takes nothing over, and refuses whoever came back by it, and nobody else', async () => {

@@ -303,7 +303,8 @@ class Model {
     const isHolder = epoch === lease?.epoch && instance === lease.instance
     const isUnused = lease?.epoch === epoch && lease.state === 'starting' && !lease.stop
     const isOther = isUnused && !(isHolder && lease.broadcastId === broadcastId)
-    if (epoch > before.epoch || isOther) {
+    const isTooLate = adopt!.isOver && lease && !isHolder
+    if ((epoch > before.epoch || isOther) && !isTooLate) {
       expect(after).toMatchObject({ epoch, instance, broadcastId, connection: null })
       expect(after!.waiting.map((it) => it.nonce)).toEqual([nonce])
       const told = after!.replaced.map((it) => it.connection)

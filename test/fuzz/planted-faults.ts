@@ -1,5 +1,6 @@
 // Targets with one fault planted in each, of a kind that parsers have: what the fuzzer must find to be worth running.
 import { FlvReader } from '../../media/flv/tag-reader.ts'
+import { amfLimits } from '../../media/rtmp/amf-value.ts'
 import { readAmf0 } from '../../media/rtmp/amf0.ts'
 import { ChunkReader } from '../../media/rtmp/chunk-reader.ts'
 import { ServerHandshake } from '../../media/rtmp/handshake.ts'
@@ -31,6 +32,11 @@ export const plantedFaults: [what: string, target: FuzzTarget, fault: string][] 
     'bytes held for',
   ],
   [
+    'chunks that forget what they hold when its memory grows',
+    chunkTargetOf((limits) => new ForgetfulReader(limits)),
+    'a payload of bytes that never came',
+  ],
+  [
     'AMF that cannot bear a date without a time',
     amf0TargetOf((bytes) => {
       const read = readAmf0(bytes)
@@ -49,6 +55,28 @@ export const plantedFaults: [what: string, target: FuzzTarget, fault: string][] 
       return read
     }),
     'a value that holds itself',
+  ],
+  [
+    'AMF whose byte arrays are longer than what came',
+    amf0TargetOf((bytes) => {
+      const read = readAmf0(bytes)
+      const arrays = 'value' in read ? read.value.filter((value) => Array.isArray(value)) : []
+      for (const array of arrays) {
+        const at = array.findIndex((value) => Buffer.isBuffer(value))
+        if (at >= 0) array[at] = Buffer.alloc(1024)
+      }
+      return read
+    }),
+    'bytes that never came',
+  ],
+  [
+    'AMF that counts its values too late',
+    amf0TargetOf((bytes) => {
+      const read = readAmf0(bytes)
+      const isFull = 'value' in read && read.value.length >= amfLimits.values - 4
+      return isFull ? { value: [...read.value, ...read.value.slice(0, 5)] } : read
+    }),
+    ' values in 4',
   ],
   [
     'FLV that takes what a tag declares before it comes',
@@ -88,6 +116,18 @@ class HastyReader extends ChunkReader {
   override read(...[bytes, start, onMessage]: Parameters<ChunkReader['read']>) {
     if (bytes.length === 1 && bytes[0]! >= 0xc0) return undefined
     return super.read(bytes, start, onMessage)
+  }
+}
+
+class ForgetfulReader extends ChunkReader {
+  readonly #firstBytes = 4096
+
+  override read(...[bytes, start, onMessage]: Parameters<ChunkReader['read']>) {
+    return super.read(bytes, start, (message) => {
+      const { payload } = message
+      if (payload.length <= this.#firstBytes) return onMessage(message)
+      return onMessage({ ...message, payload: Buffer.from(payload).fill(0, 0, this.#firstBytes) })
+    })
   }
 }
 

@@ -108,7 +108,7 @@ test('an end that was not heard is told again, and first what it is the end of',
   answer = held
   await clock.advance(2_000)
   expect(heard).toEqual([
-    { ...renewal(5), nonce: null, state: 'held', adopt: adoption },
+    { ...renewal(5), nonce: null, state: 'held', adopt: { ...adoption, isOver: true } },
     release(5),
   ])
   expect(reports.isOver('demo', 5)).toBe(false)
@@ -127,7 +127,7 @@ test('several ends that were not heard are each told after their own last renewa
   const last = { nonce: null, state: 'held' }
   expect(heard).toEqual([
     ...[{ ...renewal(4), ...last }, release(4)],
-    ...[{ ...renewal(5), ...last, adopt: adoption }, release(5)],
+    ...[{ ...renewal(5), ...last, adopt: { ...adoption, isOver: true } }, release(5)],
   ])
 })
 

@@ -216,6 +216,24 @@ test('whoever came by the coordinator since is not followed by one who came with
   expect(adoptionOf('fourth')!.replaced).toMatchObject([{ connection: 'third-----------' }])
 })
 
+test('whoever came by the coordinator between a grant and its use was before it, and stays so', async () => {
+  runs(4, { state: 'live' })
+  await granted('second')
+  const [first, third] = ['first', 'third'].map((it) => asked(it).connection)
+  running = { ...running!, connection: third!, before: [first!] }
+  const before = [first, third]
+  expect(adoptionOf('second')!.replaced.map((it) => it.connection)).toEqual(before)
+  letIn('second')
+  running = { ...running, before: [first!, third!] }
+  expect(adoptionOf('second')!.replaced.map((it) => it.connection)).toEqual(before)
+  expect(await refused('third')).toBe('already-publishing')
+  await granted('fourth')
+  expect(adoptionOf('fourth')!.replaced.map((it) => it.connection)).toEqual([
+    ...before,
+    asked('second').connection,
+  ])
+})
+
 test('a node that drains begins nothing, and keeps what runs here', async () => {
   isDraining = true
   expect(await refused('first')).toBe('maintenance')

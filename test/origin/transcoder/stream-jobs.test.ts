@@ -158,6 +158,33 @@ test('one epoch carries one broadcast, until that has ended', async () => {
   await ending
 })
 
+test('the next broadcast does not wait for the coordinator to hear of the end before it; the node does', async () => {
+  await joins('first')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  releasing = promise
+  const ending = jobs.job('demo')!.end('stopped')
+  const next = { epoch: 5, broadcastId: otherBroadcast }
+  const stream = await joins('second', next)
+  expect(jobs.job('demo')).toMatchObject({ ...next, state: 'receiving' })
+  resolve()
+  await ending
+  expect(jobs.job('demo')).toMatchObject({ ...next, state: 'receiving' })
+  expect(stream.refusals).toEqual([])
+
+  const last = Promise.withResolvers<void>()
+  releasing = last.promise
+  void jobs.job('demo')!.end('stopped')
+  await until('the last to be over', () => jobs.count === 0)
+  let isOver = false
+  const leaving = jobs.endAll().then(() => {
+    isOver = true
+  })
+  await settle()
+  expect(isOver).toBe(false)
+  last.resolve()
+  await leaving
+})
+
 test('an epoch whose broadcast has ended here unheard opens nothing, and the next one does', async () => {
   overUpTo = 4
   expect(await refused('first')).toBe('lease-lost')
@@ -216,6 +243,15 @@ test('whom it refused it has not let in; of those whom it has, each is named', a
   expect(jobs.standing('demo')).toMatchObject({
     ...{ epoch: 4, connection: 'third', before: ['second', 'first'] },
   })
+})
+
+test('one who is let in under the next epoch and never sends changes nothing of what runs, and the epoch is used', async () => {
+  await joins('first')
+  expect(await refused('second', { epoch: 5, broadcastId: otherBroadcast })).toBeUndefined()
+  expect(jobs.standing('demo')).toMatchObject({ epoch: 4, connection: 'first', before: [] })
+  expect(await refused('third')).toBeUndefined()
+  expect(jobs.standing('demo')).toMatchObject({ epoch: 4, connection: 'third', before: ['first'] })
+  expect(jobs.lastEpochOf('demo')).toBe(5)
 })
 
 test('a publisher who may not have the channel is told why, and the broadcast waits', async () => {
