@@ -177,6 +177,8 @@ export class PublishRelay {
 
   /** False: the next hop takes no more for now. */
   #handle(event: ServerEvent): boolean {
+    // What was read together with a farewell.
+    if (this.#state === 'ended') return true
     switch (event.type) {
       case 'publish':
         if (this.#state === 'greeting') void this.#open(event)
