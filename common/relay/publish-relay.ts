@@ -190,6 +190,7 @@ export class PublishRelay {
         this.#end('unpublished')
         return true
       case 'error':
+        if (this.#state === 'refused') return true
         if (event.error.reason !== 'app-refused') {
           this.#options.onRefused(
             refusal('protocol-error', `The encoder sent invalid RTMP: ${event.error.message}.`),

@@ -14,6 +14,7 @@ import type { MediaMessage } from '../../../media/rtmp/message.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { NextHop } from '../../support/next-hop.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { until } from '../../support/until.ts'
 
 const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 8_000 }
 const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
@@ -151,6 +152,18 @@ describe('a publish relay', () => {
     expect(await relay.ended).toMatchObject({ reason: 'refused: codec-unsupported', wasLive: true })
     expect(relay.refused).toEqual([{ code: 'codec-unsupported', stage: 'after-start' }])
     await publisher.closed
+  })
+
+  test('tells one refusal of a publisher that breaks the protocol after it', async () => {
+    using hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    await using publisher = await RtmpTestClient.publish(`rtmp://127.0.0.1:${relay.port}/live`, 'k')
+    hop.refuse('codec-unsupported')
+    await until('the refusal', () => publisher.statuses.some(({ level }) => level === 'error'))
+    // A chunk that goes on with a message that never began.
+    publisher.socket.write(Buffer.from([0xff]))
+    expect(await relay.ended).toMatchObject({ reason: 'refused: codec-unsupported' })
+    expect(relay.refused).toEqual([{ code: 'codec-unsupported', stage: 'after-start' }])
   })
 
   test('lets the publisher go when the next hop dies', async () => {
