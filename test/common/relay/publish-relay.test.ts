@@ -193,6 +193,22 @@ describe('a publish relay', () => {
     await publisher.closed
   })
 
+  test('keeps a publisher that was not read because this process stood still', async () => {
+    const clock = new FakeClock()
+    using hop = await NextHop.start()
+    const relay = await relayTo(toward(hop), clock)
+    const publisher = started(await publish(relay.port))
+    await clock.standStill(60_000)
+    publisher.send(messages[2]!)
+    await hop.has(1)
+    await clock.advance(limits.idleTimeoutMs - 200)
+    publisher.send(messages[2]!)
+    await hop.has(2)
+    await clock.advance(limits.idleTimeoutMs - 200)
+    publisher.unpublish()
+    expect((await relay.ended).reason).toBe('unpublished')
+  })
+
   test('ends a live publisher that does no more than ping', async () => {
     const clock = new FakeClock()
     using hop = await NextHop.start()
