@@ -126,6 +126,8 @@ class Attempts implements Dispatcher.DispatchHandler {
   #origin = ''
   #controller: Dispatcher.DispatchController | undefined
   #answered = false
+  /** Of the answer that has begun, where it was told. */
+  #length: string | undefined
   /** Another origin can go on with the answer that has begun. */
   #canGoOn = false
   /** Of the body, what the sink has. */
@@ -204,11 +206,19 @@ class Attempts implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#cancelled) return
     this.#patience?.cancel()
     this.#events.reached(this.#origin)
-    this.#isPassedOver = this.#answered ? status !== 200 : status === 421
+    const length = headers['content-length']
+    this.#isPassedOver = this.#answered ? !this.#goesOn(status, length) : status === 421
     if (this.#isPassedOver || this.#answered) return
     this.#answered = true
+    this.#length = length
     this.#canGoOn = status === 200 && this.#request.isImmutable === true
     this.#events.head(status, headers)
+  }
+
+  /** What has another length is another object, whoever says that it cannot be. */
+  #goesOn(status: number, length: string | undefined): boolean {
+    const isOther = length !== undefined && this.#length !== undefined && length !== this.#length
+    return status === 200 && !isOther
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, piece: Buffer): void {

@@ -83,6 +83,8 @@ export interface RelayEnd {
 }
 
 const statusLeadMs = 500
+/** Longer than media that has come waits to be read. */
+const lookAgainMs = 100
 /** `live`, also with the slash or query that some encoders leave at its end. */
 const applicationForm = /^live\/?(\?.*)?$/
 const pendingLimitBytes = 1024 * 1024
@@ -177,6 +179,8 @@ export class PublishRelay {
 
   /** False: the next hop takes no more for now. */
   #handle(event: ServerEvent): boolean {
+    // What was read together with a farewell.
+    if (this.#state === 'ended') return true
     switch (event.type) {
       case 'publish':
         if (this.#state === 'greeting') void this.#open(event)
@@ -188,6 +192,7 @@ export class PublishRelay {
         this.#end('unpublished')
         return true
       case 'error':
+        if (this.#state === 'refused') return true
         if (event.error.reason !== 'app-refused') {
           this.#options.onRefused(
             refusal('protocol-error', `The encoder sent invalid RTMP: ${event.error.message}.`),
@@ -280,15 +285,17 @@ export class PublishRelay {
     return true
   }
 
-  #watchSilence(idleTimeoutMs: number): void {
+  /** Who is silent is looked at once more: this process may have stood still, with what came meanwhile unread. */
+  #watchSilence(idleTimeoutMs: number, wasSilent = false): void {
     const silentMs = this.#options.clock.monotonic() - this.#lastHeardAt
     // A paused socket is our own doing: the next hop is slow, not the publisher silent.
-    if (silentMs >= idleTimeoutMs && !this.#socket.isPaused()) {
+    const isSilent = silentMs >= idleTimeoutMs && !this.#socket.isPaused()
+    if (isSilent && wasSilent) {
       this.#end(`publisher was silent for ${Math.round(silentMs)} ms`)
       return
     }
-    this.#after(Math.max(100, idleTimeoutMs - silentMs), () => {
-      if (this.#state === 'live') this.#watchSilence(idleTimeoutMs)
+    this.#after(Math.max(lookAgainMs, idleTimeoutMs - silentMs), () => {
+      if (this.#state === 'live') this.#watchSilence(idleTimeoutMs, isSilent)
     })
   }
 

@@ -51,7 +51,10 @@ const notBelieved =
 export const againLimits = { connectTimeoutMs: 1_000, publishTimeoutMs: 5_000 }
 
 export class UpstreamPublisher {
-  readonly #socket: Socket
+  /** TCP, or a unix-domain socket. */
+  readonly #wire: Socket
+  /** What RTMP goes by: the wire, or TLS on it. */
+  #socket: Socket
   readonly #session: RtmpClientSession
   readonly #send = () => void this.#flush()
   readonly #closed = Promise.withResolvers<string>()
@@ -62,8 +65,8 @@ export class UpstreamPublisher {
   onDrain: () => void = () => {}
   onStatus: (status: UpstreamStatus) => void = () => {}
 
-  private constructor(socket: Socket, session: RtmpClientSession) {
-    this.#socket = socket
+  private constructor(wire: Socket, session: RtmpClientSession) {
+    this.#wire = this.#socket = wire
     this.#session = session
   }
 
@@ -75,16 +78,14 @@ export class UpstreamPublisher {
   /** Never rejects; `timeoutMs` bounds each of connecting and publishing. */
   static open(target: UpstreamTarget, options: UpstreamOptions): Promise<UpstreamOutcome> {
     const { host, port, path, tls } = target
-    const address = path === undefined ? { host, port } : { path }
-    const socket = tls ? connectTls({ ...tls, host, port }) : connect(address)
-    // As an option TLS does not take it.
-    if (path === undefined) socket.setNoDelay(true)
+    const wire = connect(path === undefined ? { host, port } : { path })
+    if (path === undefined) wire.setNoDelay(true)
     const session = new RtmpClientSession({
       app: target.app,
       tcUrl: `${tls ? 'rtmps' : 'rtmp'}://${host}:${port}/${target.app}`,
       streamName: target.streamName,
     })
-    const publisher = new UpstreamPublisher(socket, session)
+    const publisher = new UpstreamPublisher(wire, session)
     return publisher.#start(target, options)
   }
 
@@ -101,7 +102,7 @@ export class UpstreamPublisher {
     let deadline: Timer = clock.setTimeout(expire('accept a connection'), options.connectTimeoutMs)
     let lastError = ''
 
-    this.#socket.once(target.tls ? 'secureConnect' : 'connect', () => {
+    const begin = () => {
       deadline.cancel()
       deadline = clock.setTimeout(expire('answer the publish'), options.publishTimeoutMs)
       // By TLS 1.3 a client has shown its certificate before anybody has looked at it.
@@ -109,8 +110,8 @@ export class UpstreamPublisher {
       if (target.preface) this.#socket.write(target.preface)
       this.#session.start()
       this.#flush()
-    })
-    this.#socket.on('data', (bytes: Buffer) => {
+    }
+    const onData = (bytes: Buffer) => {
       if (this.#closeReason === notBelieved) this.#closeReason = closedByPeer
       for (const event of this.#session.receive(bytes)) {
         if (event.type === 'started') settle({ started: this })
@@ -121,17 +122,31 @@ export class UpstreamPublisher {
         }
       }
       this.#flush()
-    })
-    this.#socket.on('drain', () => this.onDrain())
-    this.#socket.on('error', (err: NodeJS.ErrnoException) => {
+    }
+    const onError = (err: NodeJS.ErrnoException) => {
       lastError = err.code ?? err.message
-    })
-    this.#socket.on('end', () => this.#socket.end())
-    this.#socket.once('close', () => {
+    }
+    const onClose = () => {
       const isRefused = this.#closeReason === notBelieved && lastError === 'ECONNRESET'
       const reason = isRefused ? notBelieved : lastError || this.#closeReason
       settle({ failed: `${where}: ${reason}` })
       this.#closed.resolve(reason)
+    }
+    this.#wire.on('error', onError)
+    this.#wire.on('close', onClose)
+    this.#wire.once('connect', () => {
+      if (target.tls) {
+        // It says more of why it closes than the wire does.
+        this.#wire.off('close', onClose)
+        this.#socket = connectTls({ ...target.tls, host: target.host, socket: this.#wire })
+        this.#socket.on('error', onError)
+        this.#socket.on('close', onClose)
+        this.#socket.once('secureConnect', begin)
+      }
+      this.#socket.on('data', onData)
+      this.#socket.on('drain', () => this.onDrain())
+      this.#socket.on('end', () => this.#socket.end())
+      if (!target.tls) begin()
     })
     return promise
   }
@@ -172,7 +187,8 @@ export class UpstreamPublisher {
   /** Resets the connection: a peer that has only stood still reads no more of it. */
   abandon(): void {
     this.#closeReason = 'given up'
-    this.#socket.resetAndDestroy()
+    // TLS cannot be reset itself, and goes with what it is on.
+    this.#wire.resetAndDestroy()
   }
 
   #flush(): boolean {

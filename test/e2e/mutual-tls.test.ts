@@ -1,5 +1,5 @@
 // A cluster whose edges reach the gateways by mutual TLS alone, configured as docs/operating.md says: a stream goes in
-// and out over it, an edge with a certificate of another authority is refused, and a gateway dies.
+// and out over it, an edge with a certificate of another authority is refused, a gateway stands still, and one dies.
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -168,6 +168,21 @@ test('an edge with a certificate of another authority is refused, and both sides
       }),
     )
   }
+})
+
+test('a gateway that stands still is left for the other one by TLS', async () => {
+  const before = await stream()
+  const pid = cluster.pid(before.gateway.id)
+  process.kill(pid, 'SIGSTOP')
+  try {
+    const other = before.gateway.id === 'gw-1' ? 'gw-2' : 'gw-1'
+    await until('the other one', async () => (await stream()).gateway.id === other)
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  expect((await stream()).epoch).toBe(before.epoch)
+  expect(encoder.isRunning).toBe(true)
+  expect(linesOf('pop-1', 'live')).toHaveLength(1)
 })
 
 test('a gateway that dies is left for the other one by TLS, and the encoder keeps its connection', async () => {

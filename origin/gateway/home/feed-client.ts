@@ -115,13 +115,18 @@ export class FeedClient implements AsyncDisposable {
 
   /** Answers why nothing more is to be read. */
   #read(reader: FeedFrameReader, piece: Buffer, onFrame: () => void): string | undefined {
-    const { frames, fault } = reader.push(piece)
-    for (const frame of frames) {
-      const verdict = this.#options.onFrame(frame)
-      if (verdict !== 'accepted') return verdict
-      onFrame()
-      if (frame.head.kind === 'change' && frame.head.isEnded) return 'ended'
+    try {
+      const { frames, fault } = reader.push(piece)
+      for (const frame of frames) {
+        const verdict = this.#options.onFrame(frame)
+        if (verdict !== 'accepted') return verdict
+        onFrame()
+        if (frame.head.kind === 'change' && frame.head.isEnded) return 'ended'
+      }
+      return fault
+    } catch (err) {
+      // Thrown on, out of an event, it would end the process.
+      return messageOf(err)
     }
-    return fault
   }
 }

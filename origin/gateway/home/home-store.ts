@@ -206,6 +206,7 @@ export class HomeStore implements AsyncDisposable {
       this.#givenUpCount.inc()
       this.#letGo(liveId)
       if (grant) this.#givenUp.add(grant, followedAtMs, bytes)
+      else this.#givenUp.forget(liveId)
     }
   }
 

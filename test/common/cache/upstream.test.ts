@@ -73,6 +73,18 @@ it.each<[string, (origin: ScriptedOrigin) => Promise<void>]>([
   expect(events.at(-1)).toBe('fail broken')
 })
 
+it('hands nothing on of an answer of another length', async () => {
+  fetch(true)
+  const first = await one.next()
+  first.head(200, { 'content-length': 8 }).write('abcd')
+  await until('the bytes', () => events.includes('abcd'))
+  first.cut()
+  const second = await other.next()
+  second.head(200, { 'content-length': 12 }).end('ABCDEFGHIJKL')
+  await over()
+  expect(events).toEqual(['head 200', 'abcd', 'fail broken'])
+})
+
 it.each<[string, () => void, number]>([
   ['what may change', () => fetch(false), 200],
   ['an error', () => fetch(true), 404],

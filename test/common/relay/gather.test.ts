@@ -1,4 +1,5 @@
 // Publishers whose media waits for each other: when it is read, and what happens to it when one of them leaves.
+import type { Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
 import { silentLogger } from '../../../common/log.ts'
@@ -20,16 +21,21 @@ let gather: Gather
 let sink: RtmpSink
 let door: PublisherDoor
 let ends: Promise<RelayEnd>[]
+let refused: string[]
+let sockets: Socket[]
 
 beforeEach(async () => {
   stack = new AsyncDisposableStack()
   clock = new FakeClock()
   gather = new Gather(clock)
   ends = []
+  refused = []
+  sockets = []
   sink = stack.use(new RtmpSink())
   const port = await sink.listen()
   door = stack.use(
     new PublisherDoor((socket) => {
+      sockets.push(socket)
       const relay = new PublishRelay({
         socket,
         gather,
@@ -41,7 +47,7 @@ beforeEach(async () => {
             { host: '127.0.0.1', port, app: 'live', streamName },
             { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 },
           ),
-        onRefused: () => {},
+        onRefused: ({ code }) => refused.push(code),
         onLive: () => {},
       })
       ends.push(relay.run())
@@ -108,6 +114,32 @@ test('a publisher that leaves takes along what still waits, and is waited for no
   await clock.advance(1)
   expect(isReleased).toBe(true)
   other[Symbol.dispose]()
+})
+
+test('what comes after a farewell is not read, and takes nothing back', async () => {
+  const publisher = await publish()
+  const last = keyframe(0)
+  publisher.send(last)
+  publisher.session.unpublish()
+  publisher.flush()
+  // A chunk that goes on with a message that never began.
+  publisher.socket.write(Buffer.from([0xff]))
+  await until('all of it', () => sockets[0]!.bytesRead === publisher.socket.bytesWritten)
+  await clock.advance(1)
+  const [end] = await Promise.all(ends)
+  expect([end!.reason, refused]).toEqual(['unpublished', []])
+  await sink.until(([one]) => one?.unpublished === true)
+  expect(sink.connections[0]!.media).toEqual([last])
+  const members = [gather.join(), gather.join()]
+  let isReleased = false
+  gather.add(() => {
+    isReleased = true
+  })
+  await clock.advance(1)
+  expect(isReleased).toBe(false)
+  await clock.advance(1)
+  expect(isReleased).toBe(true)
+  for (const member of members) member[Symbol.dispose]()
 })
 
 test('more than may wait is read at once', async () => {

@@ -14,6 +14,7 @@ import type { MediaMessage } from '../../../media/rtmp/message.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { NextHop } from '../../support/next-hop.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
+import { until } from '../../support/until.ts'
 
 const limits = { publishTimeoutMs: 10_000, idleTimeoutMs: 8_000 }
 const timeouts = { clock: systemClock, connectTimeoutMs: 5_000, publishTimeoutMs: 5_000 }
@@ -153,6 +154,18 @@ describe('a publish relay', () => {
     await publisher.closed
   })
 
+  test('tells one refusal of a publisher that breaks the protocol after it', async () => {
+    using hop = await NextHop.start()
+    const relay = await relayTo(toward(hop))
+    await using publisher = await RtmpTestClient.publish(`rtmp://127.0.0.1:${relay.port}/live`, 'k')
+    hop.refuse('codec-unsupported')
+    await until('the refusal', () => publisher.statuses.some(({ level }) => level === 'error'))
+    // A chunk that goes on with a message that never began.
+    publisher.socket.write(Buffer.from([0xff]))
+    expect(await relay.ended).toMatchObject({ reason: 'refused: codec-unsupported' })
+    expect(relay.refused).toEqual([{ code: 'codec-unsupported', stage: 'after-start' }])
+  })
+
   test('lets the publisher go when the next hop dies', async () => {
     using hop = await NextHop.start()
     const relay = await relayTo(toward(hop))
@@ -178,6 +191,22 @@ describe('a publish relay', () => {
     await clock.advance(limits.idleTimeoutMs + 200)
     expect((await relay.ended).reason).toMatch(/silent/)
     await publisher.closed
+  })
+
+  test('keeps a publisher that was not read because this process stood still', async () => {
+    const clock = new FakeClock()
+    using hop = await NextHop.start()
+    const relay = await relayTo(toward(hop), clock)
+    const publisher = started(await publish(relay.port))
+    await clock.standStill(60_000)
+    publisher.send(messages[2]!)
+    await hop.has(1)
+    await clock.advance(limits.idleTimeoutMs - 200)
+    publisher.send(messages[2]!)
+    await hop.has(2)
+    await clock.advance(limits.idleTimeoutMs - 200)
+    publisher.unpublish()
+    expect((await relay.ended).reason).toBe('unpublished')
   })
 
   test('ends a live publisher that does no more than ping', async () => {

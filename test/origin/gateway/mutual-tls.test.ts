@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect as connectTcp, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ConnectionOptions, connect, TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UpstreamClient } from '../../../common/cache/upstream.ts'
 import { systemClock } from '../../../common/clock.ts'
@@ -121,9 +121,24 @@ describe('with a certificate of the authority', () => {
     expect(outcome).toHaveProperty('started')
     expect(hop.names).toEqual(['a-key'])
     // Else a piece of media waits until the one before has been acknowledged.
-    expect(setNoDelay.mock.contexts.some((it) => it instanceof TLSSocket)).toBe(true)
+    expect(setNoDelay.mock.contexts.some((it) => (it as Socket).remotePort === port)).toBe(true)
     setNoDelay.mockRestore()
     if ('started' in outcome) outcome.started.destroy()
+  })
+
+  test('an edge that gives a publish up resets its connection', async () => {
+    using hop = await NextHop.start()
+    const fault = Promise.withResolvers<string | undefined>()
+    onRtmp = (socket) => {
+      socket.once('error', (err: NodeJS.ErrnoException) => fault.resolve(err.code))
+      const onwards = connectTcp({ host: '127.0.0.1', port: hop.port })
+      socket.pipe(onwards).pipe(socket)
+    }
+    const outcome = await publish(await nodeTls(ca))
+    if (!('started' in outcome)) throw new Error(JSON.stringify(outcome))
+    outcome.started.abandon()
+    expect(await outcome.started.closed).toBe('given up')
+    expect(await fault.promise).toBe('ECONNRESET')
   })
 
   test('the cache of an edge asks by it', async () => {

@@ -56,7 +56,11 @@ test('an edge hears what the gateway tells of its connections, and nothing of tr
   await until('what it tells', () => heard.length === 1)
   expect(own[0]).toEqual(progress)
   expect(heard).toEqual([{ ...progress, takenMs: 80 }])
+  // Its edge has come again, and the relay before that ends only now.
+  using _again = board.tell(connection, () => ({ ...progress, takenMs: 120 }))
   told[Symbol.dispose]()
+  await until('what the other one tells', () => heard.length === 2)
+  expect(heard[1]).toEqual({ ...progress, takenMs: 120 })
   expect(others).toEqual([])
   const elsewhere = await fetch(`${gatewayUrl}/live/demo/index.m3u8`)
   expect(elsewhere.status).toBe(404)

@@ -430,6 +430,32 @@ it('takes back the home that it gave up, when there is room again', async () => 
   )
 })
 
+it('waits no more for a home whose stream has ended, also where it is given up again', async () => {
+  const [small, large, last] = [rigWith(5), rigWith(31.3), rigWith(31.3)]
+  await using stage = await LiveStage.start({ instead: small.packager })
+  await using first = await LiveStage.start({ instead: large.packager, liveId: 'first' })
+  await using other = await LiveStage.start({ instead: last.packager, liveId: 'other' })
+  await using empty = new House()
+  empty.follow(first, { liveId: 'first' })
+  await until('a home', () => empty.homes.home('first'))
+  await using house = new House(Math.floor((await empty.metric('bytes')) * 1.5))
+  house.follow(first, { liveId: 'first' })
+  house.follow(stage)
+  await until('two homes', () => house.homes.home('first') && house.homes.home('demo'))
+  house.follow(other, { liveId: 'other' })
+  await until('one home less', async () => (await house.metric('given_up_total')) === 1)
+  house.homes.leave('first')
+  await house.clock.advance(30_000)
+  const back = await until('the home', () => house.homes.home('other'))
+  last.packager.end()
+  await until('its end', () => back.isEnded)
+  deliver(small, 'take-1', media(15, 20))
+  await until('another home less', async () => (await house.metric('given_up_total')) === 2)
+  expect(house.homes.home('other')).toBeUndefined()
+  house.homes.leave('demo')
+  await until('no timer', () => house.clock.pending === 0)
+})
+
 it('says the highest bitrate that there was, also at another home and of another transcoder', async () => {
   const secondsOf = ({ sample, rendition }: ReturnType<typeof media>[number]) =>
     sample.dts / (rendition === 'audio' ? 48_000 : 90_000)
