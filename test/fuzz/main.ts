@@ -18,10 +18,14 @@ process.exitCode = main()
 function main(): number {
   const wanted = values.target === 'all' ? undefined : values.target.split(',')
   const unknown = wanted?.find((name) => !fuzzTargets.some((target) => target.name === name))
-  const [runs, seed, firstRun] = [values.runs, values.seed, values['first-run']].map(Number)
-  if (unknown !== undefined || !(runs! > 0) || !Number.isInteger(seed)) {
+  const numbers = [values.runs, values.seed, values['first-run']].map(Number)
+  const [runs, seed, firstRun] = numbers
+  const areNumbers = numbers.every((it) => Number.isInteger(it) && it >= 0)
+  if (unknown !== undefined || !areNumbers || runs === 0) {
     const known = fuzzTargets.map(({ name }) => name).join(',')
-    process.stderr.write(`usage: npm run fuzz -- --runs N --target ${known} --seed N\n`)
+    process.stderr.write(
+      `usage: npm run fuzz -- [--runs N] [--target ${known}] [--seed N] [--first-run N]\n`,
+    )
     return 2
   }
   let findings = 0
