@@ -67,7 +67,9 @@ it('tells nothing of other files, and each change once', async () => {
     await writeFile(join(dir, 'other'), content)
     await clock.advance(120_000)
     changed = Promise.withResolvers()
-    await writeFile(file, content)
+    // Whole at once: the last look for `other` may still be under way, and half a file is another one.
+    await writeFile(`${dir}.new`, content)
+    await rename(`${dir}.new`, file)
     await clock.advance(60_000)
     await changed.promise
     expect(told).toBe(i + 1)
