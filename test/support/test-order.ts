@@ -14,6 +14,7 @@ const longest = [
   'origin/transcoder/reconnect',
   'origin/transcoder/republish',
   'bin/publish',
+  'origin/transcoder/coordinator-away',
   'web/console/console-page',
   'bin/coordinator-commands',
   'bin/nearcast',

@@ -21,10 +21,11 @@ test('a recorded session is whole before it is damaged', () => {
   ])
 })
 
-test('8 000 damaged publishers never make the server throw', () => {
+// The fuzzer does it a hundred times as often, with seeds for each state.
+test('2 000 damaged publishers never make the server throw', () => {
   const random = randomNumbers(1)
   const ends = new Set<string>()
-  for (let run = 0; run < 8_000; run++) {
+  for (let run = 0; run < 2_000; run++) {
     const bytes = mutate([fromClient], random)
     const server = new RtmpServerSession()
     server.receive(handshake)
