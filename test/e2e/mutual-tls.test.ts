@@ -199,8 +199,10 @@ test('a gateway that dies is left for the other one by TLS, and the encoder keep
 
 test('edges have sent nothing that was not TLS, and nothing to the plain ports', () => {
   for (const { plain, secure } of Object.values(ports)) {
-    // RFC 8446 §5.1: a record of a handshake.
-    for (const { opening } of secure.traffic) expect([...opening.subarray(0, 2)]).toEqual([22, 3])
+    for (const { opening } of secure.traffic) {
+      // A connection that was not wanted any more has sent nothing. RFC 8446 §5.1: a record of a handshake.
+      if (opening.length > 0) expect([...opening.subarray(0, 2)]).toEqual([22, 3])
+    }
     for (const { opening } of plain.traffic) {
       expect(opening.toString('latin1')).toContain('cdn-loop: nearcast')
     }
