@@ -1,7 +1,8 @@
 // Keeps the lease of one stream: renews it on a beat, stops the stream when it is lost, keeps it on an error.
 //
-// A process that stood still for longer than the lease lives, as one that was frozen, may have lost it without having
-// heard: until a renewal that was sent after that is answered, or fails, it is not sure.
+// A process that stood still, as one that was frozen, may have lost the lease without having heard: because it did not
+// renew it, or because a node that does not answer is taken for gone. Until a renewal that was sent after that is
+// answered, or fails, it is not sure.
 import type { Clock, Timer } from '../../common/clock.ts'
 import type { LeaseAnswer, LeaseRelease, LeaseRenewal } from '../../common/contract/placement.ts'
 import type { Refusal } from '../../common/contract/refusal.ts'
@@ -34,7 +35,6 @@ export interface LeaseKeeperOptions {
 }
 
 const renewEveryMs = 2_000
-const leaseMs = 6_000
 /** Timers are never so late in a process that runs. */
 const standstillMs = 3_000
 
@@ -44,8 +44,6 @@ export class LeaseKeeper {
   #isRenewing = false
   #isStopped = false
   #isFailing = false
-  /** When the newest renewal that succeeded was sent. */
-  #renewedMs: number
   /** When the process was last seen running. */
   #runningMs: number
   /** Since when it is not sure whose the stream is. */
@@ -53,8 +51,7 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options
-    this.#renewedMs = options.clock.monotonic()
-    this.#runningMs = this.#renewedMs
+    this.#runningMs = options.clock.monotonic()
   }
 
   start(): void {
@@ -69,7 +66,7 @@ export class LeaseKeeper {
     const nowMs = this.#options.clock.monotonic()
     const stoodMs = nowMs - this.#runningMs
     this.#runningMs = nowMs
-    if (stoodMs > standstillMs && nowMs - this.#renewedMs > leaseMs) {
+    if (stoodMs > standstillMs) {
       this.#options.log.warn({ stoodMs: Math.round(stoodMs) }, 'stood still; asking for the lease')
       this.#doubtedMs = nowMs
       void this.renew()
@@ -87,7 +84,6 @@ export class LeaseKeeper {
     const answer = await client.renewLease(liveId, sent)
     this.#isRenewing = false
     if (this.#isStopped) return
-    if (answer.outcome === 'held') this.#renewedMs = sentMs
     if (answer.outcome !== 'lost') this.#settle(sentMs)
     if (answer.outcome === 'error') {
       if (!this.#isFailing) log.warn({ liveId, error: answer.error }, 'lease not renewed')
