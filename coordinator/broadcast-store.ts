@@ -57,16 +57,14 @@ export class BroadcastStore {
 /** `startedAt` in wall ms: now, where it is not given. One that had ended goes on. */
 export async function beginBroadcast(
   { now }: Database,
-  { id, tag, startedAt }: { id: string; tag: string; startedAt?: number },
-  { channelId, liveId, title, topic }: Publisher,
+  { startedAt, ...broadcast }: { id: string; tag: string; startedAt?: number },
+  publisher: Publisher,
   transaction: Transaction<Tables>,
 ): Promise<void> {
   await transaction
     .insertInto('broadcasts')
     .values({
-      ...{ id, tag, title, topic },
-      channel_id: channelId,
-      live_id: liveId,
+      ...rowOf(broadcast, publisher),
       started_at: startedAt ?? now,
       ended_at: null,
       end_reason: null,
@@ -80,20 +78,26 @@ export async function beginBroadcast(
 /** One that is over, and never had the lease. */
 export async function rememberBroadcast(
   { now }: Database,
-  { id, tag, startedAt, takes }: { id: string; tag: string; startedAt: number; takes: number },
-  { channelId, liveId, title, topic }: Publisher,
+  { startedAt, takes, ...broadcast }: { id: string; tag: string; startedAt: number; takes: number },
+  publisher: Publisher,
   transaction: Transaction<Tables>,
 ): Promise<void> {
   await transaction
     .insertInto('broadcasts')
     .values({
-      ...{ id, tag, title, topic, takes },
-      channel_id: channelId,
-      live_id: liveId,
+      ...rowOf(broadcast, publisher),
+      takes,
       started_at: startedAt,
       ended_at: now,
       end_reason: 'superseded',
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
+}
+
+function rowOf(
+  { id, tag }: { id: string; tag: string },
+  { channelId, liveId, title, topic }: Publisher,
+) {
+  return { id, tag, title, topic, channel_id: channelId, live_id: liveId }
 }

@@ -238,8 +238,9 @@ export class GatewayIngest {
     const told = progress.tell(connection.id, () => {
       const media = held()
       const { epoch, liveId } = connection.grant!
-      const neededMs = connection.neededMs ?? media?.oldestMs
-      return media && { epoch, liveId, takenMs: media.newestMs, neededMs: neededMs! }
+      if (!media) return undefined
+      const neededMs = connection.neededMs ?? media.oldestMs
+      return { epoch, liveId, takenMs: media.newestMs, neededMs }
     })
     signal.addEventListener('abort', () => told[Symbol.dispose](), { once: true })
     if (signal.aborted) told[Symbol.dispose]()

@@ -9,6 +9,7 @@ import { EventStreamParser, type ServerEvent } from '../../common/cluster/event-
 import { silentLogger } from '../../common/log.ts'
 import { coordinatorConfigSchema } from '../../config/schema.ts'
 import { startCoordinator } from '../../coordinator/coordinator-node.ts'
+import { idleLoad } from '../support/heartbeats.ts'
 
 const secret = `ncs_${'s'.repeat(40)}`
 
@@ -153,14 +154,6 @@ const heartbeat = {
   weight: 1,
   draining: false,
   urls: {},
-  load: {
-    cpu: 0,
-    memoryBytes: 0,
-    streams: 0,
-    cost: 0,
-    viewers: 0,
-    bitsInPerSecond: 0,
-    bitsOutPerSecond: 0,
-  },
+  load: idleLoad,
   viewers: [],
 }
