@@ -8,6 +8,8 @@ export interface ListenTarget {
   host: string
   /** 0 takes a free one. */
   port: number
+  /** Others that say so too may listen on the same port: the kernel spreads connections over them (SO_REUSEPORT). */
+  reusePort?: boolean
 }
 
 /** Rejects with a `ServiceError`: `port-taken`, `port-forbidden`, `address-unavailable` or `listen-failed`. */
@@ -23,7 +25,10 @@ export async function listen(server: Server, target: ListenTarget): Promise<Addr
   }
 }
 
-function bind(server: Server, { host, port }: ListenTarget): Promise<AddressInfo> {
+function bind(
+  server: Server,
+  { host, port, reusePort = false }: ListenTarget,
+): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     const onError = (err: Error) => {
       server.off('listening', onListening)
@@ -35,7 +40,7 @@ function bind(server: Server, { host, port }: ListenTarget): Promise<AddressInfo
     }
     server.once('error', onError)
     server.once('listening', onListening)
-    server.listen({ host, port })
+    server.listen({ host, port, reusePort })
   })
 }
 
