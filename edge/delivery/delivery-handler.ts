@@ -2,6 +2,8 @@
 // the gateway that the hash of its live id gives, the next one when that cannot be reached.
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
+
+import { corsHeaders } from '../../common/cache/answer-headers.ts'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
@@ -11,7 +13,6 @@ import {
   type CacheResponse,
   FillCache,
 } from '../../common/cache/fill-cache.ts'
-import { corsHeaders } from '../../common/cache/responder.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import { liveIdSchema } from '../../common/contract/channel.ts'
