@@ -51,8 +51,17 @@ export const defaultHttpLimits: HttpLimits = {
   maxStreams: 100,
 }
 
+/** Answers what it can on HTTP/1.1 connections before node:http sees them. */
+export interface Http1Road {
+  /** `handOver` gives the connection to node:http; no answer is under way then and no byte of it is lost. */
+  accept(socket: Socket, handOver: () => void): void
+  /** Idle connections end now, the others with their answer. */
+  drain(): void
+}
+
 export interface HttpConnectionsOptions {
   handlers: HttpHandlers
+  road?: Http1Road | undefined
   limits?: Partial<HttpLimits>
   log: Logger
 }
@@ -65,6 +74,7 @@ const streamResetRatePerSecond = 10
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
   readonly #log: Logger
+  readonly #road: Http1Road | undefined
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
@@ -74,6 +84,7 @@ export class HttpConnections implements Disposable {
   constructor(options: HttpConnectionsOptions) {
     this.#handlers = options.handlers
     this.#log = options.log
+    this.#road = options.road
     const limits = { ...defaultHttpLimits, ...options.limits }
     this.#http1 = this.#createHttp1(limits)
     this.#http2 = this.#createHttp2(limits)
@@ -83,7 +94,9 @@ export class HttpConnections implements Disposable {
     if (!this.#isStarted) this.#http1.emit('listening')
     this.#isStarted = true
     this.#prepare(socket)
-    this.#http1.emit('connection', socket)
+    const handOver = () => this.#http1.emit('connection', socket)
+    if (this.#road) this.#road.accept(socket, handOver)
+    else handOver()
   }
 
   acceptHttp2(socket: Socket): void {
@@ -94,6 +107,7 @@ export class HttpConnections implements Disposable {
   /** Idle connections end now, the others with their answer. */
   drain(): void {
     this.#isDraining = true
+    this.#road?.drain()
     this.#http1.closeIdleConnections()
     for (const session of this.#sessions) session.close()
   }

@@ -19,8 +19,11 @@ import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { Http1Road } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { FastConnection } from './fast/fast-connection.ts'
+import { type FastAnswer, FastRoad } from './fast/fast-road.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
@@ -41,7 +44,7 @@ export interface DeliveryOptions {
   log: Logger
   metrics: Metrics
   /** Address of the viewer; default the socket's. */
-  addressOf?: (req: CacheRequest) => string
+  addressOf?: (req: Pick<CacheRequest, 'socket'>) => string
 }
 
 const targetDurationMs = 4_000
@@ -71,7 +74,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #upstream: UpstreamClient
   readonly #cache: FillCache
   readonly #viewers: ViewerCounter
-  readonly #addressOf: (req: CacheRequest) => string
+  readonly #road: FastRoad
+  readonly #addressOf: (req: Pick<CacheRequest, 'socket'>) => string
   #pages: StaticPages
 
   constructor(options: DeliveryOptions) {
@@ -98,6 +102,17 @@ export class DeliveryHandler implements AsyncDisposable {
       resolve: (target) => this.#resolve(target),
       upstream: this.#upstream,
     })
+    this.#road = new FastRoad({
+      name: options.name,
+      cache: this.#cache,
+      clock,
+      onAnswered: (connection, answer) => this.#countFast(connection, answer),
+    })
+  }
+
+  /** Answers most requests of HTTP/1.1 before node:http reads them. */
+  get road(): Http1Road {
+    return this.#road
   }
 
   /** Body bytes of media sent to viewers since the start. */
@@ -129,6 +144,7 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#road[Symbol.dispose]()
     await this.#cache[Symbol.asyncDispose]()
     await this.#upstream[Symbol.asyncDispose]()
   }
@@ -139,12 +155,20 @@ export class DeliveryHandler implements AsyncDisposable {
     return { origins, headers: { authorization: `Bearer ${token}` } }
   }
 
-  #count(req: CacheRequest, { media, status }: Answered): void {
-    if (media.scope !== 'live' || (status !== 200 && status !== 304)) return
-    if (media.kind !== 'media-playlist' && media.kind !== 'mpd' && media.kind !== 'multivariant') {
-      return
+  #count(req: CacheRequest, answer: Answered): void {
+    if (!countsAsViewing(answer)) return
+    const agent = req.headers['user-agent'] ?? ''
+    this.#viewers.seen(answer.media.id, this.#viewers.viewerOf(this.#addressOf(req), agent))
+  }
+
+  #countFast(connection: FastConnection, answer: FastAnswer): void {
+    if (!countsAsViewing(answer)) return
+    const { agent, media } = answer
+    if (connection.viewer?.agent !== agent) {
+      const viewer = this.#viewers.viewerOf(this.#addressOf(connection), agent)
+      connection.viewer = { agent, viewer }
     }
-    this.#viewers.seen(media.id, this.#addressOf(req), req.headers['user-agent'] ?? '')
+    this.#viewers.seen(media.id, connection.viewer.viewer)
   }
 
   /** Whatever is not media. */
@@ -169,6 +193,12 @@ export class DeliveryHandler implements AsyncDisposable {
     }
     return notYet.test(path) ? error(notServedYet) : undefined
   }
+}
+
+function countsAsViewing({ media, status }: Answered): boolean {
+  if (media.scope !== 'live' || (status !== 200 && status !== 304)) return false
+  const { kind } = media
+  return kind === 'media-playlist' || kind === 'mpd' || kind === 'multivariant'
 }
 
 interface Page {

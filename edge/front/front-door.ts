@@ -8,6 +8,7 @@ import type { Metrics } from '../../common/metrics.ts'
 import { hostOf } from '../../common/net/addresses.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import {
+  type Http1Road,
   HttpConnections,
   type HttpHandlers,
   type HttpLimits,
@@ -33,6 +34,8 @@ export interface FrontDoorOptions {
     'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls' | 'trustedProxies'
   >
   handlers: FrontDoorHandlers
+  /** Below node:http; without it that answers everything. */
+  road?: Http1Road
   /** Without it everybody is let in. */
   admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
@@ -79,6 +82,7 @@ export class FrontDoor implements AsyncDisposable {
     })
     this.#http = new HttpConnections({
       handlers,
+      road: options.road,
       log,
       ...(options.limits && { limits: options.limits }),
     })

@@ -6,7 +6,7 @@ import { DeliveryHandler, type DeliveryOptions } from '../../../edge/delivery/de
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import type { Protocol, ViewOptions } from '../../support/http-viewer.ts'
+import { type Protocol, protocols, type ViewOptions } from '../../support/http-viewer.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 
 const page = { body: Buffer.from('<p>'), contentType: 'text/html; charset=utf-8', encoded: {} }
@@ -49,7 +49,10 @@ class Edge implements AsyncDisposable {
       metrics: new Metrics('edge', 'pop-1', '0'),
       ...options,
     })
-    const listeners = await Listeners.start((req, res) => delivery.handle(req, res))
+    const listeners = await Listeners.start(
+      (req, res) => delivery.handle(req, res),
+      () => delivery.road,
+    )
     return new Edge(gateway, delivery, listeners)
   }
 
@@ -65,7 +68,7 @@ class Edge implements AsyncDisposable {
   }
 }
 
-describe.each(['h1', 'h2'] as const)('an edge over %s', (protocol) => {
+describe.each(protocols)('an edge over %s', (protocol) => {
   it('fetches media from a gateway, with its node token', async () => {
     const asked: string[] = []
     await using edge = await Edge.start()
