@@ -3,7 +3,7 @@
 // A complete small body goes out in one call, everything else by a reader (reader.ts). A body that breaks off
 // upstream breaks off here too: the connection or stream is destroyed, never ended cleanly.
 import { ServerResponse } from 'node:http'
-import { constants, Http2ServerResponse } from 'node:http2'
+import { Http2ServerResponse } from 'node:http2'
 import type { Clock } from '../clock.ts'
 import type { AnswerHead } from './answer-head.ts'
 import {
@@ -13,6 +13,7 @@ import {
   corsHeaders,
   preflightHeaders,
 } from './answer-headers.ts'
+import { awaitAnswer } from './await-answer.ts'
 import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import { memberName } from './cache-status.ts'
@@ -71,29 +72,14 @@ export class Responder {
     opened: Opened,
     answered: ((answer: Answered) => void) | undefined,
   ): void {
-    const { object } = opened
-    const proceed = (): boolean => {
-      if (object.substitute) {
-        const { object: stale, failedStatus } = object.substitute
-        const instead: Opened = { object: stale, outcome: 'stale' }
-        this.#answer(req, res, instead, stale.head!, answered, failedStatus)
-      } else if (object.head) {
-        // Compressed it is sent whole; its bytes come with its head, or shortly after.
-        if (object.state === 'growing' && this.#coding(req, object, object.head) === 'gzip') {
-          return false
-        }
-        this.#answer(req, res, opened, object.head, answered)
-      } else if (object.state === 'broken') abort(res)
-      else return false
-      return true
-    }
-    // The fill may have ended within the call that began it.
-    if (proceed()) return
-    const leave = object.follow(() => {
-      // Follow before leaving: a reader that changes places is not one that has left.
-      if (proceed()) leave()
+    const leave = awaitAnswer(opened, {
+      // Compressed it is sent whole; its bytes come with its head, or shortly after.
+      wantsWhole: (object, head) => this.#coding(req, object, head) === 'gzip',
+      answer: (found, head, failedStatus) =>
+        this.#answer(req, res, found, head, answered, failedStatus),
+      broken: () => abort(res),
     })
-    res.on('close', leave)
+    if (leave) res.on('close', leave)
   }
 
   #answer(
@@ -228,8 +214,11 @@ function isGone(res: CacheResponse): boolean {
   return res.headersSent || (res instanceof Http2ServerResponse ? res.stream : res).destroyed
 }
 
+/** An open HTTP/2 stream that is only closed may still end cleanly before its reset. */
+export const bodyBroken = 'the rest of the body will never come'
+
 /** Tells downstream that the rest is missing: a reset, never a clean end. */
 function abort(res: CacheResponse): void {
-  if (res instanceof Http2ServerResponse) res.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  if (res instanceof Http2ServerResponse) res.stream.destroy(new Error(bodyBroken))
   else res.destroy()
 }

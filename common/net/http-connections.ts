@@ -9,7 +9,16 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server, type Http2Session } from 'node:http2'
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2Server,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.ts'
@@ -51,17 +60,19 @@ export const defaultHttpLimits: HttpLimits = {
   maxStreams: 100,
 }
 
-/** Answers what it can on HTTP/1.1 connections before node:http sees them. */
-export interface Http1Road {
-  /** `handOver` gives the connection to node:http; no answer is under way then and no byte of it is lost. */
+/** Answers what it can before node:http and node:http2 make requests of it. */
+export interface HttpRoad {
+  /** Of HTTP/1.1; `handOver` gives the connection to node:http: no answer is under way then, no byte of it is lost. */
   accept(socket: Socket, handOver: () => void): void
+  /** False: it has not touched the stream. */
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasBody: boolean): boolean
   /** Idle connections end now, the others with their answer. */
   drain(): void
 }
 
 export interface HttpConnectionsOptions {
   handlers: HttpHandlers
-  road?: Http1Road | undefined
+  road?: HttpRoad | undefined
   limits?: Partial<HttpLimits>
   log: Logger
 }
@@ -74,7 +85,7 @@ const streamResetRatePerSecond = 10
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
   readonly #log: Logger
-  readonly #road: Http1Road | undefined
+  readonly #road: HttpRoad | undefined
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
@@ -131,7 +142,10 @@ export class HttpConnections implements Disposable {
       shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
     })
     server.timeout = limits.idleTimeoutMs
-    this.#serve(server)
+    // Without the last two Node answers `100 Continue` by itself to anything that contains those words.
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      server.on(event, (req: IncomingMessage, res: ServerResponse) => this.#request(req, res))
+    }
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#upgrade(req, socket, head),
     )
@@ -151,7 +165,13 @@ export class HttpConnections implements Disposable {
       streamResetBurst,
       streamResetRate: streamResetRatePerSecond,
     })
-    this.#serve(server)
+    server.on('stream', (opened, headers, flags, rawHeaders) => {
+      const stream = opened as ServerHttp2Stream
+      const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+      if (this.#road?.stream(stream, headers, hasBody)) return
+      const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
+      this.#request(req as never, new Http2ServerResponse(stream) as never)
+    })
     server.on('session', (session) => {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
@@ -160,13 +180,6 @@ export class HttpConnections implements Disposable {
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
-  }
-
-  #serve(server: Server | Http2Server): void {
-    const listener = (req: unknown, res: unknown) =>
-      this.#request(req as IncomingMessage, res as ServerResponse)
-    // Without these two Node answers `100 Continue` by itself to anything that contains those words.
-    for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, listener)
   }
 
   #prepare(socket: Socket): void {

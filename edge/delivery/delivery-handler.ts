@@ -19,11 +19,10 @@ import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
-import type { Http1Road } from '../../common/net/http-connections.ts'
+import type { HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
-import type { FastConnection } from './fast/fast-connection.ts'
-import { type FastAnswer, FastRoad } from './fast/fast-road.ts'
+import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
@@ -44,7 +43,7 @@ export interface DeliveryOptions {
   log: Logger
   metrics: Metrics
   /** Address of the viewer; default the socket's. */
-  addressOf?: (req: Pick<CacheRequest, 'socket'>) => string
+  addressOf?: (req: Pick<Viewed, 'socket'>) => string
 }
 
 const targetDurationMs = 4_000
@@ -75,7 +74,7 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #cache: FillCache
   readonly #viewers: ViewerCounter
   readonly #road: FastRoad
-  readonly #addressOf: (req: Pick<CacheRequest, 'socket'>) => string
+  readonly #addressOf: (req: Pick<Viewed, 'socket'>) => string
   #pages: StaticPages
 
   constructor(options: DeliveryOptions) {
@@ -106,12 +105,12 @@ export class DeliveryHandler implements AsyncDisposable {
       name: options.name,
       cache: this.#cache,
       clock,
-      onAnswered: (connection, answer) => this.#countFast(connection, answer),
+      onAnswered: (viewed, answer) => this.#countFast(viewed, answer),
     })
   }
 
   /** Answers most requests of HTTP/1.1 before node:http reads them. */
-  get road(): Http1Road {
+  get road(): HttpRoad {
     return this.#road
   }
 
@@ -161,14 +160,14 @@ export class DeliveryHandler implements AsyncDisposable {
     this.#viewers.seen(answer.media.id, this.#viewers.viewerOf(this.#addressOf(req), agent))
   }
 
-  #countFast(connection: FastConnection, answer: FastAnswer): void {
+  #countFast(viewed: Viewed, answer: FastAnswer): void {
     if (!countsAsViewing(answer)) return
     const { agent, media } = answer
-    if (connection.viewer?.agent !== agent) {
-      const viewer = this.#viewers.viewerOf(this.#addressOf(connection), agent)
-      connection.viewer = { agent, viewer }
+    if (viewed.viewer?.agent !== agent) {
+      const viewer = this.#viewers.viewerOf(this.#addressOf(viewed), agent)
+      viewed.viewer = { agent, viewer }
     }
-    this.#viewers.seen(media.id, connection.viewer.viewer)
+    this.#viewers.seen(media.id, viewed.viewer.viewer)
   }
 
   /** Whatever is not media. */

@@ -1,6 +1,5 @@
 // Every public port of a POP, opened together and closed together.
 
-import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
@@ -8,10 +7,10 @@ import type { Metrics } from '../../common/metrics.ts'
 import { hostOf } from '../../common/net/addresses.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
 import {
-  type Http1Road,
   HttpConnections,
   type HttpHandlers,
   type HttpLimits,
+  type HttpRoad,
 } from '../../common/net/http-connections.ts'
 import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
@@ -20,7 +19,7 @@ import type { Admission } from '../admission/admission.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import { Gate } from './gate.ts'
-import { PeerBook } from './peer-book.ts'
+import { type Ends, PeerBook } from './peer-book.ts'
 import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
 import { createTlsPort } from './tls-listener.ts'
 
@@ -35,7 +34,7 @@ export interface FrontDoorOptions {
   >
   handlers: FrontDoorHandlers
   /** Below node:http; without it that answers everything. */
-  road?: Http1Road
+  road?: HttpRoad
   /** Without it everybody is let in. */
   admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
@@ -125,7 +124,7 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** Of whoever sends a request: behind a trusted load balancer, its client. */
-  addressOf(req: Pick<IncomingMessage, 'socket'>): string {
+  addressOf(req: { socket: Ends }): string {
     return this.#peers.addressOf(req.socket)
   }
 

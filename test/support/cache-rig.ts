@@ -1,13 +1,7 @@
 // A cache between a scripted origin and real listeners of HTTP/1.1, with the fast road and without, and HTTP/2, on a
 // clock that the test turns.
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server } from 'node:http2'
-import {
-  type AddressInfo,
-  createServer as createNetServer,
-  type Server as NetServer,
-} from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
   type CacheRequest,
   type CacheResponse,
@@ -17,7 +11,11 @@ import {
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
-import type { Http1Road } from '../../common/net/http-connections.ts'
+import {
+  HttpConnections,
+  type HttpConnectionsOptions,
+  type HttpRoad,
+} from '../../common/net/http-connections.ts'
 import { FastRoad } from '../../edge/delivery/fast/fast-road.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Protocol, type ViewedAnswer, type ViewOptions, view } from './http-viewer.ts'
@@ -27,31 +25,48 @@ export type Handle = (req: CacheRequest, res: CacheResponse) => void
 
 /** Real listeners of all protocols in front of one handler. */
 export class Listeners implements AsyncDisposable {
-  readonly #h1: Server
-  readonly #h2: Http2Server
-  readonly #fast: NetServer
-  readonly #open = new Set<{ destroy(): void }>()
+  readonly #servers: Record<Protocol, Server>
+  readonly #http: HttpConnections[] = []
+  readonly #open = new Set<Socket>()
 
-  private constructor(handle: Handle, road: () => Http1Road | undefined) {
-    this.#h1 = createServer(handle)
-    this.#h2 = createHttp2Server(handle)
-    this.#h2.on('session', (session) => this.#open.add(session))
-    this.#fast = createNetServer({ noDelay: true }, (socket) => {
-      this.#open.add(socket)
-      socket.on('error', () => {})
-      const handOver = () => this.#h1.emit('connection', socket)
-      const fast = road()
-      if (fast) fast.accept(socket, handOver)
-      else handOver()
+  private constructor(handle: Handle, road: () => HttpRoad | undefined) {
+    const http = (options: Pick<HttpConnectionsOptions, 'road'>) => {
+      const connections = new HttpConnections({
+        handlers: { onRequest: (req, res) => handle(req as CacheRequest, res as CacheResponse) },
+        log: silentLogger,
+        ...options,
+      })
+      this.#http.push(connections)
+      return connections
+    }
+    const plain = http({})
+    // Made before what it leads to is known.
+    const fast = http({
+      road: {
+        accept: (socket, handOver) => {
+          const known = road()
+          if (known) known.accept(socket, handOver)
+          else handOver()
+        },
+        stream: (...stream) => road()?.stream(...stream) === true,
+        drain: () => {},
+      },
     })
+    this.#servers = {
+      h1: this.#listener((socket) => plain.acceptHttp1(socket)),
+      h2: this.#listener((socket) => plain.acceptHttp2(socket)),
+      fast: this.#listener((socket) => fast.acceptHttp1(socket)),
+      'fast-h2': this.#listener((socket) => fast.acceptHttp2(socket)),
+    }
   }
 
+  /** Without a road the fast ones are as the others. */
   static async start(
     handle: Handle,
-    road: () => Http1Road | undefined = () => undefined,
+    road: () => HttpRoad | undefined = () => undefined,
   ): Promise<Listeners> {
     const listeners = new Listeners(handle, road)
-    for (const server of [listeners.#h1, listeners.#h2, listeners.#fast]) {
+    for (const server of Object.values(listeners.#servers)) {
       server.listen(0, '127.0.0.1')
       await once(server, 'listening')
     }
@@ -59,8 +74,7 @@ export class Listeners implements AsyncDisposable {
   }
 
   url(protocol: Protocol): string {
-    const server = { h1: this.#h1, h2: this.#h2, fast: this.#fast }[protocol]
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    return `http://127.0.0.1:${(this.#servers[protocol].address() as AddressInfo).port}`
   }
 
   view(protocol: Protocol, path: string, options?: ViewOptions): Promise<ViewedAnswer> {
@@ -68,12 +82,22 @@ export class Listeners implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#h1.close()
-    this.#h1.closeAllConnections()
-    for (const connection of this.#open) connection.destroy()
-    this.#h2.close()
-    this.#fast.close()
-    await Promise.all([this.#h1, this.#h2, this.#fast].map((server) => once(server, 'close')))
+    for (const connections of this.#http) connections[Symbol.dispose]()
+    for (const socket of this.#open) socket.destroy()
+    await Promise.all(
+      Object.values(this.#servers).map((server) => {
+        server.close()
+        return once(server, 'close')
+      }),
+    )
+  }
+
+  #listener(accept: (socket: Socket) => void): Server {
+    return createServer({ noDelay: true }, (socket) => {
+      this.#open.add(socket)
+      socket.once('close', () => this.#open.delete(socket))
+      accept(socket)
+    })
   }
 }
 

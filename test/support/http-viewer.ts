@@ -4,10 +4,10 @@ import { request } from 'node:http'
 import { connect } from 'node:http2'
 import type { Readable } from 'node:stream'
 
-/** `fast` is HTTP/1.1 at a listener that has the fast road before node:http. */
-export type Protocol = 'h1' | 'h2' | 'fast'
+/** The fast ones have the fast road before node:http and node:http2. */
+export const protocols = ['h1', 'h2', 'fast', 'fast-h2'] as const
 
-export const protocols = ['h1', 'h2', 'fast'] as const satisfies readonly Protocol[]
+export type Protocol = (typeof protocols)[number]
 
 export class ViewedAnswer {
   readonly status: number
@@ -106,7 +106,7 @@ export function view(
   path: string,
   options: ViewOptions = {},
 ): Promise<ViewedAnswer> {
-  return protocol === 'h2' ? viewH2(base, path, options) : viewH1(base, path, options)
+  return protocol.endsWith('h2') ? viewH2(base, path, options) : viewH1(base, path, options)
 }
 
 async function viewH1(base: string, path: string, options: ViewOptions): Promise<ViewedAnswer> {

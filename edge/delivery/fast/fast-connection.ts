@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net'
 import type { AnswerHead } from '../../../common/cache/answer-head.ts'
 import { type Coding, codingOf } from '../../../common/cache/answer-headers.ts'
+import { awaitAnswer } from '../../../common/cache/await-answer.ts'
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { Opened } from '../../../common/cache/fill-cache.ts'
 import {
@@ -43,7 +44,7 @@ export class FastConnection implements Downstream {
   /** Read while an answer was under way. */
   #pending: Buffer | undefined
   #reader: Reader | undefined
-  #leaveObject: (() => void) | undefined
+  #stopWaiting: (() => void) | undefined
   #isChunked = false
   /** The connection ends with the answer that is under way. */
   #isLast = false
@@ -117,30 +118,13 @@ export class FastConnection implements Downstream {
 
   #serve(opened: Opened, facts: HeaderFacts): void {
     this.#state = 'answering'
-    const { object } = opened
-    const proceed = (): boolean => {
-      if (object.substitute) {
-        const { object: stale, failedStatus } = object.substitute
-        this.#answer({ object: stale, outcome: 'stale' }, stale.head!, facts, failedStatus)
-      } else if (object.head) {
-        const coding = this.#codingOf(object, object.head, facts)
-        // Compressed it is sent whole; its bytes come with its head, or shortly after.
-        if (coding === 'gzip' && object.state === 'growing') return false
-        this.#answer(opened, object.head, facts, undefined)
-      } else if (object.state === 'broken') this.abort()
-      else return false
-      return true
-    }
-    // The fill may have ended within the call that began it.
-    if (proceed()) return
-    this.#leaveObject = object.follow(() => {
-      if (this.#state === 'left') return
-      // Follow before leaving: a reader that changes places is not one that has left.
-      const leave = this.#leaveObject
-      if (proceed()) {
-        leave?.()
-        if (this.#leaveObject === leave) this.#leaveObject = undefined
-      }
+    this.#stopWaiting = awaitAnswer(opened, {
+      // Compressed it is sent whole; its bytes come with its head, or shortly after.
+      wantsWhole: (object, head) => this.#codingOf(object, head, facts) === 'gzip',
+      answer: (found, head, failedStatus) => {
+        if (this.#state !== 'left') this.#answer(found, head, facts, failedStatus)
+      },
+      broken: () => this.abort(),
     })
   }
 
@@ -158,8 +142,8 @@ export class FastConnection implements Downstream {
     const { object } = opened
     const coding = this.#codingOf(object, head, facts)
     const isLast = this.#isLast
-    const prepared = this.#road.heads.of({ opened, head, coding, isLast, failedStatus })
-    this.#road.answered(this, opened, head.status, facts)
+    const prepared = this.#road.http1.of({ opened, head, coding, isLast, failedStatus })
+    this.#road.answered(this, opened, head.status, facts.agent)
     const { body, bytes } = prepared
     if (prepared.hasBody) {
       this.#road.sent(body?.length ?? 0)
@@ -257,7 +241,7 @@ export class FastConnection implements Downstream {
     this.#state = 'left'
     this.#road.left(this)
     this.#reader?.gone()
-    this.#leaveObject?.()
+    this.#stopWaiting?.()
   }
 
   #leave(bytes: Buffer): void {

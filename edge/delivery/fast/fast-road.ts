@@ -1,5 +1,6 @@
-// The road below node:http: HTTP/1.1 connections whose requests are simple are answered from the cache by bare writes,
-// with heads that were written once. Everything else on such a connection goes to node:http, untouched.
+// The road below node:http: simple requests are answered from the cache with heads that were written once, on HTTP/1.1
+// connections by bare writes, on HTTP/2 by bare streams. Everything else goes to node:http and node:http2, untouched.
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { CacheMetrics } from '../../../common/cache/cache-metrics.ts'
 import type { FillCache, Opened } from '../../../common/cache/fill-cache.ts'
@@ -7,12 +8,13 @@ import type { MediaObject } from '../../../common/cache/media-path.ts'
 import type { Clock, Timer } from '../../../common/clock.ts'
 import {
   defaultHttpLimits,
-  type Http1Road,
   type HttpLimits,
+  type HttpRoad,
 } from '../../../common/net/http-connections.ts'
 import { FastConnection } from './fast-connection.ts'
-import { PreparedHeads } from './prepared-heads.ts'
-import { type HeaderFacts, SimpleGets } from './simple-get.ts'
+import { FastStream, simpleTarget } from './fast-stream.ts'
+import { PreparedAnswers, toHttp1, toHttp2 } from './prepared-answers.ts'
+import { SimpleGets } from './simple-get.ts'
 
 export interface FastRoadOptions {
   /** Of the cache, in Cache-Status. */
@@ -21,9 +23,17 @@ export interface FastRoadOptions {
   clock: Clock
   limits?: Partial<HttpLimits>
   /** False: this request is not to be answered here. */
-  allows?: (socket: Socket) => boolean
+  allows?: (socket: Ends) => boolean
   /** Hears of each answer as it begins. */
-  onAnswered?: (connection: FastConnection, answer: FastAnswer) => void
+  onAnswered?: (viewed: Viewed, answer: FastAnswer) => void
+}
+
+type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
+
+/** Where an answer goes, with what is remembered of who is there. */
+export interface Viewed {
+  readonly socket: Ends
+  viewer?: { agent: string; viewer: string } | undefined
 }
 
 export interface FastAnswer {
@@ -34,8 +44,9 @@ export interface FastAnswer {
 
 const checkEveryMs = 1_000
 
-export class FastRoad implements Http1Road, Disposable {
-  readonly heads: PreparedHeads
+export class FastRoad implements HttpRoad, Disposable {
+  readonly http1
+  readonly http2
   readonly requests = new SimpleGets()
   readonly limits: HttpLimits
   readonly clock: Clock
@@ -51,7 +62,8 @@ export class FastRoad implements Http1Road, Disposable {
     this.clock = options.clock
     this.metrics = options.cache.metrics
     this.compress = options.cache.compress
-    this.heads = new PreparedHeads(options)
+    this.http1 = new PreparedAnswers(options, toHttp1)
+    this.http2 = new PreparedAnswers(options, toHttp2)
     this.limits = { ...defaultHttpLimits, ...options.limits }
   }
 
@@ -73,6 +85,15 @@ export class FastRoad implements Http1Road, Disposable {
     this.#checks ??= this.clock.setInterval(() => this.#check(), checkEveryMs)
   }
 
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasBody: boolean): boolean {
+    const socket = stream.session?.socket
+    const target = simpleTarget(headers, hasBody)
+    const opened = socket && target !== undefined ? this.find(target, { socket }) : undefined
+    if (!opened) return false
+    new FastStream(this, stream, headers).serve(opened)
+    return true
+  }
+
   drain(): void {
     this.#isDraining = true
     for (const connection of this.#connections) connection.close()
@@ -86,15 +107,15 @@ export class FastRoad implements Http1Road, Disposable {
 
   // What follows is for its connections.
 
-  find(target: string, { socket }: FastConnection): Opened | undefined {
+  find(target: string, { socket }: Pick<Viewed, 'socket'>): Opened | undefined {
     if (this.#options.allows?.(socket) === false) return undefined
     return this.#options.cache.find(target)
   }
 
-  answered(connection: FastConnection, opened: Opened, status: number, facts: HeaderFacts): void {
+  answered(viewed: Viewed, opened: Opened, status: number, agent: string): void {
     const { media } = opened.object.target
     this.metrics.requested(opened.outcome, media.kind, status)
-    this.#options.onAnswered?.(connection, { media, status, agent: facts.agent })
+    this.#options.onAnswered?.(viewed, { media, status, agent })
   }
 
   sent(bytes: number): void {

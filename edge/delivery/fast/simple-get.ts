@@ -29,12 +29,12 @@ const method = 'GET '
 const version = ' HTTP/1.1'
 
 // RFC 3986 §3.3: a fragment never belongs into a request.
-const targetForm = /^\/[\x21\x22\x24-\x7e]*$/
+export const targetForm = /^\/[\x21\x22\x24-\x7e]*$/
 const headerForm =
   /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*((?:[\x21-\x7e]+(?:[\t ]+[\x21-\x7e]+)*)?)[\t ]*$/
 
 /** They say how the request ends, ask for another answer, or for another protocol. */
-const notSimple: ReadonlySet<string> = new Set([
+export const notSimple: ReadonlySet<string> = new Set([
   'content-length',
   'transfer-encoding',
   'trailer',
