@@ -201,6 +201,10 @@ export const edgeConfigSchema = z.strictObject({
         })
         .prefault({})
         .describe('Without certificate files a local CA makes one for these names'),
+      http2: z
+        .boolean()
+        .default(true)
+        .describe('Offer HTTP/2 beside HTTP/1.1; small answers cost more by it, the others less'),
     })
     .prefault({})
     .describe('The one TLS port: RTMPS, HTTPS and HTTP/2'),

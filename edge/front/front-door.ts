@@ -174,6 +174,7 @@ export class FrontDoor implements AsyncDisposable {
       gate: this.#gate,
       peers: this.#peers,
       onRtmp: handlers.onRtmp,
+      offersHttp2: config.tls.http2,
       handshakeTimeoutMs: this.#limits.handshakeTimeoutMs,
       firstByteTimeoutMs: config.ingest.firstByteTimeoutMs,
       clock,

@@ -9,7 +9,7 @@ import { type Downstream, maxWriteBytes, Reader } from '../../../common/cache/re
 import { bodyBroken } from '../../../common/cache/responder.ts'
 import { acceptsCoding } from '../../../common/net/accept-encoding.ts'
 import { isHost } from '../../../common/net/request-guard.ts'
-import type { FastRoad } from './fast-road.ts'
+import type { FastRoad, Viewed } from './fast-road.ts'
 import { notSimple, targetForm } from './simple-get.ts'
 
 /** Path and query of a request that the fast road may answer; undefined for any other. */
@@ -26,12 +26,19 @@ export class FastStream implements Downstream {
   readonly isCopying = true
   readonly #road: FastRoad
   readonly #stream: ServerHttp2Stream
+  readonly #viewed: Viewed
   readonly #takesGzip: boolean
   readonly #agent: string
 
-  constructor(road: FastRoad, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+  constructor(
+    road: FastRoad,
+    stream: ServerHttp2Stream,
+    viewed: Viewed,
+    headers: IncomingHttpHeaders,
+  ) {
     this.#road = road
     this.#stream = stream
+    this.#viewed = viewed
     this.#takesGzip = acceptsCoding(headers['accept-encoding']?.toString(), 'gzip')
     this.#agent = headers['user-agent'] ?? ''
     stream.on('error', ignore)
@@ -72,8 +79,7 @@ export class FastStream implements Downstream {
     const road = this.#road
     const coding = this.#codingOf(object, head)
     const { body, fields } = road.http2.of({ opened, head, coding, failedStatus })
-    const socket = stream.session?.socket
-    if (socket) road.answered({ socket }, opened, head.status, this.#agent)
+    road.answered(this.#viewed, opened, head.status, this.#agent)
     stream.respond(fields)
     if (body && body.length <= maxWriteBytes) {
       road.sent(body.length)
