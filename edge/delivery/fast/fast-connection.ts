@@ -69,10 +69,6 @@ export class FastConnection implements Downstream {
     return this.#socket
   }
 
-  get isIdle(): boolean {
-    return this.#state === 'idle'
-  }
-
   /** Ends what has been silent, or slow, for too long. */
   check(now: number): void {
     const silentMs = now - this.#activeAt
@@ -118,6 +114,11 @@ export class FastConnection implements Downstream {
 
   #serve(opened: Opened, facts: HeaderFacts): void {
     this.#state = 'answering'
+    const { head, state } = opened.object
+    if (head && state === 'complete') {
+      this.#answer(opened, head, facts, undefined)
+      return
+    }
     this.#stopWaiting = awaitAnswer(opened, {
       // Compressed it is sent whole; its bytes come with its head, or shortly after.
       wantsWhole: (object, head) => this.#codingOf(object, head, facts) === 'gzip',
