@@ -22,7 +22,8 @@ export interface LivePrefetchOptions {
   prefetch(target: ObjectTarget): Prefetched | undefined
 }
 
-interface Begun extends Prefetched {
+interface Begun {
+  fill: Prefetched
   at: number
 }
 
@@ -49,7 +50,7 @@ export class LivePrefetch {
     // Of their segments players take the beginnings, by ranges.
     if (facts.hasOnlyKeyframes || facts.isEnded) return
     const media =
-      audience === 'parts'
+      audience === 'parts' && facts.partTargetSeconds !== undefined
         ? [...facts.newestPartUris.slice(-partsAhead), facts.hintUri]
         : [facts.newestSegmentUri]
     for (const uri of [facts.mapUri, ...media]) if (uri !== undefined) this.#begin(uri)
@@ -57,8 +58,8 @@ export class LivePrefetch {
 
   /** Nobody watches any more: what upstream holds back is not waited for. */
   release(): void {
-    for (const { object, abandon } of this.#begun.values()) {
-      if (object.state === 'waiting' && object.readers === 0) abandon()
+    for (const { fill } of this.#begun.values()) {
+      if (fill.object.state === 'waiting' && fill.object.readers === 0) fill.abandon()
     }
     this.#judge(Infinity)
   }
@@ -72,14 +73,15 @@ export class LivePrefetch {
     // A playlist has no say over anything but its own stream.
     if (media?.scope !== scope || media.id !== id) return
     if (media.kind !== 'part' && media.kind !== 'segment' && media.kind !== 'init') return
-    const begun = this.#options.prefetch(targetOf(media, path, '') as ObjectTarget)
-    if (begun) this.#begun.set(path, { ...begun, at: this.#options.clock.monotonic() })
+    const fill = this.#options.prefetch(targetOf(media, path, '') as ObjectTarget)
+    if (fill) this.#begun.set(path, { fill, at: this.#options.clock.monotonic() })
   }
 
   #judge(until: number): void {
-    for (const [path, { object, at }] of this.#begun) {
+    for (const [path, { fill, at }] of this.#begun) {
       if (at > until) return
       this.#begun.delete(path)
+      const { object } = fill
       const isMedia = object.state === 'complete' && object.head?.status === 200
       if (object.isUnread) this.#options.metrics.prefetched(isMedia ? 'wasted' : 'failed')
       else this.#options.metrics.prefetched('used')
