@@ -75,7 +75,8 @@ export function playlistLifetimeOf(
   const ownMs =
     partTargetSeconds === undefined ? 450 * targetDurationSeconds : 500 * partTargetSeconds
   const lifetime = lifetimeOf({ ...policy, ttlMs: Math.min(policy.ttlMs, ownMs) }, answer)
-  const staleMs = lifetime.staleMs > 0 ? 1_500 * targetDurationSeconds : 0
+  const leftMs = 1_500 * targetDurationSeconds - 1_000 * answer.ageSeconds
+  const staleMs = lifetime.staleMs > 0 ? Math.max(0, leftMs) : 0
   const revalidateMs = Math.min(policy.ttlMs, 1_000 * (partTargetSeconds ?? Infinity), staleMs)
   return { freshMs: lifetime.freshMs, staleMs, revalidateMs }
 }

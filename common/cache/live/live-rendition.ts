@@ -18,7 +18,7 @@ import type { LiveMetrics } from './live-metrics.ts'
 import { LivePrefetch, type Prefetched } from './live-prefetch.ts'
 import { type LiveVersion, objectOf, readVersion, usualTargetDurationMs } from './live-version.ts'
 import { asFailure, behind, localObject, overdue, overloaded, tooFar } from './local-object.ts'
-import { type Progress, relationOf } from './version-order.ts'
+import { targetDurationsOfVersion, VersionBook } from './version-book.ts'
 import { type Asked, WaitingRoom } from './waiting-room.ts'
 
 /** What a rendition asks of the cache that it belongs to. */
@@ -49,25 +49,16 @@ interface Request {
 /** RFC 8216bis §6.2.5.2 says three target durations; hls.js gives up after 10 s and then asks without a position. */
 const longestHoldMs = 9_000
 const targetDurationsOfHold = 3
-/** RFC 8216bis §6.2.2: a new version appears within so many. */
-const targetDurationsOfVersion = 1.5
 const targetDurationsOfDemand = 2
-/** A version that nothing has followed for so long is no measure for what comes any more. */
-const targetDurationsOfMark = 10
 const retryMs = 250
 const opaqueMs = 4_000
-/** Broadcasts before this one whose playlists are not let in again. */
-const leftBroadcasts = 8
 
 export class LiveRendition {
   readonly #options: LiveRenditionOptions
   readonly #clock: Clock
   readonly #room: WaitingRoom
   readonly #prefetch: LivePrefetch
-  #newest: LiveVersion | undefined
-  /** Of the newest version that was ever served. */
-  #mark: { progress: Progress; at: number } | undefined
-  readonly #left = new Set<string>()
+  readonly #versions = new VersionBook()
   #refresh: Request | undefined
   #wait: Request | undefined
   /** `object` answers where no version does. */
@@ -106,7 +97,7 @@ export class LiveRendition {
 
   /** Nothing is known of it, and nobody is to hear of it. */
   get isEmpty(): boolean {
-    return !this.isBusy && !this.#mark && this.#clock.monotonic() >= this.#opaqueUntil
+    return !this.isBusy && this.#versions.isBlank && this.#clock.monotonic() >= this.#opaqueUntil
   }
 
   get isBusy(): boolean {
@@ -124,7 +115,7 @@ export class LiveRendition {
     if (there) return there
     const known = this.#room.find(target.key)
     if (known) return { object: known, outcome: 'collapsed' }
-    const version = this.#newest
+    const version = this.#versions.newest
     // It is here, and too old.
     asked.takesAny ||= version !== undefined && reloadState(version, asked) === 'ready'
     const object = this.#room.add(target, asked, {
@@ -139,8 +130,8 @@ export class LiveRendition {
   /** Forgets all versions; who waits gets the next one. */
   purge(): void {
     for (const request of [this.#refresh, this.#wait]) if (request) this.#abandon(request)
-    this.#newest = this.#mark = this.#failure = undefined
-    this.#left.clear()
+    this.#versions.forget()
+    this.#failure = undefined
     this.#pursue()
   }
 
@@ -154,7 +145,7 @@ export class LiveRendition {
 
   #answerFromHere(asked: Asked, now: number): Opened | undefined {
     const failure = this.#failure && now < this.#failure.until ? this.#failure : undefined
-    const version = this.#newest
+    const version = this.#versions.newest
     if (!version) {
       if (!failure?.object) return undefined
       return { object: failure.object, outcome: 'hit', freshMs: failure.until - now }
@@ -187,7 +178,7 @@ export class LiveRendition {
   #pursue(): boolean {
     if (this.#refresh) return false
     const now = this.#clock.monotonic()
-    const version = this.#newest
+    const version = this.#versions.newest
     if (this.#room.size > 0 && (!version || this.#room.hasTakersOfAny)) {
       return this.#askWhenDue(undefined, now)
     }
@@ -246,27 +237,15 @@ export class LiveRendition {
     const now = this.#clock.monotonic()
     const version = readVersion(object, now)
     if (!version) this.#turnOpaque(request, object)
-    else if (this.#isAccepted(version, now)) this.#accept(request, version)
+    else if (this.#versions.accept(version)) this.#accepted(request, version)
     else {
       this.#options.metrics.regressed()
       this.#failed(request, this.#local(behind))
     }
   }
 
-  #isAccepted({ progress, targetDurationMs }: LiveVersion, now: number): boolean {
-    const mark = this.#mark
-    if (!mark || relationOf(progress, mark.progress, this.#left) !== 'older') return true
-    const targetDurations = (now - mark.at) / targetDurationMs
-    if (targetDurations >= targetDurationsOfMark) return true
-    const isCut = progress.discontinuities > mark.progress.discontinuities
-    return isCut && targetDurations >= targetDurationsOfVersion
-  }
-
-  #accept(request: Request, version: LiveVersion): void {
+  #accepted(request: Request, version: LiveVersion): void {
     const now = version.receivedAt
-    this.#leaveBroadcast(version.progress)
-    this.#newest = version
-    this.#mark = { progress: version.progress, at: now }
     this.#failure = undefined
     // An upstream that answers without what was waited for would be asked in a circle.
     this.#retryAt = isMissing(version, request) ? now + this.#pauseMs(version) : now
@@ -275,7 +254,8 @@ export class LiveRendition {
     this.#fetchAhead(version)
     this.#room.settle((asked) => {
       const state = asked.takesAny ? 'ready' : reloadState(version, asked)
-      if (state === 'wait') return undefined
+      // Upstream may have had to give us an old one.
+      if (state === 'wait' || (state === 'too-far' && now >= version.freshUntil)) return undefined
       const answer = state === 'ready' ? objectOf(version, asked.wantsDelta) : this.#local(tooFar)
       return (object) => object.becomes(answer)
     })
@@ -291,18 +271,10 @@ export class LiveRendition {
     }
   }
 
-  #leaveBroadcast({ take }: Progress): void {
-    const before = this.#mark?.progress.take?.tag
-    if (before === undefined || take === undefined || take.tag === before) return
-    this.#left.delete(take.tag)
-    this.#left.add(before)
-    if (this.#left.size > leftBroadcasts) this.#left.delete([...this.#left][0]!)
-  }
-
   #failed(request: Request, failed: CacheObject): void {
     const now = this.#clock.monotonic()
     const status = failed.state === 'complete' ? failed.head!.status : 0
-    const version = this.#newest
+    const version = this.#versions.newest
     if (status >= 400 && status < 500) {
       // It lags behind what another source has told us: what we ask for is next to what we have.
       if (request.position && status === 400 && version) {
@@ -332,10 +304,10 @@ export class LiveRendition {
   /** Everybody gets this, and so do those who ask within the time. */
   #refuse(answer: CacheObject, ms: number): void {
     const now = this.#clock.monotonic()
-    this.#newest = undefined
+    this.#versions.drop()
     this.#failure = { object: answer, until: now + ms }
     if (this.#wait) this.#abandon(this.#wait)
-    if (!this.#mark) this.#options.io.keep(answer)
+    if (this.#versions.isBlank) this.#options.io.keep(answer)
     this.#prefetch.release()
     this.#room.settle(() => (object) => object.becomes(answer))
   }
@@ -344,7 +316,7 @@ export class LiveRendition {
   #turnOpaque(request: Request, answer: CacheObject): void {
     const { io } = this.#options
     this.#opaqueUntil = this.#clock.monotonic() + opaqueMs
-    this.#newest = undefined
+    this.#versions.drop()
     for (const other of [this.#wait, this.#refresh]) if (other) this.#abandon(other)
     if (!request.position) io.keep(answer)
     this.#room.settle(({ position, wantsDelta }) =>
@@ -364,7 +336,7 @@ export class LiveRendition {
 
   /** Low-latency players have asked a moment ago. */
   #isDemanded(now: number): boolean {
-    const targetDurationMs = this.#newest?.targetDurationMs ?? usualTargetDurationMs
+    const targetDurationMs = this.#versions.newest?.targetDurationMs ?? usualTargetDurationMs
     return now - this.#positionAskedAt < targetDurationsOfDemand * targetDurationMs
   }
 
@@ -382,7 +354,7 @@ export class LiveRendition {
   }
 
   get #holdMs(): number {
-    const targetDurationMs = this.#newest?.targetDurationMs ?? Infinity
+    const targetDurationMs = this.#versions.newest?.targetDurationMs ?? Infinity
     return Math.min(longestHoldMs, targetDurationsOfHold * targetDurationMs)
   }
 

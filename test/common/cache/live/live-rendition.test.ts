@@ -214,6 +214,16 @@ describe('who asks for more', () => {
     expect(bodyOf(held)).toBe(stage.text)
   })
 
+  it('is not refused by a version that was old when it came', () => {
+    const stage = new Stage()
+    const held = stage.ask('_HLS_msn=8')
+    stage.refresh(stage.text, { age: '5', 'cache-control': 'max-age=1' })
+    expect(statusOf(held)).toBeUndefined()
+    stage.broadcast.addSegments(4)
+    stage.wake(stage.text)
+    expect(bodyOf(held)).toBe(stage.text)
+  })
+
   it('is told after nine seconds, or three target durations, that it has not come', async () => {
     const stage = Stage.warm()
     const held = stage.ask('_HLS_msn=5&_HLS_part=1')
