@@ -40,6 +40,17 @@ const live = {
   part: { ...forEver, contentType: 'video/mp4' },
 } satisfies Record<MediaObject['kind'], ObjectPolicy>
 
+/** Thumbnail, preview or storyboard of what is live: drawn anew every few seconds, and an old one is better than none. */
+export function picturePolicy(contentType: string): ObjectPolicy {
+  return {
+    contentType,
+    isImmutable: false,
+    ttlMs: 2_000,
+    staleIfErrorMs: 60_000,
+    cacheControl: 'public, max-age=5',
+  }
+}
+
 /** A replay may grow while its show still runs, so that its playlists are not for ever either. */
 const replayManifest = { ttlMs: 5_000, staleIfErrorMs: 60_000 }
 

@@ -1,7 +1,7 @@
 // The newest version of a live playlist or MPD, and which versions may follow it: never one that is older than what has been
 // served, unless a newer take or broadcast says so, or nothing newer comes any more.
 import type { LiveVersion } from './live-version.ts'
-import { type Progress, relationOf } from './version-order.ts'
+import { isFurther, type Progress, relationOf } from './version-order.ts'
 
 /** RFC 8216bis §6.2.2: a new version appears within so many. */
 export const targetDurationsOfVersion = 1.5
@@ -50,8 +50,10 @@ export class VersionBook {
     if (!mark || relationOf(progress, mark.progress, this.#left) !== 'older') return true
     const targetDurations = (receivedAt - mark.at) / targetDurationMs
     if (targetDurations >= targetDurationsOfMark) return true
+    if (targetDurations < targetDurationsOfVersion) return false
+    // Cut off, or of a source that lists more of the past.
     const isCut = progress.discontinuities > mark.progress.discontinuities
-    return isCut && targetDurations >= targetDurationsOfVersion
+    return isCut || isFurther(progress, mark.progress)
   }
 
   #leave(before: string | undefined, now: string | undefined): void {

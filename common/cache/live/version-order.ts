@@ -37,6 +37,13 @@ export function relationOf(
   return difference > 0 || candidate.isEnded !== newest.isEnded ? 'newer' : 'same'
 }
 
+/** It ends later, in the same take; perhaps it also begins earlier. */
+export function isFurther(candidate: Progress, newest: Progress): boolean {
+  const [now, before] = [candidate.take, newest.take]
+  const isSameTake = now?.tag === before?.tag && now?.number === before?.number
+  return isSameTake && compare(candidate.position, newest.position) > 0
+}
+
 function compare(one: readonly number[], other: readonly number[]): number {
   const index = one.findIndex((number, at) => number !== other[at])
   return index < 0 ? 0 : one[index]! - other[index]!

@@ -1,6 +1,11 @@
 // How long which answer may be used.
 import { describe, expect, it } from 'vitest'
-import { lifetimeOf, playlistLifetimeOf, policyOf } from '../../../common/cache/freshness.ts'
+import {
+  lifetimeOf,
+  picturePolicy,
+  playlistLifetimeOf,
+  policyOf,
+} from '../../../common/cache/freshness.ts'
 import { classify } from '../../../common/cache/media-path.ts'
 
 const segment = policyOf(classify('/live/demo/abcdef12-1/720p/1.m4s')!)
@@ -20,6 +25,15 @@ describe('policyOf', () => {
     ['/live/demo/abcdef12-1/audio/1.m4s', 'audio/mp4', true],
   ])('of %s', (path, contentType, isImmutable) => {
     expect(policyOf(classify(path)!)).toMatchObject({ contentType, isImmutable })
+  })
+
+  it('lets a picture stand in for a minute', () => {
+    const lifetime = lifetimeOf(picturePolicy('image/jpeg'), {
+      status: 200,
+      cacheControl: undefined,
+      ageSeconds: 0,
+    })
+    expect(lifetime).toEqual({ freshMs: 2_000, staleMs: 60_000 })
   })
 
   it('lets a live playlist through two caches within half a target duration of 2 s', () => {
