@@ -95,6 +95,7 @@ export class DeliveryHandler implements AsyncDisposable {
       maxObjectBytes: options.cache.maxObjectBytes,
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
       compress: true,
+      liveAware: true,
       clock,
       log,
       metrics,

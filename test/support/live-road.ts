@@ -105,7 +105,9 @@ export class LiveRoad implements AsyncDisposable {
     const stack = new AsyncDisposableStack()
     const stage = stack.use(await LiveStage.start(options))
     const gateway = stack.use(await Tier.start('gw-1', stage.clock, stage.url))
-    const edge = stack.use(await Tier.start('pop-1', stage.clock, gateway.listeners.url('h1')))
+    const edge = stack.use(
+      await Tier.start('pop-1', stage.clock, gateway.listeners.url('h1'), true),
+    )
     return new LiveRoad(stage, gateway, edge, stack)
   }
 
@@ -135,7 +137,12 @@ class Tier implements AsyncDisposable {
     this.#stack = stack
   }
 
-  static async start(name: string, clock: FakeClock, origin: string): Promise<Tier> {
+  static async start(
+    name: string,
+    clock: FakeClock,
+    origin: string,
+    liveAware = false,
+  ): Promise<Tier> {
     const stack = new AsyncDisposableStack()
     const metrics = new Metrics('edge', name, '0')
     const upstream = new UpstreamClient({ clock, log: silentLogger, connectTimeoutMs: 2_000 })
@@ -144,6 +151,7 @@ class Tier implements AsyncDisposable {
       maxBytes: 32 * 1024 * 1024,
       maxObjectBytes: 16 * 1024 * 1024,
       waitMs: 13_000,
+      liveAware,
       clock,
       log: silentLogger,
       metrics,
