@@ -128,7 +128,7 @@ export class FillCache implements AsyncDisposable {
   find(target: string): Opened | undefined {
     const stored = this.#store.get(target)
     const freshMs = stored ? stored.freshUntil - this.#clock.monotonic() : 0
-    if (stored && freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
+    if (stored && freshMs > 0) return hit(stored, freshMs)
     const named = readTarget(target)
     return 'refused' in named ? undefined : this.open(named)
   }
@@ -140,10 +140,7 @@ export class FillCache implements AsyncDisposable {
     const stored = this.#store.get(key)
     if (stored) {
       const freshMs = stored.freshUntil - now
-      if (freshMs > 0) {
-        stored.object.isUnread = false
-        return { object: stored.object, outcome: 'hit', freshMs }
-      }
+      if (freshMs > 0) return hit(stored, freshMs)
       if (now < stored.retryAt && now < stored.staleUntil) {
         return { object: stored.object, outcome: 'stale-hit', freshMs }
       }
@@ -276,6 +273,11 @@ export class FillCache implements AsyncDisposable {
     const stored = this.#store.get(path)
     if (stored) stored.freshUntil = Math.min(stored.freshUntil, now)
   }
+}
+
+function hit({ object }: StoredObject, freshMs: number): Opened {
+  object.isUnread = false
+  return { object, outcome: 'hit', freshMs }
 }
 
 interface Refused {

@@ -7,6 +7,7 @@ import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
+import { FastRoad } from '../../edge/delivery/fast/fast-road.ts'
 import { FeedServer } from '../../origin/transcoder/feed-server.ts'
 import { PlaybackServer } from '../../origin/transcoder/playback-server.ts'
 import { Listeners } from './cache-rig.ts'
@@ -158,9 +159,16 @@ class Tier implements AsyncDisposable {
       resolve: () => ({ origins: [origin] }),
       upstream,
     })
-    const listeners = stack.use(await Listeners.start((req, res) => cache.handle(req, res)))
+    const road = new FastRoad({ name, cache, clock })
+    const listeners = stack.use(
+      await Listeners.start(
+        (req, res) => cache.handle(req, res),
+        () => road,
+      ),
+    )
     stack.use(upstream)
     stack.use(cache)
+    stack.use(road)
     return new Tier(listeners, metrics, stack)
   }
 
