@@ -14,8 +14,8 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type ObjectTarget, targetOf } from './cache-key.ts'
-import { CacheMetrics } from './cache-metrics.ts'
-import type { CacheObject } from './cache-object.ts'
+import { type CacheBound, CacheMetrics } from './cache-metrics.ts'
+import type { CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer, type LocalAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
@@ -38,6 +38,11 @@ export interface FillCacheOptions {
   resolve: Resolve
   upstream: Upstream
   maxFills?: number
+  /** Who may wait for fills at the same time, for all of them and for one. */
+  maxWaiters?: number
+  maxReadersPerFill?: number
+  /** From 0 to 1; spreads retries. */
+  random?: () => number
   /** Compresses playlists and MPDs for those who take it. */
   compress?: boolean
 }
@@ -59,6 +64,8 @@ export type CacheRequest = IncomingMessage | Http2ServerRequest
 export type CacheResponse = ServerResponse | Http2ServerResponse
 
 const defaultMaxFills = 4_096
+const defaultMaxWaiters = 20_000
+const defaultMaxReadersPerFill = 10_000
 const overloaded = errorAnswer(503, 'overloaded', 'Too much is being fetched at the moment.')
 
 export class FillCache implements AsyncDisposable {
@@ -67,7 +74,11 @@ export class FillCache implements AsyncDisposable {
   readonly #log: Logger
   readonly #metrics: CacheMetrics
   readonly #store: ObjectStore
+  /** Those that may be joined. */
   readonly #fills = new Map<string, Fill>()
+  /** Those and the ones that a purge has taken out. */
+  readonly #underWay = new Set<Fill>()
+  readonly #crowd: Crowd = { readers: 0 }
   readonly #responder: Responder
 
   constructor(options: FillCacheOptions) {
@@ -77,8 +88,8 @@ export class FillCache implements AsyncDisposable {
     this.#metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
-      fills: this.#fills.size,
-      readers: this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0),
+      fills: this.#underWay.size,
+      readers: this.#crowd.readers,
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
@@ -113,7 +124,7 @@ export class FillCache implements AsyncDisposable {
     else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
   }
 
-  /** Undefined when too many fills are under way. */
+  /** Undefined when too many fills are under way, or too many wait for them. */
   open(target: ObjectTarget): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
@@ -126,8 +137,12 @@ export class FillCache implements AsyncDisposable {
       }
     }
     const running = this.#fills.get(key)
+    const bound = this.#boundReached(running)
+    if (bound !== undefined) {
+      this.#metrics.refused(bound)
+      return undefined
+    }
     if (running) return { object: running.object, outcome: 'collapsed' }
-    if (this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)) return undefined
     return {
       object: this.#fill(target, stored).object,
       outcome: stored ? 'expired' : 'miss',
@@ -148,12 +163,22 @@ export class FillCache implements AsyncDisposable {
 
   /** Ends what is under way; whoever disposes has drained before. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const fill of [...this.#fills.values()]) fill.abandon()
+    for (const fill of [...this.#underWay]) fill.abandon()
     this.#store.clear()
   }
 
+  #boundReached(running: Fill | undefined): CacheBound | undefined {
+    const { maxFills, maxWaiters, maxReadersPerFill } = this.#options
+    if (this.#crowd.readers >= (maxWaiters ?? defaultMaxWaiters)) return 'waiters'
+    if (running) {
+      const maxReaders = maxReadersPerFill ?? defaultMaxReadersPerFill
+      return running.object.readers >= maxReaders ? 'readers' : undefined
+    }
+    return this.#underWay.size >= (maxFills ?? defaultMaxFills) ? 'fills' : undefined
+  }
+
   #fill(target: ObjectTarget, stored: StoredObject | undefined): Fill {
-    const { resolve, upstream, waitMs, maxObjectBytes } = this.#options
+    const { resolve, upstream, waitMs, maxObjectBytes, random } = this.#options
     const fill: Fill = new Fill({
       target,
       stored,
@@ -162,6 +187,9 @@ export class FillCache implements AsyncDisposable {
       clock: this.#clock,
       waitMs,
       maxObjectBytes,
+      crowd: this.#crowd,
+      random: random ?? Math.random,
+      onRetry: (reason) => this.#metrics.retried(reason),
       onEnd: (end, failure) => {
         if (failure) {
           const facts = { key: target.key, end, reason: failure.reason, detail: failure.detail }
@@ -171,6 +199,7 @@ export class FillCache implements AsyncDisposable {
       },
     })
     this.#fills.set(target.key, fill)
+    this.#underWay.add(fill)
     fill.start()
     return fill
   }
@@ -179,6 +208,7 @@ export class FillCache implements AsyncDisposable {
     const { object } = fill
     const { key, media } = object.target
     const now = this.#clock.monotonic()
+    this.#underWay.delete(fill)
     // A purge has already taken it out, and its place may be taken.
     if (this.#fills.get(key) === fill) this.#fills.delete(key)
     this.#metrics.filled(end, media.kind, {

@@ -1,5 +1,6 @@
 // The live edge through both caches: what a transcoder holds back and what is still growing there.
 import { describe, expect, it } from 'vitest'
+import { turnFor } from '../../support/fake-clock.ts'
 import { LiveRoad } from '../../support/live-road.ts'
 
 async function onAir(): Promise<{ road: LiveRoad; take: string }> {
@@ -108,8 +109,9 @@ describe.each(['h1', 'h2'] as const)('to viewers over %s', (protocol) => {
     await open.bytes(10)
     await road.stage.underWay(2)
     const stopped = road.stage[Symbol.asyncDispose]()
-    expect((await held).status).toBe(503)
-    expect((await open.rest()).end).toBe('broken')
+    const { clock } = road.stage
+    expect((await turnFor(clock, held)).status).toBe(503)
+    expect((await turnFor(clock, open.rest())).end).toBe('broken')
     await stopped
   })
 })

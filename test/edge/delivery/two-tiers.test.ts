@@ -7,7 +7,7 @@ import { DeliveryHandler } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Shield } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
+import { FakeClock, turnFor } from '../../support/fake-clock.ts'
 import type { ViewOptions } from '../../support/http-viewer.ts'
 import { routeTo } from '../../support/routes.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
@@ -17,11 +17,18 @@ const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
 
 class Road implements AsyncDisposable {
   readonly transcoder: ScriptedOrigin
+  readonly clock: FakeClock
   readonly #stack: AsyncDisposableStack
   readonly #edges: Listeners[]
 
-  private constructor(transcoder: ScriptedOrigin, edges: Listeners[], stack: AsyncDisposableStack) {
+  private constructor(
+    transcoder: ScriptedOrigin,
+    clock: FakeClock,
+    edges: Listeners[],
+    stack: AsyncDisposableStack,
+  ) {
     this.transcoder = transcoder
+    this.clock = clock
     this.#edges = edges
     this.#stack = stack
   }
@@ -64,7 +71,7 @@ class Road implements AsyncDisposable {
       edges.push(stack.use(await Listeners.start((req, res) => delivery.handle(req, res))))
       stack.use(delivery)
     }
-    return new Road(transcoder, edges, stack)
+    return new Road(transcoder, plumbing.clock, edges, stack)
   }
 
   view(edge: 0 | 1, path: string, options?: ViewOptions) {
@@ -101,9 +108,15 @@ describe('the road of a segment', () => {
     const transcoder = await road.transcoder.next()
     transcoder.head(200, immutable).write('abc')
     for (const view of views) await (await view).bytes(3)
+    // Gateway and edges ask once more each.
+    road.transcoder.respond = (exchange) => exchange.cut()
     transcoder.cut()
-    for (const view of views) expect((await (await view).rest()).end).toBe('broken')
+    for (const view of views) {
+      expect((await turnFor(road.clock, (await view).rest())).end).toBe('broken')
+    }
     road.transcoder.respond = (exchange) => exchange.head(200, immutable).end('abcdef')
+    // An error is remembered for a moment.
+    await road.clock.advance(250)
     expect(await (await road.view(0, segment)).text()).toBe('abcdef')
   })
 
