@@ -27,7 +27,14 @@ export interface CacheGauges {
   readers: number
 }
 
-export class CacheMetrics {
+/** What is counted of answers. */
+export interface ServingMetrics {
+  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void
+  /** Body bytes handed to a connection. */
+  sent(bytes: number): void
+}
+
+export class CacheMetrics implements ServingMetrics {
   readonly #requests
   readonly #fills
   readonly #fillSeconds
@@ -119,6 +126,32 @@ export class CacheMetrics {
 
   evicted(): void {
     this.#evictions.inc()
+  }
+}
+
+/** Of answers to other caches of the same tier. */
+export class PeerMetrics implements ServingMetrics {
+  readonly #requests
+  readonly #bytes
+
+  constructor(metrics: Metrics) {
+    this.#requests = metrics.counter({
+      name: 'cache_peer_requests_total',
+      help: 'Requests of other edges of this POP for what is owned here, by what the cache did.',
+      labels: ['result', 'kind'] as const,
+    })
+    this.#bytes = metrics.counter({
+      name: 'cache_peer_bytes_total',
+      help: 'Body bytes handed to other edges of this POP.',
+    })
+  }
+
+  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
+    this.#requests.inc({ result: status >= 500 ? 'error' : results[outcome], kind })
+  }
+
+  sent(bytes: number): void {
+    this.#bytes.inc(bytes)
   }
 }
 

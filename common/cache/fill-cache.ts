@@ -14,7 +14,7 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type ObjectTarget, targetOf } from './cache-key.ts'
-import { type CacheBound, CacheMetrics } from './cache-metrics.ts'
+import { type CacheBound, CacheMetrics, PeerMetrics } from './cache-metrics.ts'
 import type { CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer, type LocalAnswer } from './error-answer.ts'
@@ -80,6 +80,7 @@ export class FillCache implements AsyncDisposable {
   readonly #underWay = new Set<Fill>()
   readonly #crowd: Crowd = { readers: 0 }
   readonly #responder: Responder
+  #peerResponder: Responder | undefined
 
   constructor(options: FillCacheOptions) {
     this.#options = options
@@ -110,18 +111,38 @@ export class FillCache implements AsyncDisposable {
 
   /** Answers a request for a media object, whatever its method and path. */
   handle(req: CacheRequest, res: CacheResponse, answered?: (answer: Answered) => void): void {
+    this.#handle(this.#responder, req, res, answered)
+  }
+
+  /** As `handle`, for another cache of the same tier: counted apart, no viewer's. */
+  handlePeer(req: CacheRequest, res: CacheResponse): void {
+    this.#peerResponder ??= new Responder({
+      name: this.#options.name,
+      clock: this.#clock,
+      metrics: new PeerMetrics(this.#options.metrics),
+      compress: false,
+    })
+    this.#handle(this.#peerResponder, req, res)
+  }
+
+  #handle(
+    responder: Responder,
+    req: CacheRequest,
+    res: CacheResponse,
+    answered?: (answer: Answered) => void,
+  ): void {
     if (req.method === 'OPTIONS') {
-      this.#responder.preflight(res)
+      responder.preflight(res)
       return
     }
     const target = checkRequest(req)
     if ('refused' in target) {
-      this.#responder.refuse(req, res, target.refused, target.headers)
+      responder.refuse(req, res, target.refused, target.headers)
       return
     }
     const opened = this.open(target)
-    if (opened) this.#responder.serve(req, res, opened, answered)
-    else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
+    if (opened) responder.serve(req, res, opened, answered)
+    else responder.refuse(req, res, overloaded, ['retry-after', '1'])
   }
 
   /** Undefined when too many fills are under way, or too many wait for them. */

@@ -38,6 +38,8 @@ export type Resolution =
       headers?: Record<string, string>
       /** For the answer of any origin but the last to begin. */
       patienceMs?: number
+      /** Nobody holds the answer back. */
+      mayHedge?: boolean
       /** It is in this process: what may change is made anew each time, and not kept. */
       isMemory?: boolean
     }
@@ -212,6 +214,7 @@ export class Fill implements UpstreamSink {
         headers: resolution.headers ?? {},
         isImmutable: this.object.policy.isImmutable,
         ...(resolution.patienceMs !== undefined && { patienceMs: resolution.patienceMs }),
+        ...(resolution.mayHedge !== undefined && { mayHedge: resolution.mayHedge }),
       },
       this,
     )

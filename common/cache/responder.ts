@@ -8,7 +8,7 @@ import { constants, Http2ServerResponse } from 'node:http2'
 import type { Clock, Timer } from '../clock.ts'
 import { acceptsCoding } from '../net/accept-encoding.ts'
 import type { AnswerHead } from './answer-head.ts'
-import type { CacheMetrics } from './cache-metrics.ts'
+import type { ServingMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import { appendCacheStatus, cacheStatusMember, memberName } from './cache-status.ts'
 import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
@@ -49,7 +49,7 @@ const preflightHeaders = [
 export interface ResponderOptions {
   name: string
   clock: Clock
-  metrics: CacheMetrics
+  metrics: ServingMetrics
   compress: boolean
 }
 
@@ -59,7 +59,7 @@ export class Responder {
   readonly #member: string
   readonly #compress: boolean
   readonly #clock: Clock
-  readonly #metrics: CacheMetrics
+  readonly #metrics: ServingMetrics
 
   constructor(options: ResponderOptions) {
     this.#member = memberName(options.name)
@@ -258,7 +258,7 @@ class Reader {
   readonly #object: CacheObject
   readonly #end: number | undefined
   readonly #clock: Clock
-  readonly #metrics: CacheMetrics
+  readonly #metrics: ServingMetrics
   #offset: number
   #isBlocked = false
   #isDone = false
@@ -268,7 +268,7 @@ class Reader {
   constructor(
     res: CacheResponse,
     object: CacheObject,
-    options: { start: number; end: number | undefined; clock: Clock; metrics: CacheMetrics },
+    options: { start: number; end: number | undefined; clock: Clock; metrics: ServingMetrics },
   ) {
     this.#res = res
     this.#object = object

@@ -3,9 +3,11 @@
 // requests.
 import type { Clock } from '../clock.ts'
 
-const perRequest = 0.1
-const perSecond = 0.1
-const most = 10
+// In tenths of a request, which add up without rounding.
+const perRequest = 1
+const perSecond = 1
+const cost = 10
+const most = 10 * cost
 
 export class RetryBudget {
   readonly #clock: Clock
@@ -25,8 +27,8 @@ export class RetryBudget {
   /** True where one more may be made. */
   take(): boolean {
     this.#fill(0)
-    if (this.#tokens < 1) return false
-    this.#tokens--
+    if (this.#tokens < cost) return false
+    this.#tokens -= cost
     return true
   }
 

@@ -1,8 +1,10 @@
 // What an edge answers over HTTP: media from the cache, time, health and the watch page. Media is fetched from
-// the gateway that the hash of its live id gives, the next one when that cannot be reached.
+// the gateway that the hash of its live id gives, the next one when that cannot be reached or takes long. Where the
+// edges of a POP share, the owner of a segment among them comes first (peers.ts).
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import {
@@ -20,18 +22,22 @@ import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
 export interface DeliveryOptions {
   /** Name in Cache-Status: the node's id. */
   name: string
-  cache: EdgeConfig['cache']
+  cache: Pick<EdgeConfig['cache'], 'memoryBytes' | 'maxObjectBytes'> &
+    Partial<Pick<EdgeConfig['cache'], 'maxWaiters'>>
   upstream: Pick<EdgeConfig['upstream'], 'connectTimeoutMs' | 'waitTargetDurations'>
   /** Towards gateways that are reached by mutual TLS. */
   tls?: MutualTls | undefined
   /** Base URLs of gateways in the order of trying, for a live id or the id of a recording. */
   pickGateways: (id: string) => readonly string[]
+  /** The edges that this one shares with. */
+  peers?: Peers | undefined
   /** A node token for gateways. */
   authorize: () => Promise<string>
   isReady: () => boolean
@@ -46,6 +52,8 @@ export interface DeliveryOptions {
 const targetDurationMs = 4_000
 // The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
+/** An origin that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
+const patienceMs = { atOnce: 4_000, held: 8_000 }
 
 const contentSecurityPolicy = [
   "default-src 'none'",
@@ -83,12 +91,14 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       connectTimeoutMs: upstream.connectTimeoutMs,
+      metrics: new UpstreamMetrics(metrics),
       ...(options.tls && { tls: options.tls }),
     })
     this.#cache = new FillCache({
       name: options.name,
       maxBytes: options.cache.memoryBytes,
       maxObjectBytes: options.cache.maxObjectBytes,
+      ...(options.cache.maxWaiters !== undefined && { maxWaiters: options.cache.maxWaiters }),
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
       compress: true,
       clock,
@@ -123,6 +133,9 @@ export class DeliveryHandler implements AsyncDisposable {
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
     if (page) send(req, res, page)
+    else if (this.#options.peers && saysPeer(req)) {
+      void this.#answerPeer(this.#options.peers, req, res, path)
+    }
     // The cache answers all else: media, preflights, wrong methods, malformed and unknown paths.
     else this.#cache.handle(req, res, (answer) => this.#count(req, answer))
   }
@@ -132,10 +145,43 @@ export class DeliveryHandler implements AsyncDisposable {
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve({ media }: ObjectTarget): Promise<Resolution> {
-    const origins = this.#options.pickGateways(media.id)
-    const token = await this.#options.authorize()
-    return { origins, headers: { authorization: `Bearer ${token}` } }
+  async #resolve(target: ObjectTarget): Promise<Resolution> {
+    const { media, blocking } = target
+    const peer = this.#options.peers?.toAsk(target)
+    const gateways = this.#options.pickGateways(media.id)
+    const authorization = `Bearer ${await this.#options.authorize()}`
+    // A part may be one that was only hinted at.
+    const isHeld = blocking || (media.scope === 'live' && media.kind === 'part')
+    if (peer !== undefined) {
+      return {
+        origins: [peer, ...gateways],
+        headers: { authorization, ...asksPeer },
+        patienceMs: isHeld ? patienceMs.held : patienceMs.atOnce,
+        mayHedge: !isHeld,
+      }
+    }
+    return {
+      origins: gateways,
+      headers: { authorization },
+      ...(!isHeld && { patienceMs: patienceMs.atOnce }),
+      mayHedge: !isHeld,
+    }
+  }
+
+  async #answerPeer(
+    peers: Peers,
+    req: CacheRequest,
+    res: CacheResponse,
+    path: string,
+  ): Promise<void> {
+    let hasLeft = false
+    res.once('close', () => {
+      hasLeft = true
+    })
+    const isAdmitted = await peers.admits(req, path).catch(() => false)
+    if (hasLeft) return
+    if (isAdmitted) this.#cache.handlePeer(req, res)
+    else refuseMisdirected(res)
   }
 
   #count(req: CacheRequest, { media, status }: Answered): void {
