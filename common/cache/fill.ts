@@ -45,7 +45,8 @@ export type Resolution =
     }
   | { answer: LocalAnswer }
 
-export type Resolve = (target: ObjectTarget) => Resolution | Promise<Resolution>
+/** `hasStored`: an earlier version of it is here, so that nobody waits for the first. */
+export type Resolve = (target: ObjectTarget, hasStored: boolean) => Resolution | Promise<Resolution>
 
 export type FillEnd = 'complete' | 'substituted' | 'broken' | 'abandoned'
 
@@ -115,7 +116,8 @@ export class Fill implements UpstreamSink {
 
   #resolve(): void {
     try {
-      const resolution = this.#options.resolve(this.#options.target)
+      const { resolve, target, stored } = this.#options
+      const resolution = resolve(target, stored !== undefined)
       if (resolution instanceof Promise) {
         resolution.then(
           (resolved) => this.#ask(resolved),

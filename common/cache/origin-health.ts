@@ -1,6 +1,6 @@
-// Which origins are tried last: those that could not be reached or broke off, and those that were slow or answered
-// with an error several times in a row. After a while one request goes there again, and the others follow when it
-// was answered.
+// Which origins are tried last: those that could not be reached or broke off, and those that several times in a row
+// answered with an error or later than another that was asked after them. After a while one request goes there
+// again, and the others follow when it was answered.
 import type { Clock } from '../clock.ts'
 
 interface HealthRecord {
@@ -56,11 +56,11 @@ export class OriginHealth {
     record.until = now + forMs
   }
 
-  /** It was slow, or answered with an error. */
+  /** Another was quicker, or it answered with an error. */
   struck(origin: string): void {
     const record = this.#recordOf(origin)
     record.strikes++
-    if (record.strikes >= strikesToFail) this.failed(origin)
+    if (record.strikes >= strikesToFail || record.isProbed) this.failed(origin)
   }
 
   answered(origin: string): void {

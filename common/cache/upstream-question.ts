@@ -41,7 +41,6 @@ export class Question {
   /** Errors on their way in, which nobody reads. */
   readonly #ignored = new Set<Attempt>()
   #hedge: Attempt | undefined
-  #wasSlow = false
   /** Whose answer is handed on. */
   #winner: Attempt | undefined
   #hasBegun = false
@@ -116,9 +115,7 @@ export class Question {
   }
 
   #onSlow({ origin }: Attempt): void {
-    const { health, budget, metrics } = this.#tools
-    this.#wasSlow = true
-    health.struck(origin)
+    const { budget, metrics } = this.#tools
     const next = this.#origins.findIndex((other) => other !== origin)
     if (next < 0) return
     if (!budget.take()) {
@@ -136,14 +133,15 @@ export class Question {
       return
     }
     const { health, times, clock } = this.#tools
-    if (status >= 500) health.struck(attempt.origin)
+    // The end of a wait says nothing about its origin.
+    if (status >= 500 && this.#request.mayHedge) health.struck(attempt.origin)
     if (this.#isPassedOver(attempt, status)) {
       this.#leave(attempt)
       if (this.#underWay.size === 0) this.#next()
       return
     }
     if (status < 500) {
-      if (attempt === this.#hedge || !this.#wasSlow) health.answered(attempt.origin)
+      health.answered(attempt.origin)
       if (this.#request.mayHedge) times.observe(clock.monotonic() - attempt.startedAt)
     }
     this.#win(attempt)
@@ -172,6 +170,7 @@ export class Question {
       if (other === attempt) continue
       this.#underWay.delete(other)
       other.cancel()
+      if (attempt === this.#hedge) this.#tools.health.struck(other.origin)
     }
   }
 

@@ -104,7 +104,7 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       metrics,
-      resolve: (target) => this.#resolve(target),
+      resolve: (target, hasStored) => this.#resolve(target, hasStored),
       upstream: this.#upstream,
     })
   }
@@ -145,26 +145,18 @@ export class DeliveryHandler implements AsyncDisposable {
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve(target: ObjectTarget): Promise<Resolution> {
-    const { media, blocking } = target
+  async #resolve(target: ObjectTarget, hasStored: boolean): Promise<Resolution> {
     const peer = this.#options.peers?.toAsk(target)
-    const gateways = this.#options.pickGateways(media.id)
+    const gateways = this.#options.pickGateways(target.media.id)
     const authorization = `Bearer ${await this.#options.authorize()}`
-    // A part may be one that was only hinted at.
-    const isHeld = blocking || (media.scope === 'live' && media.kind === 'part')
-    if (peer !== undefined) {
-      return {
-        origins: [peer, ...gateways],
-        headers: { authorization, ...asksPeer },
-        patienceMs: isHeld ? patienceMs.held : patienceMs.atOnce,
-        mayHedge: !isHeld,
-      }
-    }
+    const isAtOnce = isAnsweredAtOnce(target, hasStored)
     return {
-      origins: gateways,
-      headers: { authorization },
-      ...(!isHeld && { patienceMs: patienceMs.atOnce }),
-      mayHedge: !isHeld,
+      origins: peer === undefined ? gateways : [peer, ...gateways],
+      headers: { authorization, ...(peer !== undefined && asksPeer) },
+      // Of segments few are held back, and those for a moment.
+      mayHedge: isAtOnce || target.media.kind === 'segment',
+      ...(isAtOnce && { patienceMs: patienceMs.atOnce }),
+      ...(!isAtOnce && peer !== undefined && { patienceMs: patienceMs.held }),
     }
   }
 
@@ -214,6 +206,12 @@ export class DeliveryHandler implements AsyncDisposable {
     }
     return notYet.test(path) ? error(notServedYet) : undefined
   }
+}
+
+/** What is live may be held back by a gateway: until it is there, or until anything is listed at all. */
+function isAnsweredAtOnce({ media, blocking }: ObjectTarget, hasStored: boolean): boolean {
+  if (media.scope === 'replay' || media.kind === 'init' || media.kind === 'status') return true
+  return !blocking && hasStored
 }
 
 interface Page {

@@ -153,7 +153,7 @@ it('asks ten others at first, then for a tenth of what is asked', async () => {
   for (const asked of all) asked.cancel()
 })
 
-it('turns to the other after five slow answers in a row, and back when one was quick', async () => {
+it('turns to the other when that was quicker five times in a row, and back when the first was quick', async () => {
   const slow: OriginExchange[] = []
   one.respond = (exchange) => slow.push(exchange)
   other.respond = (exchange) => exchange.head(200).end('quick')
