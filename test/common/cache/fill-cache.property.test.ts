@@ -49,7 +49,9 @@ class Answering {
     this.#exchange!.write(body.subarray(this.#arrived, ++this.#arrived))
   }
 
-  async break(): Promise<void> {
+  /** What it has sent reaches those who are there before. */
+  async break(reader: ViewedAnswer | undefined): Promise<void> {
+    await reader?.bytes(this.#arrived)
     this.breaks++
     this.#exchange!.cut()
     if (this.breaks === 1) await this.begin()
@@ -75,7 +77,7 @@ it('is asked for once more at most, and nobody takes a part of it for all', asyn
         for (const next of steps) {
           if (next.do === 'join') readers.push(await rig.view(protocol, path))
           else if (next.do === 'arrive') origin.arrive()
-          else if (next.do === 'break') await origin.break()
+          else if (next.do === 'break') await origin.break(readers.find((it) => it !== undefined))
           else {
             const index = next.reader % readers.length
             readers[index]?.leave()
