@@ -20,6 +20,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Step>({ do: 'break' }) },
 )
 
+/** Whatever chance brings: once a break with something before and after it, for each way to go on. */
+const brokenOnce: Step[] = [{ do: 'arrive' }, { do: 'break' }, { do: 'arrive' }]
+const examples: [Step[], 'h1' | 'h2', string | undefined][] = [
+  [brokenOnce, 'h1', undefined],
+  [brokenOnce, 'h2', '"v1"'],
+]
+
 /** One object at its origin, byte by byte, over two answers at most. */
 class Answering {
   readonly #rig: CacheRig
@@ -98,6 +105,6 @@ it('is asked for once more at most, and nobody takes a part of it for all', asyn
         expect(await rig.metric('cache_objects')).toBe(isWhole ? 1 : 0)
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 40, examples },
   )
 })
