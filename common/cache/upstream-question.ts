@@ -201,7 +201,8 @@ export class Question {
     if (!wasWinner && !this.#hasAskedAgain && wasIdleConnection(err)) {
       this.#hasAskedAgain = true
       metrics?.retried('idle-connection')
-      this.#ask(origin)
+      if (attempt === this.#hedge) this.#hedge = this.#ask(origin)
+      else this.#armTimers(this.#ask(origin))
       return
     }
     // An answer that is held back says nothing about those to other questions.

@@ -60,6 +60,28 @@ it('goes on where the answer broke off, in pieces of any size', async () => {
   expect(other.requests).toEqual(['/1.m4s'])
 })
 
+it('asks again where an idle connection was closed in the moment of its use, and nobody else', async () => {
+  fetch(false)
+  ;(await one.next()).head(200).end('first')
+  await over()
+  events = []
+  fetch(false)
+  ;(await one.next()).cut()
+  ;(await one.next()).head(200).end('second')
+  await over()
+  expect(events).toEqual(['head 200', 'second', 'end'])
+  expect(other.requests).toEqual([])
+})
+
+it('asks elsewhere where a new connection was closed', async () => {
+  fetch(false)
+  ;(await one.next()).cut()
+  ;(await other.next()).head(200).end('there')
+  await over()
+  expect(events).toEqual(['head 200', 'there', 'end'])
+  expect(one.requests).toHaveLength(1)
+})
+
 it.each<[string, (origin: ScriptedOrigin) => Promise<void>]>([
   ['has less of it', async (origin) => (await origin.next()).head(200).end('abc')],
   ['does not have it', async (origin) => (await origin.next()).head(404).end('no')],
