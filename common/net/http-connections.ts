@@ -61,6 +61,8 @@ const maxHeaderPairs = 100
 // HTTP/2 rapid reset (CVE-2023-44487): a burst of so many, then so many a second, then GOAWAY.
 const streamResetBurst = 100
 const streamResetRatePerSecond = 10
+/** The highest that a client may use. */
+const lastStreamId = 2 ** 31 - 1
 
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
@@ -69,7 +71,7 @@ export class HttpConnections implements Disposable {
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
   #isStarted = false
-  #isDraining = false
+  #drain: 'none' | 'announced' | 'ending' = 'none'
 
   constructor(options: HttpConnectionsOptions) {
     this.#handlers = options.handlers
@@ -91,9 +93,18 @@ export class HttpConnections implements Disposable {
     this.#http2.emit('connection', socket)
   }
 
+  /**
+   * Tells every client with its next answer, or by a GOAWAY, to go on over another connection. None is closed under a
+   * request that is on its way: `drain` does that, and is to come when who wanted to ask has asked.
+   */
+  announceDrain(): void {
+    this.#drain = 'announced'
+    for (const session of this.#sessions) sayGoodbye(session)
+  }
+
   /** Idle connections end now, the others with their answer. */
   drain(): void {
-    this.#isDraining = true
+    this.#drain = 'ending'
     this.#http1.closeIdleConnections()
     for (const session of this.#sessions) session.close()
   }
@@ -142,7 +153,8 @@ export class HttpConnections implements Disposable {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
-      if (this.#isDraining) session.close()
+      if (this.#drain === 'announced') sayGoodbye(session)
+      else if (this.#drain === 'ending') session.close()
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
@@ -163,10 +175,10 @@ export class HttpConnections implements Disposable {
 
   #request(req: IncomingMessage, res: ServerResponse): void {
     const isHttp1 = !isHttp2(req)
-    if (isHttp1 && this.#isDraining) res.setHeader('connection', 'close')
+    if (isHttp1 && this.#drain !== 'none') res.setHeader('connection', 'close')
     if (isHttp1) {
       res.once('close', () => {
-        if (this.#isDraining) setImmediate(() => this.#http1.closeIdleConnections())
+        if (this.#drain === 'ending') setImmediate(() => this.#http1.closeIdleConnections())
       })
     }
     const fault = requestFault(req)
@@ -205,6 +217,11 @@ export class HttpConnections implements Disposable {
       socket.destroy()
     }
   }
+}
+
+/** Streams that the client has opened before it hears of this are served too (RFC 9113 §6.8). */
+function sayGoodbye(session: Http2Session): void {
+  if (!session.closed && !session.destroyed) session.goaway(0, lastStreamId)
 }
 
 function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFault): void {

@@ -152,6 +152,11 @@ export class PublishRelay {
     this.#road?.destroy()
   }
 
+  /** As `close`, but all that came before goes up, and the publish ends there as if the publisher had left. */
+  dismiss(reason: Refusal): void {
+    this.#refuse(reason, 'finish')
+  }
+
   #receive(bytes: Buffer): void {
     this.#gathered.push(bytes)
     this.#gatheredBytes += bytes.length
@@ -299,7 +304,7 @@ export class PublishRelay {
     })
   }
 
-  #refuse(reason: Refusal): void {
+  #refuse(reason: Refusal, road: 'destroy' | 'finish' = 'destroy'): void {
     if (this.#state === 'refused' || this.#state === 'ended') return
     const wasLive = this.#state === 'live'
     const mayBeTold = this.#streamId !== 0
@@ -311,14 +316,15 @@ export class PublishRelay {
       if (wasLive) this.#session.sendStatus(this.#streamId, { level: 'error', ...status })
       else this.#session.refusePublish(this.#streamId, status)
     }
-    this.#leaveSoon(`refused: ${reason.code}`)
+    this.#leaveSoon(`refused: ${reason.code}`, road)
   }
 
   /** Leaves time for the last answer. Reading goes on, so that it is not lost to a reset meanwhile. */
-  #leaveSoon(reason: string): void {
+  #leaveSoon(reason: string, road: 'destroy' | 'finish' = 'destroy'): void {
     this.#state = 'refused'
     this.#leaving = reason
-    this.#road?.destroy()
+    if (road === 'finish') void this.#road?.finish()
+    else this.#road?.destroy()
     this.#flush()
     this.#socket.resume()
     this.#after(statusLeadMs, () => this.#end(reason))
