@@ -177,7 +177,7 @@ export async function startEdge(
     await open?.[Symbol.asyncDispose]()
   }
   stack.defer(closeAdmin)
-  await lock.serve(async () => {
+  await lock.serve(publicListeners(config, door.address), async () => {
     draining = true
     isHandedOver = true
     void ending.handedOver().then(finished.resolve)
@@ -240,9 +240,13 @@ export async function startEdge(
   }
 }
 
-function publicListeners({ tls, http, rtmp }: ResolvedEdgeConfig) {
-  const open = [tls, ...(http.enabled ? [http] : []), ...(rtmp.enabled ? [rtmp] : [])]
-  return open.map(({ host, port }) => ({ host, port }))
+/** With the ports that they have, once they are open. */
+function publicListeners({ tls, http, rtmp }: ResolvedEdgeConfig, open?: FrontDoorAddress) {
+  return [
+    { host: tls.host, port: open?.tlsPort ?? tls.port },
+    ...(http.enabled ? [{ host: http.host, port: open?.httpPort ?? http.port }] : []),
+    ...(rtmp.enabled ? [{ host: rtmp.host, port: open?.rtmpPort ?? rtmp.port }] : []),
+  ]
 }
 
 async function gatewaysKnown(membership: MembershipAgent, gateways: GatewayPicker): Promise<void> {

@@ -22,7 +22,7 @@ import { claimPorts } from './instance/port-claim.ts'
 export interface InstanceLockOptions {
   dataDir: string
   node: string
-  /** Where this edge is going to listen for the public. */
+  /** Where this edge is going to listen for the public; port 0 is anybody's. */
   listeners: readonly InstanceListener[]
   /** Where an edge runs, it shall hand over; without it that edge is in the way. */
   takeOver: boolean
@@ -80,11 +80,11 @@ export class InstanceLock implements Disposable {
   }
 
   /**
-   * To be called when all ports are open and requests are answered: an edge that this one takes over from lets go now.
-   * `release` is called when that is to be done here, and resolves when the ports, the heartbeat and the admin port are free.
+   * To be called when all ports are open, as listed, and requests are answered: an edge that this one takes over from lets
+   * go now. `release` is called when that is to be done here; resolves when heartbeat and admin port are free.
    */
-  async serve(release: () => Promise<void>): Promise<void> {
-    const { node, listeners, log } = this.#options
+  async serve(listeners: readonly InstanceListener[], release: () => Promise<void>): Promise<void> {
+    const { node, log } = this.#options
     const file = join(this.#options.dataDir, 'edge.lock')
     await this.#predecessor?.client.ask('serve', releaseLimitMs)
     // Also where no answer came: then it has died, which lets go as well, or stands still, and has the lock.

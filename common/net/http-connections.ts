@@ -9,7 +9,12 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server, type Http2Session } from 'node:http2'
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerResponse,
+  type Http2Session,
+} from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.ts'
@@ -94,12 +99,11 @@ export class HttpConnections implements Disposable {
   }
 
   /**
-   * Tells every client with its next answer, or by a GOAWAY, to go on over another connection. None is closed under a
-   * request that is on its way: `drain` does that, and is to come when who wanted to ask has asked.
+   * Tells every client with its next answer to go on over another connection: `Connection: close`, or a GOAWAY. None
+   * is closed under a request that is on its way; `drain` does that, and is to come when who wanted to ask has asked.
    */
   announceDrain(): void {
     this.#drain = 'announced'
-    for (const session of this.#sessions) sayGoodbye(session)
   }
 
   /** Idle connections end now, the others with their answer. */
@@ -153,8 +157,7 @@ export class HttpConnections implements Disposable {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
-      if (this.#drain === 'announced') sayGoodbye(session)
-      else if (this.#drain === 'ending') session.close()
+      if (this.#drain === 'ending') session.close()
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
@@ -176,6 +179,7 @@ export class HttpConnections implements Disposable {
   #request(req: IncomingMessage, res: ServerResponse): void {
     const isHttp1 = !isHttp2(req)
     if (isHttp1 && this.#drain !== 'none') res.setHeader('connection', 'close')
+    if (!isHttp1 && this.#drain === 'announced') sayGoodbye(res)
     if (isHttp1) {
       res.once('close', () => {
         if (this.#drain === 'ending') setImmediate(() => this.#http1.closeIdleConnections())
@@ -219,9 +223,13 @@ export class HttpConnections implements Disposable {
   }
 }
 
-/** Streams that the client has opened before it hears of this are served too (RFC 9113 §6.8). */
-function sayGoodbye(session: Http2Session): void {
-  if (!session.closed && !session.destroyed) session.goaway(0, lastStreamId)
+/**
+ * Before an answer: a client that waits for one is not about to ask for something else, which it would then give up.
+ * Streams that it has opened all the same are served too (RFC 9113 §6.8).
+ */
+function sayGoodbye(res: ServerResponse): void {
+  const { session } = (res as unknown as Http2ServerResponse).stream
+  if (session && !session.closed && !session.destroyed) session.goaway(0, lastStreamId)
 }
 
 function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFault): void {

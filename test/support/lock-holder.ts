@@ -19,7 +19,7 @@ try {
   })
   await lock.claimPorts()
   await listen(createServer(), { ...target, reusePort: true })
-  await lock.serve(async () => {
+  await lock.serve([target], async () => {
     process.stdout.write('released\n')
   })
   process.stdout.write('serving\n')

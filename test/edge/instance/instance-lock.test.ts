@@ -57,7 +57,7 @@ describe('a data directory', () => {
     child.stdin!.end()
     await once(child, 'exit')
     using lock = await acquire()
-    await lock.serve(async () => {})
+    await lock.serve([any], async () => {})
   })
 
   test('is free at once when its edge is killed', async () => {
@@ -66,7 +66,7 @@ describe('a data directory', () => {
     await once(child, 'exit')
     using lock = await acquire()
     expect(lock.takesOver).toBe(false)
-    await lock.serve(async () => {})
+    await lock.serve([any], async () => {})
   })
 
   test('takes one of several that start at once, time and again', async () => {
@@ -86,11 +86,11 @@ describe('a data directory', () => {
     const long = join(dir, 'd'.repeat(120))
     using first = await acquire(false, [any], long)
     let released = false
-    await first.serve(async () => {
+    await first.serve([any], async () => {
       released = true
     })
     using second = await acquire(true, [any], long)
-    await second.serve(async () => {})
+    await second.serve([any], async () => {})
     expect(released).toBe(true)
   })
 })
@@ -99,12 +99,12 @@ describe('a take-over', () => {
   test('makes the first let go once the second serves, and no sooner', async () => {
     const steps: string[] = []
     using first = await acquire()
-    await first.serve(async () => void steps.push('released'))
+    await first.serve([any], async () => void steps.push('released'))
     using second = await acquire(true)
     expect(second.takesOver).toBe(true)
     await second.claimPorts()
     steps.push('opened')
-    await second.serve(async () => {})
+    await second.serve([any], async () => {})
     expect(steps).toEqual(['opened', 'released'])
     // The second is the one to ask from now on.
     using third = await acquire(true)
@@ -118,7 +118,7 @@ describe('a take-over', () => {
     await expect(acquire()).rejects.toMatchObject({ code: 'instance-running' })
     using third = await acquire(true)
     const said = once(child.stdout!, 'data')
-    await third.serve(async () => {})
+    await third.serve([any], async () => {})
     expect(String(await said)).toBe('released\n')
   })
 
@@ -127,7 +127,7 @@ describe('a take-over', () => {
     using second = await acquire(true)
     child.kill('SIGKILL')
     await once(child, 'exit')
-    await second.serve(async () => {})
+    await second.serve([any], async () => {})
   })
 
   test('of an edge that stands still is refused', async () => {
@@ -138,7 +138,7 @@ describe('a take-over', () => {
 
   test('goes to one at a time', async () => {
     using first = await acquire()
-    await first.serve(async () => {})
+    await first.serve([any], async () => {})
     using _second = await acquire(true)
     await expect(acquire(true)).rejects.toMatchObject({ code: 'instance-starting' })
   })
@@ -176,7 +176,7 @@ describe('a port', () => {
     const port = await freePort()
     await shared('127.0.0.1', port)
     using first = await acquire(false, [{ host: '127.0.0.1', port }])
-    await first.serve(async () => {})
+    await first.serve([{ host: '127.0.0.1', port }], async () => {})
     using second = await acquire(true, [{ host: '127.0.0.1', port }])
     await second.claimPorts()
   })
