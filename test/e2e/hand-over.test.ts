@@ -1,4 +1,7 @@
 // An edge hands over to another process of itself: F29, a rolling upgrade under viewers and publishers.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EdgeUpgrades } from '../support/edge-upgrade.ts'
@@ -8,6 +11,7 @@ import { TakeoverStage } from '../support/takeover-stage.ts'
 import { until } from '../support/until.ts'
 
 const storm = fileURLToPath(new URL('../support/hand-over-stage.ts', import.meta.url))
+const program = fileURLToPath(new URL('../../bin/nearcast.ts', import.meta.url))
 const missing = missingForNamespace()
 
 test.skipIf(missing)(
@@ -20,6 +24,20 @@ test.skipIf(missing)(
     }
   },
 )
+
+/** Runs until it leaves. */
+async function nearcast(args: string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
+  })
+  let said = ''
+  child.stderr.on('data', (bytes: Buffer) => {
+    said += bytes.toString()
+  })
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, said }
+}
 
 describe('a rolling upgrade of all POPs', () => {
   let stage: TakeoverStage
@@ -38,6 +56,29 @@ describe('a rolling upgrade of all POPs', () => {
   })
 
   afterAll(() => stage?.[Symbol.asyncDispose]())
+
+  test('cannot be had by accident, and a new process that cannot start changes nothing', async () => {
+    const { id, pid, admin } = stage.cluster.facts.edges[0]!
+    const again = await nearcast(['edge', '--config', upgrades.config(id)])
+    expect(again.code).toBe(1)
+    expect(again.said).toMatch(new RegExp(`Another edge is running on .* \\(pid ${pid}\\)`))
+    expect(again.said).toContain('--take-over')
+
+    const foreign = createServer().listen(0, '127.0.0.1')
+    await once(foreign, 'listening')
+    const { port } = foreign.address() as { port: number }
+    const failing = await nearcast(['edge', '--config', upgrades.config(id), '--take-over'], {
+      NEARCAST__RTMP__ENABLED: 'true',
+      NEARCAST__RTMP__PORT: String(port),
+    })
+    foreign.close()
+    expect(failing.code).toBe(1)
+    expect(failing.said).toContain(`Port ${port}`)
+    await stage.segments(1)
+    expect((await fetch(`${admin}/readyz`)).status).toBe(200)
+    expect(stage.publisher.disconnects).toBe(0)
+    expect(stage.cluster.log('coordinator')).not.toContain('two processes use one node id')
+  })
 
   test('is nothing to viewers', async () => {
     const watched = stage.cluster.facts.edges.at(-1)!
@@ -61,6 +102,9 @@ describe('a rolling upgrade of all POPs', () => {
   })
 
   test('breaks no playlist', async () => {
+    const heard = stage.cluster.log('coordinator')
+    expect(heard).not.toContain('two processes use one node id')
+    expect(heard).not.toMatch(/node (left|gone)/)
     const { faults } = await stage.audit.stop(stage.publisher.sent)
     expect(faults).toEqual([])
   })

@@ -16,7 +16,7 @@ export class EdgeUpgrades implements AsyncDisposable {
 
   /** After an upgrade, publishers of that POP stay with the old process no longer than this. */
   async limitPublishers({ id, admin }: EdgeFacts, limitMs: number): Promise<void> {
-    appendFileSync(this.#config(id), `\ndrain:\n  publisherLimitMs: ${limitMs}\n`)
+    appendFileSync(this.config(id), `\ndrain:\n  publisherLimitMs: ${limitMs}\n`)
     const answer = await fetch(`${admin}/reload`, { method: 'POST' })
     if (!answer.ok) throw new Error(await answer.text())
   }
@@ -25,7 +25,7 @@ export class EdgeUpgrades implements AsyncDisposable {
   async upgrade({ id }: EdgeFacts): Promise<() => Promise<void>> {
     const child = new RoleChild({
       id,
-      args: ['edge', '--config', this.#config(id), '--take-over'],
+      args: ['edge', '--config', this.config(id), '--take-over'],
       logFile: join(this.#cluster.dir, 'logs', `${id}-upgraded.log`),
       restart: false,
     })
@@ -42,7 +42,7 @@ export class EdgeUpgrades implements AsyncDisposable {
     await Promise.all(this.#started.map((child) => child.stop()))
   }
 
-  #config(id: string): string {
+  config(id: string): string {
     return join(this.#cluster.dir, 'config', `${id}.yaml`)
   }
 }

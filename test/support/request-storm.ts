@@ -12,6 +12,10 @@ export interface StormOptions {
   ca: Buffer
   /** Answered 200 by whoever is asked. */
   path: string
+  /** Default: as many as keep a core busy. */
+  viewers?: Record<keyof Storm, number>
+  /** Between two requests of one viewer; default: none where each has a connection of its own, else 5. */
+  pauseMs?: number
 }
 
 export interface Tally {
@@ -22,25 +26,40 @@ export interface Tally {
 
 export type Storm = Record<'plain' | 'tls' | 'kept' | 'http2', Tally>
 
-const viewers = { plain: 32, tls: 4, kept: 8, http2: 4 }
-const pauseMs = 5
+const manyViewers = { plain: 32, tls: 4, kept: 8, http2: 4 }
+const keptPauseMs = 5
 
 export class RequestStorm {
   readonly tally: Storm = { plain: none(), tls: none(), kept: none(), http2: none() }
   readonly #options: StormOptions
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: viewers.kept })
+  readonly #viewers: Record<keyof Storm, number>
+  readonly #agent: Agent
   readonly #running: Promise<void>[] = []
   #isOver = false
 
   constructor(options: StormOptions) {
     this.#options = options
-    this.#each('plain', () => this.#once(() => connect(this.#target(options.httpPort))))
-    this.#each('tls', () => {
-      const tls = { ...this.#target(options.tlsPort), servername: 'localhost', ca: options.ca }
-      return this.#once(() => connectTls(tls))
-    })
-    this.#each('kept', () => this.#kept(), pauseMs)
+    const { viewers = manyViewers, pauseMs = 0 } = options
+    this.#viewers = viewers
+    this.#agent = new Agent({ keepAlive: true, maxSockets: viewers.kept })
+    this.#each('plain', () => this.#once(() => connect(this.#target(options.httpPort))), pauseMs)
+    this.#each(
+      'tls',
+      () => {
+        const tls = { ...this.#target(options.tlsPort), servername: 'localhost', ca: options.ca }
+        return this.#once(() => connectTls(tls))
+      },
+      pauseMs,
+    )
+    this.#each('kept', () => this.#kept(), pauseMs || keptPauseMs)
     for (let i = 0; i < viewers.http2; i++) this.#running.push(this.#http2())
+  }
+
+  /** Everything that went wrong, in words. */
+  get failures(): string[] {
+    return Object.entries(this.tally).flatMap(([kind, { failed }]) =>
+      Object.entries(failed).map(([what, count]) => `${kind}: ${count} × ${what}`),
+    )
   }
 
   get requests(): number {
@@ -58,8 +77,9 @@ export class RequestStorm {
     return { host: this.#options.host, port }
   }
 
-  #each(kind: keyof Storm, ask: () => Promise<void>, waitMs = 0): void {
-    for (let i = 0; i < viewers[kind]; i++) this.#running.push(this.#repeat(kind, ask, waitMs))
+  #each(kind: keyof Storm, ask: () => Promise<void>, waitMs: number): void {
+    for (let i = 0; i < this.#viewers[kind]; i++)
+      this.#running.push(this.#repeat(kind, ask, waitMs))
   }
 
   async #repeat(kind: keyof Storm, ask: () => Promise<void>, waitMs: number): Promise<void> {
@@ -115,7 +135,7 @@ export class RequestStorm {
   }
 
   async #http2(): Promise<void> {
-    const { tlsPort, ca, host } = this.#options
+    const { tlsPort, ca, host, pauseMs = keptPauseMs } = this.#options
     let session: ClientHttp2Session | undefined
     while (!this.#isOver) {
       // Told to go on elsewhere, it is closed by itself for new requests.
