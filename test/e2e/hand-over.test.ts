@@ -1,9 +1,11 @@
 // An edge hands over to another process of itself: F29, a rolling upgrade under viewers and publishers.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { EdgeUpgrades } from '../support/edge-upgrade.ts'
 import { missingForNamespace, runInNamespace } from '../support/network-namespace.ts'
 import type { Storm } from '../support/request-storm.ts'
@@ -56,6 +58,28 @@ describe('a rolling upgrade of all POPs', () => {
   })
 
   afterAll(() => stage?.[Symbol.asyncDispose]())
+
+  test('a reload with one bad certificate changes nothing', async () => {
+    const { id, admin } = stage.cluster.facts.edges[1]!
+    const file = upgrades.config(id)
+    const good = readFileSync(file, 'utf8')
+    const post = (path: string, body?: string) => {
+      const headers = { 'content-type': 'application/json' }
+      return fetch(admin + path, { method: 'POST', headers, ...(body && { body }) })
+    }
+    const bad = parse(good)
+    bad.log.level = 'error'
+    bad.tls.certificates = [{ certFile: 'absent.pem', keyFile: 'absent-key.pem' }]
+    writeFileSync(file, stringify(bad))
+    const refused = await post('/reload')
+    expect(refused.status).toBe(422)
+    expect(await refused.text()).toContain('absent.pem')
+    // Written at the level that was to be left out.
+    await post('/purge', '{"prefix": "/no-such-path/"}')
+    await until('the line', () => stage.cluster.log(id).includes('/no-such-path/'))
+    writeFileSync(file, good)
+    expect((await post('/reload')).status).toBe(200)
+  })
 
   test('cannot be had by accident, and a new process that cannot start changes nothing', async () => {
     const { id, pid, admin } = stage.cluster.facts.edges[0]!

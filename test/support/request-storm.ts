@@ -30,6 +30,8 @@ const manyViewers = { plain: 32, tls: 4, kept: 8, http2: 4 }
 const keptPauseMs = 5
 
 export class RequestStorm {
+  /** So many of those that are kept were opened. */
+  readonly connections = { kept: 0, http2: 0 }
   readonly tally: Storm = { plain: none(), tls: none(), kept: none(), http2: none() }
   readonly #options: StormOptions
   readonly #viewers: Record<keyof Storm, number>
@@ -123,6 +125,7 @@ export class RequestStorm {
     return new Promise((resolve, reject) => {
       const { path, httpPort } = this.#options
       const req = get({ ...this.#target(httpPort), path, agent: this.#agent }, (res) => {
+        if (!req.reusedSocket) this.connections.kept++
         res.resume()
         res.on('error', reject)
         res.on('end', () => {
@@ -146,6 +149,7 @@ export class RequestStorm {
             connectTls({ host, port: tlsPort, servername: 'localhost', ca, ALPNProtocols: ['h2'] }),
         })
         session.on('error', () => {})
+        this.connections.http2++
       }
       const current = session
       await this.#count('http2', () => this.#stream(current))

@@ -9,6 +9,8 @@ import { systemClock } from '../../../common/clock.ts'
 import { type IssuedCertificate, LocalCa, readCaFacts } from '../../../common/local-ca/local-ca.ts'
 import { CertificateStore } from '../../../edge/front/certificates.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { RequestStorm } from '../../support/request-storm.ts'
+import { until } from '../../support/until.ts'
 import { captureLog, openDoor, type TestDoor, tlsClient } from './support.ts'
 
 let dir: string
@@ -160,6 +162,34 @@ describe('exchange', () => {
     await replace('a', one)
     await door.logged.until('certificates loaded')
     expect(await commonNameAt(door, 'new.test')).toBe('new.test')
+  })
+
+  it('fails no request and ends no connection under traffic, whether the new ones are good or bad', async () => {
+    const one = await write('one', await authority.issue(['localhost', 'one.test']))
+    const two = await write('two', await authority.issue(['localhost', 'two.test']))
+    await using door = await openDoor({ tls: { certificates: [one] } })
+    const before = await tlsClient({ port: door.port, ca })
+    const storm = new RequestStorm({
+      host: '127.0.0.1',
+      httpPort: door.httpPort,
+      tlsPort: door.port,
+      ca: Buffer.from(ca),
+      path: '/',
+      viewers: { plain: 2, tls: 4, kept: 4, http2: 2 },
+    })
+    for (const files of [[two], [one, two], [two, pathsOf('missing')], [one], [two]]) {
+      const asked = storm.requests
+      await door.door.reload(files).catch(() => {})
+      await until('more requests', () => storm.requests > asked + 50)
+    }
+    const { kept, http2, tls } = await storm.stop()
+    expect(storm.failures).toEqual([])
+    for (const { ok } of [kept, http2, tls]) expect(ok).toBeGreaterThan(0)
+    expect(storm.connections).toEqual({ kept: 4, http2: 2 })
+    expect(await commonNameAt(door, 'two.test')).toBe('localhost')
+    before.write(Buffer.from([3]))
+    await once(before, 'data')
+    before.destroy()
   })
 
   it('changes nothing of the first when the second of a new list is bad', async () => {
