@@ -75,7 +75,7 @@ export class InstanceLock implements Disposable {
   async claimPorts(): Promise<void> {
     const { listeners, clock, log } = this.#options
     const shared = this.#predecessor?.facts.listeners ?? []
-    const own = listeners.filter(({ port }) => !shared.some((other) => other.port === port))
+    const own = listeners.filter((one) => !shared.some((other) => collide(one, other)))
     this.#turn = await claimPorts(own, clock, log)
   }
 
@@ -148,6 +148,12 @@ export class InstanceLock implements Disposable {
     this.#stack.defer(() => closeSync(folder))
     return `/proc/self/fd/${folder}/edge.sock`
   }
+}
+
+/** The one could not listen if the other does, unless they share. */
+function collide(one: InstanceListener, other: InstanceListener): boolean {
+  const isAny = ({ host }: InstanceListener) => host === '::' || host === '0.0.0.0'
+  return one.port === other.port && (one.host === other.host || isAny(one) || isAny(other))
 }
 
 function inTheWay(

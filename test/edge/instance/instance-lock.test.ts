@@ -181,6 +181,15 @@ describe('a port', () => {
     await second.claimPorts()
   })
 
+  test('is refused to who takes over from an edge that has it at another address', async () => {
+    const port = await freePort()
+    using first = await acquire()
+    await first.serve([{ host: '127.0.0.1', port }], async () => {})
+    await shared('127.0.0.2', port)
+    using second = await acquire(true, [{ host: '127.0.0.2', port }])
+    await expect(second.claimPorts()).rejects.toMatchObject({ code: 'port-taken' })
+  })
+
   test('goes to one of two edges that open it at once', async () => {
     const port = String(await freePort())
     const other = join(dir, 'other')
