@@ -13,7 +13,7 @@ export interface EdgeDrainOptions {
   publishers: {
     readonly streams: number
     left(): Promise<void>
-    letGo(): void
+    letGo(isHurried: boolean): void
   }
   clock: Clock
 }
@@ -42,7 +42,7 @@ export class EdgeDrain {
     const idle = this.#atMost(empty, idleViewerMs).then(() => viewers.stopAccepting())
     await this.#atMost(publishers.left(), limits().publisherLimitMs)
     if (publishers.streams > 0 && !signal.aborted) {
-      publishers.letGo()
+      publishers.letGo(false)
       await Promise.race([publishers.left(), aborted(signal)])
     }
     await idle
@@ -56,7 +56,7 @@ export class EdgeDrain {
     void viewers.stopListening()
     viewers.announceDrain()
     if (publishers.streams === 0) return
-    publishers.letGo()
+    publishers.letGo(true)
     const over = new AbortController()
     await Promise.race([publishers.left(), delay(clock, limits().stopLimitMs, over.signal)])
     over.abort()

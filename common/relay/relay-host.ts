@@ -75,6 +75,7 @@ export class RelayHost implements AsyncDisposable {
   readonly #budget = new MemoryBudget(memoryBudgetBytes())
   readonly #gather: Gather | undefined
   #farewell: Farewell<PublishRelay> | undefined
+  #isHurried = false
   #bytesIn = 0
 
   constructor(options: RelayHostOptions) {
@@ -195,13 +196,14 @@ export class RelayHost implements AsyncDisposable {
 
   /**
    * Lets publishers go with the reason `maintenance`, at most 5 % of them a second (one at least), each right after a
-   * keyframe.
+   * keyframe. `isHurried`: this process waits for nobody's next hop any more.
    */
-  letGo(): void {
+  letGo(isHurried: boolean): void {
+    this.#isHurried ||= isHurried
     this.#farewell ??= new Farewell<PublishRelay>({
       clock: this.#options.clock,
       publishers: () => this.#relays.keys(),
-      dismiss: (relay) => relay.dismiss(refusal('maintenance')),
+      dismiss: (relay) => relay.dismiss(refusal('maintenance'), this.#isHurried),
     })
   }
 

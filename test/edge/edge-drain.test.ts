@@ -32,7 +32,7 @@ beforeEach(() => {
         return streams
       },
       left: () => (streams === 0 ? Promise.resolve() : publishersGone.promise),
-      letGo: () => void steps.push('let go'),
+      letGo: (isHurried) => void steps.push(isHurried ? 'let go soon' : 'let go'),
     },
     clock,
   })
@@ -107,7 +107,7 @@ describe('handed over', () => {
     const stopping = drain.stop()
     await clock.advance(5_000)
     await stopping
-    expect(steps).toContain('let go')
+    expect(steps).toContain('let go soon')
     expect(steps.at(-1)).toBe('done')
   })
 })
@@ -123,7 +123,7 @@ describe('stopped', () => {
     streams = 1
     void watched(drain.stop())
     await clock.advance(4_999)
-    expect(steps).toEqual(['stop listening', 'announce', 'let go'])
+    expect(steps).toEqual(['stop listening', 'announce', 'let go soon'])
     await clock.advance(1)
     expect(steps.at(-1)).toBe('done')
   })

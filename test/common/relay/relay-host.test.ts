@@ -124,7 +124,7 @@ describe('a relay host', () => {
     const messages = broadcast(2)
     for (const message of messages) publisher.send(message)
     await hop.has(messages.length)
-    host.letGo()
+    host.letGo(false)
     publisher.send(rtmpMedia.picture(4_000))
     await hop.has(messages.length + 1)
     expect(host.streams).toBe(1)
