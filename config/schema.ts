@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
 import { isNetwork } from '../common/net/allowed-networks.ts'
 import { edgeCache, gatewayCache } from './cache-settings.ts'
+import { drain } from './drain-settings.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
@@ -259,6 +260,7 @@ export const edgeConfigSchema = z.strictObject({
     .prefault({})
     .describe('Limits for publishers'),
   admission,
+  drain,
   trustedProxies: cidrs
     .default([])
     .describe('Load balancers that put a PROXY protocol header (1 or 2) before each connection'),

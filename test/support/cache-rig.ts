@@ -50,7 +50,8 @@ export class Listeners implements AsyncDisposable {
           else handOver()
         },
         stream: (...stream) => road()?.stream(...stream) === true,
-        drain: () => {},
+        announceDrain: () => road()?.announceDrain(),
+        drain: () => road()?.drain(),
       },
     })
     this.#servers = {
