@@ -62,7 +62,13 @@ export async function startEdge(
     metrics,
     isGathered: true,
   })
-  const admission = new Admission({ limits: config.admission, clock, log, metrics })
+  const admission = new Admission({
+    limits: config.admission,
+    trustedProxies: config.trustedProxies,
+    clock,
+    log,
+    metrics,
+  })
   const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
   const refusals = stack.use(
     new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
@@ -93,6 +99,7 @@ export async function startEdge(
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),
+      pace: admission.requests,
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
       clock,
