@@ -14,6 +14,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.ts'
 import { ConnectionOrder, refusalStatus } from './connection-order.ts'
+import { limitControlFrames } from './control-frames.ts'
 import type { HostList } from './host-list.ts'
 import {
   allowedMethods,
@@ -160,6 +161,7 @@ export class HttpConnections implements Disposable {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
+      limitControlFrames(session)
       if (this.#isDraining) session.close()
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))

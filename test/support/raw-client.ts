@@ -35,7 +35,12 @@ export function parseAnswers(bytes: string, isHead: (index: number) => boolean):
     const start = match[0].length
     const isBare = status < 200 || status === 204 || status === 304 || isHead(answers.length)
     // Only the parser of node:http, which answers nobody else, leaves the length to the end of the connection.
-    const length = isBare ? 0 : Number(headers['content-length'] ?? rest.length - start)
+    const announced = Number(headers['content-length'] ?? rest.length - start)
+    // Who refuses what cannot be read does not know that it was a HEAD.
+    const isRefusal = status >= 400 && start + announced === rest.length
+    // A line cut short may be one, too, to whoever still knows HTTP/0.9.
+    const isBareRefusal = status >= 400 && start === rest.length
+    const length = (isBare && !isRefusal) || isBareRefusal ? 0 : announced
     if (start + length > rest.length) throw new Error('an answer is cut short')
     answers.push({ status, headers, body: rest.slice(start, start + length) })
     rest = rest.slice(start + length)

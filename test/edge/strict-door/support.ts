@@ -6,6 +6,7 @@ import { DeliveryHandler, type DeliveryOptions } from '../../../edge/delivery/de
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { parseAnswers, RawClient, type RawDoor } from '../../support/raw-client.ts'
 import { echoPath, pathOf, RawOrigin } from '../../support/raw-origin.ts'
+import { until } from '../../support/until.ts'
 import { captureLog, type DoorOptions, openDoor, type TestDoor } from '../front/support.ts'
 
 export interface StrictEdgeOptions extends Pick<DoorOptions, 'limits' | 'config'> {
@@ -17,13 +18,16 @@ export class StrictEdge implements AsyncDisposable {
   readonly delivery: DeliveryHandler
   readonly door: TestDoor
   readonly log: ReturnType<typeof captureLog>
+  readonly #metrics: Metrics
 
   private constructor(
     origin: RawOrigin,
     delivery: DeliveryHandler,
     door: TestDoor,
     log: ReturnType<typeof captureLog>,
+    metrics: Metrics,
   ) {
+    this.#metrics = metrics
     this.origin = origin
     this.delivery = delivery
     this.door = door
@@ -33,6 +37,7 @@ export class StrictEdge implements AsyncDisposable {
   static async start({ delivery: given, ...options }: StrictEdgeOptions = {}): Promise<StrictEdge> {
     const origin = await RawOrigin.start()
     const log = captureLog()
+    const metrics = new Metrics('edge', 'pop-1', '0')
     const delivery = new DeliveryHandler({
       name: 'pop-1',
       cache: { memoryBytes: 32_000_000, maxObjectBytes: 8_000_000 },
@@ -43,14 +48,14 @@ export class StrictEdge implements AsyncDisposable {
       pages: new StaticPages(new Map()),
       clock: systemClock,
       log: log.log,
-      metrics: new Metrics('edge', 'pop-1', '0'),
+      metrics,
       ...given,
     })
     const door = await openDoor({
       ...options,
       handlers: { onRequest: (req, res) => delivery.handle(req, res) },
     })
-    return new StrictEdge(origin, delivery, door, log)
+    return new StrictEdge(origin, delivery, door, log, metrics)
   }
 
   get plain(): RawDoor {
@@ -65,6 +70,15 @@ export class StrictEdge implements AsyncDisposable {
   reset(): void {
     this.delivery.purge('/')
     this.origin.requests.length = 0
+  }
+
+  /** Resolves when upstream owes nothing any more, but what a bystander follows. */
+  settled(): Promise<unknown> {
+    return until('the fills', async () => {
+      const all = await this.#metrics.registry.getMetricsAsJSON()
+      const fills = all.find(({ name }) => name === 'nearcast_cache_fills')?.values[0]?.value
+      return fills !== undefined && fills <= 1
+    })
   }
 
   /** Every line so far, of door and delivery. */
