@@ -4,10 +4,13 @@ import { join } from 'node:path'
 
 const dir = join(import.meta.dirname, 'http')
 
+/** One character is one byte. */
+export type CorpusText = string | (string | { repeat: string; times: number })[]
+
 export interface CorpusCase {
   name: string
-  /** One character is one byte; `%H` stands for the host. */
-  send: string | (string | { repeat: string; times: number })[]
+  /** `%H` stands for the host. */
+  send: CorpusText
   /** What its answer may be. */
   status: number[]
   /** The connection ends with that answer, and nothing behind it is believed. */
@@ -33,11 +36,34 @@ export function corpusCases(file: string): CorpusCase[] {
 }
 
 export function corpusBytes({ send }: CorpusCase, host: string): Buffer {
-  const pieces = typeof send === 'string' ? [send] : send
-  const text = pieces
+  return Buffer.from(plainText(send).replaceAll('%H', host), 'latin1')
+}
+
+function plainText(text: CorpusText): string {
+  const pieces = typeof text === 'string' ? [text] : text
+  return pieces
     .map((piece) => (typeof piece === 'string' ? piece : piece.repeat.repeat(piece.times)))
     .join('')
-  return Buffer.from(text.replaceAll('%H', host), 'latin1')
+}
+
+export interface UpstreamCase {
+  name: string
+  answer: CorpusText
+  /** `any`: undici takes it for what it resembles, which does no harm. */
+  outcome: 'served' | 'refused' | 'broken' | 'any'
+  /** Upstream hangs up behind it. */
+  ends?: boolean
+  /** Comes on the idle connection, when all is over. */
+  later?: string
+}
+
+/** The H50 corpus. */
+export function upstreamCases(): UpstreamCase[] {
+  return JSON.parse(readFileSync(join(import.meta.dirname, 'upstream.json'), 'utf8')).cases
+}
+
+export function upstreamBytes({ answer }: UpstreamCase): Buffer {
+  return Buffer.from(plainText(answer), 'latin1')
 }
 
 /** What any port of HTTP must refuse, whatever is live, with the connection told to end where that is not its own doing. */
