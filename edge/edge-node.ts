@@ -11,6 +11,7 @@ import type { NodeUrls } from '../common/contract/membership.ts'
 import { ServiceError } from '../common/errors.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
+import { createHostList } from '../common/net/host-list.ts'
 import { gaugeExpiry, readMutualTls } from '../common/net/mutual-tls.ts'
 import { BandwidthTests } from '../common/relay/bandwidth-tests.ts'
 import { ProgressClients } from '../common/relay/progress-clients.ts'
@@ -85,7 +86,13 @@ export async function startEdge(
     metrics,
     isGathered: true,
   })
-  const admission = new Admission({ limits: config.admission, clock, log, metrics })
+  const admission = new Admission({
+    limits: config.admission,
+    trustedProxies: config.trustedProxies,
+    clock,
+    log,
+    metrics,
+  })
   const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
   const refusals = stack.use(
     new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
@@ -117,6 +124,8 @@ export async function startEdge(
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),
+      pace: admission.requests,
+      hosts: createHostList(config.hosts),
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
       clock,

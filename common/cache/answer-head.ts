@@ -26,6 +26,22 @@ export interface AnswerHead {
 /** Types in which a node of ours explains an error; anything else is shown as plain text. */
 const errorTypes = ['application/json', 'application/problem+json', 'text/plain']
 
+/**
+ * What is wrong with the framing of an answer that undici has let through: it takes the end of the connection for the end
+ * of a body in a coding that it does not know, and so would a cache that trusts the name of the coding.
+ */
+export function framingFault(headers: IncomingHttpHeaders): string | undefined {
+  const { 'transfer-encoding': coding, 'content-encoding': encoding } = headers
+  if (coding !== undefined && !/^chunked$/i.test(String(coding).trim())) {
+    return `transfer coding ${coding}`
+  }
+  if (coding !== undefined && headers['content-length'] !== undefined) return 'length and coding'
+  if (Array.isArray(headers['content-length'])) return 'two lengths'
+  // None is asked for: what came would have to be unpacked by whoever watches, however large it gets.
+  if (encoding !== undefined && encoding !== 'identity') return `content coding ${encoding}`
+  return undefined
+}
+
 export function readHead(
   target: ObjectTarget,
   policy: ObjectPolicy,

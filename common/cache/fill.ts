@@ -23,7 +23,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
-import { readHead } from './answer-head.ts'
+import { framingFault, readHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import { CacheObject, type Crowd } from './cache-object.ts'
 import { failureAnswer, type LocalAnswer, type UpstreamFailure } from './error-answer.ts'
@@ -143,6 +143,11 @@ export class Fill implements UpstreamSink {
     // No condition, range or upgrade was asked for, and places are resolved here: only these can be meant.
     if (status !== 200 && status < 400) {
       this.#giveUp('unusable', `status ${status}`)
+      return
+    }
+    const fault = framingFault(headers)
+    if (fault !== undefined) {
+      this.#giveUp('unusable', fault.slice(0, 80))
       return
     }
     const head = readHead(this.object.target, this.object.policy, status, headers)

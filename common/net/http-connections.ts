@@ -22,9 +22,13 @@ import {
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.ts'
+import { ConnectionOrder, refusalStatus } from './connection-order.ts'
+import { limitControlFrames } from './control-frames.ts'
+import type { HostList } from './host-list.ts'
 import {
   allowedMethods,
   isHttp2,
+  maxHeaderPairs,
   type RequestFault,
   requestFault,
   targetPath,
@@ -36,7 +40,7 @@ export interface HttpHandlers {
    * `url` is a path here, whatever form the client sent.
    */
   onRequest(req: IncomingMessage, res: ServerResponse): unknown
-  /** WebSocket upgrades, HTTP/1.1 only; without it they are answered 404. */
+  /** WebSocket upgrades, HTTP/1.1 only; without it they are answered 404. Nothing else may be due on the connection. */
   onUpgrade?(req: IncomingMessage, socket: Duplex, head: Buffer): void
 }
 
@@ -76,10 +80,11 @@ export interface HttpConnectionsOptions {
   handlers: HttpHandlers
   road?: HttpRoad | undefined
   limits?: Partial<HttpLimits>
+  /** Where given, requests for other hosts are answered 421. */
+  hosts?: HostList | undefined
   log: Logger
 }
 
-const maxHeaderPairs = 100
 // HTTP/2 rapid reset (CVE-2023-44487): a burst of so many, then so many a second, then GOAWAY.
 const streamResetBurst = 100
 const streamResetRatePerSecond = 10
@@ -88,8 +93,10 @@ const lastStreamId = 2 ** 31 - 1
 
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
+  readonly #hosts: HostList | undefined
   readonly #log: Logger
   readonly #road: HttpRoad | undefined
+  readonly #order = new ConnectionOrder()
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
@@ -98,6 +105,7 @@ export class HttpConnections implements Disposable {
 
   constructor(options: HttpConnectionsOptions) {
     this.#handlers = options.handlers
+    this.#hosts = options.hosts
     this.#log = options.log
     this.#road = options.road
     const limits = { ...defaultHttpLimits, ...options.limits }
@@ -151,14 +159,25 @@ export class HttpConnections implements Disposable {
       connectionsCheckingInterval: Math.ceil(Math.min(1_000, limits.headersTimeoutMs / 4)),
       keepAliveTimeout: limits.keepAliveTimeoutMs,
       maxHeaderSize: limits.maxHeaderBytes,
+      // Node would answer by itself, and hand the request behind it on.
+      requireHostHeader: false,
       // Anything else, such as curl's h2c, is an ordinary request that happens to offer an upgrade.
-      shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
+      shouldUpgradeCallback: (req) => this.#handlers.onUpgrade !== undefined && isWebSocket(req),
     })
     server.timeout = limits.idleTimeoutMs
     // Without the last two Node answers `100 Continue` by itself to anything that contains those words.
     for (const event of ['request', 'checkContinue', 'checkExpectation']) {
       server.on(event, (req: IncomingMessage, res: ServerResponse) => this.#request(req, res))
     }
+    server.on('clientError', (err: NodeJS.ErrnoException, socket: Duplex) => {
+      const status = refusalStatus(err.code)
+      if (status === undefined) socket.destroy()
+      else this.#order.refuse(socket, status, reasonOf(status))
+    })
+    server.on('connect', (_req: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => {})
+      this.#order.refuse(socket, 405, 'method not allowed')
+    })
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#upgrade(req, socket, head),
     )
@@ -190,6 +209,7 @@ export class HttpConnections implements Disposable {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
+      limitControlFrames(session)
       if (this.#drain === 'ending') session.close()
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
@@ -203,14 +223,27 @@ export class HttpConnections implements Disposable {
   }
 
   #request(req: IncomingMessage, res: ServerResponse): void {
-    const isHttp1 = !isHttp2(req)
-    if (isHttp1 && this.#drain !== 'none') res.setHeader('connection', 'close')
-    if (isHttp1) {
-      res.once('close', () => {
-        if (this.#drain === 'ending') setImmediate(() => this.#http1.closeIdleConnections())
-      })
+    if (isHttp2(req)) {
+      const fault = requestFault(req, this.#hosts)
+      if (fault) answerFault(req, res, fault)
+      else this.#handle(req, res)
+      return
     }
-    const fault = requestFault(req)
+    const { socket } = req
+    const admitted = this.#order.admit(socket, res)
+    if (admitted === 'overlook') return
+    res.once('close', () => {
+      if (this.#drain === 'ending') setImmediate(() => this.#http1.closeIdleConnections())
+    })
+    const fault =
+      admitted === 'refuse'
+        ? { status: 400, reason: 'too many requests before an answer' }
+        : (requestFault(req, this.#hosts) ?? (isWebSocket(req) ? noWebSocket : undefined))
+    // Whether the bytes behind an offer to speak something else are a request is the other side's to say.
+    if (fault || req.headers.upgrade !== undefined || this.#drain !== 'none') {
+      res.setHeader('connection', 'close')
+      this.#order.end(socket)
+    }
     if (fault) answerFault(req, res, fault)
     else this.#handle(req, res)
   }
@@ -231,11 +264,10 @@ export class HttpConnections implements Disposable {
   }
 
   #upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const fault =
-      requestFault(req) ??
-      (this.#handlers.onUpgrade ? undefined : { status: 404, reason: 'no WebSocket here' })
+    const fault = requestFault(req, this.#hosts)
+    socket.on('error', () => {})
     if (fault) {
-      refuseUpgrade(socket, fault.status, fault.reason)
+      this.#order.refuse(socket, fault.status, fault.reason)
       return
     }
     req.url = targetPath(req)!
@@ -256,6 +288,16 @@ function sayGoodbye(session: Http2Session | undefined): void {
   if (session && !session.closed && !session.destroyed) session.goaway(0, lastStreamId)
 }
 
+const noWebSocket: RequestFault = { status: 404, reason: 'no WebSocket here' }
+
+function isWebSocket(req: IncomingMessage): boolean {
+  return req.headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+function reasonOf(status: number): string {
+  return status === 400 ? 'not HTTP' : (STATUS_CODES[status] ?? '').toLowerCase()
+}
+
 function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFault): void {
   const body = `${fault.status} ${fault.reason}\n`
   res.writeHead(fault.status, {
@@ -267,15 +309,4 @@ function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFa
     ...(!isHttp2(req) && { connection: 'close' }),
   })
   res.end(req.method === 'HEAD' ? undefined : body)
-}
-
-/** Answers an upgrade with a plain HTTP status and ends the connection. */
-export function refuseUpgrade(socket: Duplex, status: number, reason: string): void {
-  const body = `${status} ${reason}\n`
-  socket.on('error', () => {})
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  )
 }

@@ -10,15 +10,20 @@ import type { EdgeConfig } from '../../config/schema.ts'
 import { ConnectionAdmission, type ConnectionVerdict } from './connection-admission.ts'
 import { GuessGuard } from './guess-guard.ts'
 import { type NoWay, PublishAdmission, type PublishAttempt } from './publish-admission.ts'
+import { RequestPace } from './request-pace.ts'
 
 export interface AdmissionOptions {
   limits: EdgeConfig['admission']
+  /** Load balancers: their own requests, health checks, do not count. */
+  trustedProxies?: EdgeConfig['trustedProxies']
   clock: Clock
   log: Logger
   metrics?: Metrics
 }
 
 export class Admission {
+  /** Before each HTTP request. */
+  readonly requests: RequestPace
   readonly #log: Logger
   readonly #lines: LogBudget
   readonly #exempt: NetworkList
@@ -27,7 +32,7 @@ export class Admission {
   readonly #counters: ReturnType<typeof counters>
   readonly #limits: EdgeConfig['admission']
 
-  constructor({ limits, clock, log, metrics }: AdmissionOptions) {
+  constructor({ limits, trustedProxies = [], clock, log, metrics }: AdmissionOptions) {
     const guesses = new GuessGuard(clock, limits.guessing)
     this.#log = log
     this.#lines = new LogBudget({ clock, log })
@@ -41,6 +46,12 @@ export class Admission {
       onBan: (address) => this.#onBan(address),
     })
     this.#counters = counters(metrics)
+    this.requests = new RequestPace({
+      perSecond: limits.address.requestsPerSecond,
+      exempt: [this.#exempt, createNetworkList(trustedProxies)],
+      clock,
+      onRefused: () => this.#counters.requests?.inc(),
+    })
     metrics?.gauge(
       { name: 'addresses_banned', help: 'Addresses that are banned now for guessing keys.' },
       (gauge) => gauge.set(guesses.banned),
@@ -90,6 +101,10 @@ function counters(metrics: Metrics | undefined) {
       name: 'connections_refused_total',
       help: 'Connections closed before anything was read of them.',
       labels: ['reason'] as const,
+    }),
+    requests: metrics?.counter({
+      name: 'requests_refused_total',
+      help: 'HTTP requests of addresses that make too many, answered 503.',
     }),
     bans: metrics?.counter({
       name: 'address_bans_total',

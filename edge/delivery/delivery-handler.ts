@@ -21,9 +21,11 @@ import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { HostList } from '../../common/net/host-list.ts'
 import type { HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { RequestPace } from '../admission/request-pace.ts'
 import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
 import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
@@ -50,6 +52,10 @@ export interface DeliveryOptions {
   metrics: Metrics
   /** Address of the viewer; default the socket's. */
   addressOf?: (req: Pick<Viewed, 'socket'>) => string
+  /** Without it everybody may ask as often as they like. */
+  pace?: Pick<RequestPace, 'allows'>
+  /** Without it any host is served. */
+  hosts?: HostList | undefined
 }
 
 const targetDurationMs = 4_000
@@ -116,6 +122,9 @@ export class DeliveryHandler implements AsyncDisposable {
       name: options.name,
       cache: this.#cache,
       clock,
+      hosts: options.hosts,
+      pace: options.pace,
+      addressOf: this.#addressOf,
       onAnswered: (viewed, answer) => this.#countFast(viewed, answer),
     })
   }
@@ -145,6 +154,11 @@ export class DeliveryHandler implements AsyncDisposable {
 
   /** For the `request` event of HTTP/1.1 and HTTP/2 servers. */
   handle(req: CacheRequest, res: CacheResponse): void {
+    const { pace } = this.#options
+    if (pace && !pace.allows(this.#addressOf(req))) {
+      send(req, res, tooMany)
+      return
+    }
     const path = pathOf(req)
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
@@ -261,6 +275,13 @@ const notServedYet = errorAnswer(
   'not-served-yet',
   'This kind of playback is not served by this version.',
 )
+
+// A 503, though RFC 6585 has 429 for this: hls.js takes any 4xx for the last word on a URL and gives the rendition up,
+// a 503 it tries again.
+const tooManyAnswer = error(
+  errorAnswer(503, 'too-many-requests', 'Too many requests come from this address.'),
+)
+const tooMany: Page = { ...tooManyAnswer, headers: [...tooManyAnswer.headers, 'retry-after', '1'] }
 
 function frontPage(name: string): string {
   return `This is the Nearcast POP ${name}.\nWatch a channel at /watch/{liveId}.\n`

@@ -6,6 +6,7 @@ import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import { hostOf } from '../../common/net/addresses.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
+import { createHostList } from '../../common/net/host-list.ts'
 import {
   HttpConnections,
   type HttpHandlers,
@@ -30,7 +31,7 @@ export interface FrontDoorHandlers extends HttpHandlers {
 export interface FrontDoorOptions {
   config: Pick<
     EdgeConfig,
-    'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls' | 'trustedProxies'
+    'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls' | 'trustedProxies' | 'hosts'
   >
   handlers: FrontDoorHandlers
   /** Below node:http; without it that answers everything. */
@@ -85,6 +86,7 @@ export class FrontDoor implements AsyncDisposable {
     this.#http = new HttpConnections({
       handlers,
       road: options.road,
+      hosts: createHostList(config.hosts),
       log,
       ...(options.limits && { limits: options.limits }),
     })

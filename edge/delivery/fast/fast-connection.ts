@@ -51,6 +51,8 @@ export class FastConnection implements Downstream {
   /** Monotonic time of the last thing that happened. */
   #activeAt: number
   #flushingBytes = 0
+  /** Of the viewer, once that is needed. */
+  address: string | undefined
   /** Who watches here, once that is needed. */
   viewer: { agent: string; viewer: string } | undefined
 

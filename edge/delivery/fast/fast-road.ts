@@ -6,11 +6,13 @@ import type { CacheMetrics } from '../../../common/cache/cache-metrics.ts'
 import type { FillCache, Opened } from '../../../common/cache/fill-cache.ts'
 import type { MediaObject } from '../../../common/cache/media-path.ts'
 import type { Clock, Timer } from '../../../common/clock.ts'
+import type { HostList } from '../../../common/net/host-list.ts'
 import {
   defaultHttpLimits,
   type HttpLimits,
   type HttpRoad,
 } from '../../../common/net/http-connections.ts'
+import type { RequestPace } from '../../admission/request-pace.ts'
 import { FastConnection } from './fast-connection.ts'
 import { FastStream, simpleTarget } from './fast-stream.ts'
 import { PreparedAnswers, toHttp1, toHttp2 } from './prepared-answers.ts'
@@ -22,8 +24,12 @@ export interface FastRoadOptions {
   cache: Pick<FillCache, 'find' | 'metrics' | 'compress'>
   clock: Clock
   limits?: Partial<HttpLimits>
-  /** False: this request is not to be answered here. */
-  allows?: (socket: Ends) => boolean
+  /** Where given, requests for other hosts are not answered here. */
+  hosts?: HostList | undefined
+  /** Of the viewer; needed where there is a pace. */
+  addressOf?: (viewed: Pick<Viewed, 'socket'>) => string
+  /** Without it everybody may ask as often as they like. */
+  pace?: Pick<RequestPace, 'allows'> | undefined
   /** Hears of each answer as it begins. */
   onAnswered?: (viewed: Viewed, answer: FastAnswer) => void
 }
@@ -33,6 +39,7 @@ type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'loca
 /** Where an answer goes, with what is remembered of who is there. */
 export interface Viewed {
   readonly socket: Ends
+  address?: string | undefined
   viewer?: { agent: string; viewer: string } | undefined
 }
 
@@ -47,7 +54,7 @@ const checkEveryMs = 1_000
 export class FastRoad implements HttpRoad, Disposable {
   readonly http1
   readonly http2
-  readonly requests = new SimpleGets()
+  readonly requests: SimpleGets
   readonly limits: HttpLimits
   readonly clock: Clock
   readonly metrics: CacheMetrics
@@ -62,6 +69,7 @@ export class FastRoad implements HttpRoad, Disposable {
     this.#options = options
     this.clock = options.clock
     this.metrics = options.cache.metrics
+    this.requests = new SimpleGets(options.hosts)
     this.compress = options.cache.compress
     this.http1 = new PreparedAnswers(options, toHttp1)
     this.http2 = new PreparedAnswers(options, toHttp2)
@@ -93,7 +101,7 @@ export class FastRoad implements HttpRoad, Disposable {
 
   stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasBody: boolean): boolean {
     const { session } = stream
-    const target = simpleTarget(headers, hasBody)
+    const target = simpleTarget(headers, hasBody, this.#options.hosts)
     if (!session || target === undefined) return false
     const viewed = this.#viewedBy(session)
     const opened = this.find(target, viewed)
@@ -119,8 +127,12 @@ export class FastRoad implements HttpRoad, Disposable {
 
   // What follows is for its connections.
 
-  find(target: string, { socket }: Pick<Viewed, 'socket'>): Opened | undefined {
-    if (this.#options.allows?.(socket) === false) return undefined
+  find(target: string, viewed: Viewed): Opened | undefined {
+    const { addressOf, pace } = this.#options
+    if (pace && addressOf) {
+      viewed.address ??= addressOf(viewed)
+      if (!pace.allows(viewed.address)) return undefined
+    }
     return this.#options.cache.find(target)
   }
 

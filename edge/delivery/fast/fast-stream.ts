@@ -8,18 +8,24 @@ import type { Opened } from '../../../common/cache/fill-cache.ts'
 import { type Downstream, maxWriteBytes, Reader } from '../../../common/cache/reader.ts'
 import { bodyBroken } from '../../../common/cache/responder.ts'
 import { acceptsCoding } from '../../../common/net/accept-encoding.ts'
+import type { HostList } from '../../../common/net/host-list.ts'
 import { isHost } from '../../../common/net/request-guard.ts'
 import type { FastRoad, Viewed } from './fast-road.ts'
-import { notSimple, targetForm } from './simple-get.ts'
+import { isSimpleTarget, notSimple } from './simple-get.ts'
 
 /** Path and query of a request that the fast road may answer; undefined for any other. */
-export function simpleTarget(headers: IncomingHttpHeaders, hasBody: boolean): string | undefined {
+export function simpleTarget(
+  headers: IncomingHttpHeaders,
+  hasBody: boolean,
+  hosts: HostList | undefined,
+): string | undefined {
   if (hasBody || headers[':method'] !== 'GET') return undefined
   const authority = headers[':authority']
   if (authority === undefined || !isHost(authority) || headers.host !== undefined) return undefined
+  if (hosts?.includes(authority) === false) return undefined
   for (const name in headers) if (notSimple.has(name)) return undefined
   const target = headers[':path']
-  return target !== undefined && targetForm.test(target) ? target : undefined
+  return target !== undefined && isSimpleTarget(target) ? target : undefined
 }
 
 export class FastStream implements Downstream {

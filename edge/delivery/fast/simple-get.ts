@@ -4,6 +4,7 @@
 // Strict where it says yes (RFC 9112 §2.2, §3, §5): CRLF only, one SP around the target, token names, visible values,
 // exactly one well-formed Host, no framing header at all.
 import { acceptsCoding } from '../../../common/net/accept-encoding.ts'
+import type { HostList } from '../../../common/net/host-list.ts'
 import { isHost } from '../../../common/net/request-guard.ts'
 
 /** What of a header block matters; the same object for the same bytes. */
@@ -13,6 +14,7 @@ export interface HeaderFacts {
   /** As an Accept-Encoding of its own would be. */
   takesGzip: boolean
   agent: string
+  host: string
   /** It is the connection's last request. */
   isLast: boolean
 }
@@ -24,12 +26,14 @@ export interface SimpleGet {
 }
 
 const maxRequestBytes = 8 * 1024
+/** Longer ones are refused, with a word about it. */
+const maxTargetBytes = 2 * 1024
 const maxHeaders = 64
 const method = 'GET '
 const version = ' HTTP/1.1'
 
 // RFC 3986 §3.3: a fragment never belongs into a request.
-export const targetForm = /^\/[\x21\x22\x24-\x7e]*$/
+const targetForm = /^\/[\x21\x22\x24-\x7e]*$/
 const headerForm =
   /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*((?:[\x21-\x7e]+(?:[\t ]+[\x21-\x7e]+)*)?)[\t ]*$/
 
@@ -48,16 +52,25 @@ export const notSimple: ReadonlySet<string> = new Set([
   'if-none-match',
   'if-modified-since',
   'if-unmodified-since',
+  // Said by the other edges of a POP, who are no viewers.
+  'cdn-loop',
   'proxy-connection',
   'keep-alive',
 ])
 
+export function isSimpleTarget(target: string): boolean {
+  return target.length <= maxTargetBytes && targetForm.test(target)
+}
+
 /** Players send the same headers with every request: read once, known by their bytes. */
 export class SimpleGets {
   readonly #known = new Map<string, HeaderFacts>()
+  readonly #hosts: HostList | undefined
   readonly #maxKnown: number
 
-  constructor(maxKnown = 1_024) {
+  /** Requests for other hosts are not simple. */
+  constructor(hosts?: HostList, maxKnown = 1_024) {
+    this.#hosts = hosts
     this.#maxKnown = maxKnown
   }
 
@@ -70,7 +83,7 @@ export class SimpleGets {
     if (!text.startsWith(version, lineEnd - version.length)) return undefined
     const target = text.slice(method.length, lineEnd - version.length)
     const facts = this.#facts(text, lineEnd + 2, last)
-    return facts && targetForm.test(target) ? { target, facts } : undefined
+    return facts && isSimpleTarget(target) ? { target, facts } : undefined
   }
 
   #facts(text: string, start: number, last: HeaderFacts | undefined): HeaderFacts | undefined {
@@ -79,7 +92,7 @@ export class SimpleGets {
     const known = this.#known.get(block)
     if (known) return known
     const facts = readHeaders(block)
-    if (!facts) return undefined
+    if (!facts || this.#hosts?.includes(facts.host) === false) return undefined
     if (this.#known.size >= this.#maxKnown) this.#known.clear()
     this.#known.set(facts.block, facts)
     return facts
@@ -90,7 +103,7 @@ function readHeaders(block: string): HeaderFacts | undefined {
   if (!block.endsWith('\r\n\r\n')) return undefined
   const lines = block.slice(0, -4).split('\r\n')
   if (lines.length > maxHeaders) return undefined
-  let hosts = 0
+  let host: string | undefined
   let agent = ''
   let isLast = false
   let acceptEncoding: string | undefined
@@ -102,7 +115,8 @@ function readHeaders(block: string): HeaderFacts | undefined {
     if (notSimple.has(name)) return undefined
     switch (name) {
       case 'host':
-        if (++hosts > 1 || !isHost(value)) return undefined
+        if (host !== undefined || !isHost(value)) return undefined
+        host = value
         break
       case 'connection':
         if (isLast || !/^(?:keep-alive|close)$/i.test(value)) return undefined
@@ -117,9 +131,9 @@ function readHeaders(block: string): HeaderFacts | undefined {
         break
     }
   }
-  if (hosts !== 1) return undefined
+  if (host === undefined) return undefined
   const takesGzip = acceptsCoding(acceptEncoding, 'gzip')
-  return { block: detached(block), takesGzip, agent, isLast }
+  return { block: detached(block), takesGzip, agent, host, isLast }
 }
 
 /** A slice keeps the whole text that it was cut from alive. */

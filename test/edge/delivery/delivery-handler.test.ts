@@ -127,6 +127,16 @@ describe.each(protocols)('an edge over %s', (protocol) => {
     expect(head.headers['content-length']).toBe('3')
   })
 
+  it('tells who asks too often to come again, in a way that players do', async () => {
+    await using edge = await Edge.start({ pace: { allows: (address) => address !== '127.0.0.1' } })
+    const answer = await edge.get(protocol, '/live/demo/index.m3u8')
+    expect(answer.status).toBe(503)
+    expect(answer.headers['retry-after']).toBe('1')
+    expect(answer.headers['access-control-allow-origin']).toBe('*')
+    expect(JSON.parse(answer.body).error).toBe('too-many-requests')
+    expect(edge.gateway.requests).toEqual([])
+  })
+
   it.each([
     ['GET', '/watch/No', 404, 'path-unknown'],
     ['GET', '/assets/none.js', 404, 'path-unknown'],

@@ -106,6 +106,7 @@ export async function readToEnd(socket: AsyncIterable<Buffer>): Promise<string> 
 
 export interface LogCapture {
   log: Logger
+  lines: readonly Record<string, unknown>[]
   /** Resolves with the first line, past or future, whose message contains the text. */
   until(text: string): Promise<Record<string, unknown>>
 }
@@ -127,6 +128,7 @@ export function captureLog(): LogCapture {
   const find = (text: string) => lines.find((line) => String(line.msg).includes(text))
   return {
     log,
+    lines,
     until: (text) =>
       new Promise((resolve) => {
         const check = () => {

@@ -79,7 +79,7 @@ describe('a connection on the fast road', () => {
     ['a condition', get(segment, 'If-None-Match: "x"'), segment, '200'],
     ['another path', get('/nothing'), '}\n', '404'],
     ['HEAD', get(segment).replace('GET', 'HEAD'), '\r\n\r\n', '200'],
-    ['no HTTP', 'what is this\r\n\r\n', '\r\n\r\n', '400'],
+    ['no HTTP', 'what is this\r\n\r\n', 'not HTTP\n', '400'],
     ['a body', `${get(segment, 'Content-Length: 3')}abc`, '\n', '400'],
   ])('leaves it with %s, after good answers', async (_name, request, end, status) => {
     await using rig = await started()

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createHostList } from '../../../../common/net/host-list.ts'
 import { SimpleGets } from '../../../../edge/delivery/fast/simple-get.ts'
 
 const read = (text: string) => new SimpleGets().read(Buffer.from(text, 'latin1'), undefined)
@@ -62,6 +63,8 @@ describe('a simple GET', () => {
     ['a named hop-by-hop header', get('/a', 'Connection: Content-Length')],
     ['two Connections', get('/a', 'Connection: close', 'Connection: keep-alive')],
     ['more than fits', get('/a', `X: ${'a'.repeat(9_000)}`)],
+    ['a target longer than fits', get(`/${'a'.repeat(2_100)}`)],
+    ['a question of another edge', get('/a', 'CDN-Loop: nearcast')],
     ['more headers than fit', get('/a', ...Array.from({ length: 64 }, (_, n) => `X-${n}: a`))],
   ])('is not %s', (_name, text) => {
     expect(read(text)).toBeUndefined()
@@ -88,8 +91,16 @@ describe('a simple GET', () => {
     expect(other).toBeUndefined()
   })
 
+  it('is for a host that is served', () => {
+    const gets = new SimpleGets(createHostList(['a']))
+    expect(gets.read(Buffer.from(get('/a')), undefined)?.target).toBe('/a')
+    expect(
+      gets.read(Buffer.from(get('/a').replace('Host: a', 'Host: b')), undefined),
+    ).toBeUndefined()
+  })
+
   it('does not remember more header blocks than its bound', () => {
-    const gets = new SimpleGets(2)
+    const gets = new SimpleGets(undefined, 2)
     for (let n = 0; n < 10; n++) {
       expect(gets.read(Buffer.from(get('/a', `X: ${n}`)), undefined)?.target).toBe('/a')
     }
