@@ -123,7 +123,10 @@ export class DeliveryHandler implements AsyncDisposable {
   /** For the `request` event of HTTP/1.1 and HTTP/2 servers. */
   handle(req: CacheRequest, res: CacheResponse): void {
     const { pace } = this.#options
-    if (pace && !pace.allows(this.#addressOf(req))) return send(req, res, tooMany)
+    if (pace && !pace.allows(this.#addressOf(req))) {
+      send(req, res, tooMany)
+      return
+    }
     const path = pathOf(req)
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
