@@ -397,6 +397,33 @@ describe('requests that can be read in two ways', () => {
   })
 })
 
+describe('hosts', () => {
+  const config = { hosts: ['pop-1.example.com', 'localhost'] }
+
+  it.each([
+    ['pop-1.example.com', 200],
+    ['POP-1.example.com:443', 200],
+    ['evil.example', 421],
+  ])('that are listed are served: %s is answered %i', async (host, status) => {
+    await using door = await openDoor({ config })
+    const client = connectTcp(door.httpPort, '127.0.0.1')
+    client.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+    expect(await readToEnd(client)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    const session = connectHttp2(`https://localhost:${door.port}`, { ca: door.ca })
+    const stream = session.request({ ':path': '/', ':authority': host })
+    const [answer] = await once(stream, 'response')
+    expect(answer[':status']).toBe(status)
+    session.destroy()
+  })
+
+  it('must be said where there is a list', async () => {
+    await using door = await openDoor({ config })
+    const client = connectTcp(door.httpPort, '127.0.0.1')
+    client.write('GET / HTTP/1.0\r\n\r\n')
+    expect(await readToEnd(client)).toMatch(/^HTTP\/1\.1 421 /)
+  })
+})
+
 describe('handlers that fail', () => {
   it.each([
     [
