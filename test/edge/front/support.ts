@@ -15,6 +15,7 @@ import {
 
 export interface DoorOptions {
   handlers?: Partial<FrontDoorHandlers>
+  road?: FrontDoorOptions['road']
   limits?: FrontDoorOptions['limits']
   admission?: FrontDoorOptions['admission']
   config?: Record<string, unknown>
@@ -57,6 +58,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<TestDoor> {
       onRtmp: (socket) => socket.pipe(socket),
       ...options.handlers,
     },
+    ...(options.road && { road: options.road }),
     limits: { drainLimitMs: 200, ...options.limits },
     ...(options.admission && { admission: options.admission }),
     clock: systemClock,
