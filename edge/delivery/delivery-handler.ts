@@ -22,7 +22,7 @@ import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { HostList } from '../../common/net/host-list.ts'
-import type { HttpRoad } from '../../common/net/http-connections.ts'
+import type { HttpLimits, HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { RequestPace } from '../admission/request-pace.ts'
@@ -54,6 +54,8 @@ export interface DeliveryOptions {
   addressOf?: (req: Pick<Viewed, 'socket'>) => string
   /** Without it everybody may ask as often as they like. */
   pace?: Pick<RequestPace, 'allows'>
+  /** Of connections, as the front door has them. */
+  limits?: Partial<HttpLimits>
   /** Without it any host is served. */
   hosts?: HostList | undefined
 }
@@ -122,6 +124,7 @@ export class DeliveryHandler implements AsyncDisposable {
       name: options.name,
       cache: this.#cache,
       clock,
+      ...(options.limits && { limits: options.limits }),
       hosts: options.hosts,
       pace: options.pace,
       addressOf: this.#addressOf,

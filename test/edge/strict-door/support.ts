@@ -49,6 +49,7 @@ export class StrictEdge implements AsyncDisposable {
       clock: systemClock,
       log: log.log,
       metrics,
+      ...(options.limits && { limits: options.limits }),
       ...given,
     })
     const door = await openDoor({
