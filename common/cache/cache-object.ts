@@ -6,6 +6,7 @@
 //   hands over are slices of much larger socket buffers and are let go at once.
 // - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
 //   still waiting ends as another, stale one.
+// - The memory may be another thread's, in which the object grows there (mirror.ts): then only its size comes here.
 import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
@@ -14,6 +15,17 @@ import type { ObjectPolicy } from './freshness.ts'
 export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
 
 const firstBytes = 32 * 1024
+
+/** Memory that nothing else is in; its bytes may be anything. */
+export type Allocate = (bytes: number) => Buffer
+
+/** What others have written so far. */
+export interface MirroredBody {
+  /** Where it has moved. */
+  memory?: Buffer | undefined
+  size: number
+  isComplete: boolean
+}
 
 export class CacheObject {
   readonly target: ObjectTarget
@@ -25,14 +37,20 @@ export class CacheObject {
   #substitute: CacheObject | undefined
   #substituteStatus: number | undefined
   #receivedAt = 0
-  #buffer = Buffer.alloc(0)
+  #buffer: Buffer = Buffer.alloc(0)
   #size = 0
   #gzipped: Buffer | undefined
   readonly #readers = new Set<() => void>()
+  readonly #allocate: Allocate
 
-  constructor(target: ObjectTarget, policy: ObjectPolicy) {
+  constructor(
+    target: ObjectTarget,
+    policy: ObjectPolicy,
+    allocate: Allocate = Buffer.allocUnsafeSlow,
+  ) {
     this.target = target
     this.policy = policy
+    this.#allocate = allocate
   }
 
   get state(): ObjectState {
@@ -62,6 +80,16 @@ export class CacheObject {
     return this.#readers.size
   }
 
+  /** In which the body grows; another one when that becomes too small. */
+  get memory(): Buffer {
+    return this.#buffer
+  }
+
+  /** When the head came, by the monotonic clock. */
+  get receivedAt(): number {
+    return this.#receivedAt
+  }
+
   /** Age in seconds at that moment of the clock (RFC 9111 §4.2.3). The time upstream took to answer is left
    * out: it holds blocking reloads back on purpose, and players correct the live edge by this number. */
   ageSeconds(now: number): number {
@@ -72,7 +100,22 @@ export class CacheObject {
     this.#state = 'growing'
     this.#head = head
     this.#receivedAt = now
-    if (head.length !== undefined) this.#buffer = Buffer.allocUnsafeSlow(head.length)
+    if (head.length !== undefined) this.#buffer = this.#allocate(head.length)
+    this.#wake()
+  }
+
+  /** As `begin`, but others write the body, into this memory: `grow` tells how far they are. */
+  mirror(head: AnswerHead, receivedAt: number, body: MirroredBody): void {
+    this.#head = head
+    this.#receivedAt = receivedAt
+    this.grow(body)
+  }
+
+  /** Of a mirror. */
+  grow({ memory = this.#buffer, size, isComplete }: MirroredBody): void {
+    this.#state = isComplete ? 'complete' : 'growing'
+    this.#buffer = memory
+    this.#size = size
     this.#wake()
   }
 
@@ -127,7 +170,7 @@ export class CacheObject {
   }
 
   #reallocate(bytes: number): void {
-    const buffer = Buffer.allocUnsafeSlow(bytes)
+    const buffer = this.#allocate(bytes)
     this.#buffer.copy(buffer, 0, 0, this.#size)
     this.#buffer = buffer
   }

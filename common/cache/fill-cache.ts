@@ -15,12 +15,15 @@ import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type ObjectTarget, targetOf } from './cache-key.ts'
 import { CacheMetrics } from './cache-metrics.ts'
-import type { CacheObject } from './cache-object.ts'
+import type { Allocate, CacheObject } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer, type LocalAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
+import { localObject } from './local-object.ts'
 import { classify, isMalformed, type MediaObject } from './media-path.ts'
+import { Mirror, type ObjectSource } from './mirror.ts'
+import { ObjectFeed, type TellNews } from './object-feed.ts'
 import { ObjectStore, type StoredObject } from './object-store.ts'
 import { Responder } from './responder.ts'
 import type { Upstream } from './upstream.ts'
@@ -40,6 +43,19 @@ export interface FillCacheOptions {
   maxFills?: number
   /** Compresses playlists and MPDs for those who take it. */
   compress?: boolean
+  /** Where several threads share what they hold. */
+  threads?: ThreadsOfCache
+}
+
+/** How the caches of several threads are one: each object is filled by one of them, and mirrored by the others. */
+export interface ThreadsOfCache {
+  /** Memory that other threads can see. */
+  allocate: Allocate
+  /** Undefined where this thread fills the object. */
+  ownerOf(target: ObjectTarget): ObjectSource | undefined
+  /** One of ours is not to be used any more: forgotten, or outdated only. */
+  left(object: CacheObject): void
+  outdated(object: CacheObject): void
 }
 
 /** What open() found: the object, growing or complete, and how it came to be had. */
@@ -47,7 +63,7 @@ export interface Opened {
   object: CacheObject
   outcome: CacheOutcome
   /** For a stored object: how long it stays fresh. */
-  freshMs?: number
+  freshMs?: number | undefined
 }
 
 export interface Answered {
@@ -67,7 +83,7 @@ export class FillCache implements AsyncDisposable {
   readonly #log: Logger
   readonly #metrics: CacheMetrics
   readonly #store: ObjectStore
-  readonly #fills = new Map<string, Fill>()
+  readonly #fills = new Map<string, Fill | Mirror>()
   readonly #responder: Responder
 
   constructor(options: FillCacheOptions) {
@@ -77,12 +93,15 @@ export class FillCache implements AsyncDisposable {
     this.#metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
-      fills: this.#fills.size,
+      fills: this.#fills.values().reduce((sum, fill) => sum + (fill instanceof Fill ? 1 : 0), 0),
       readers: this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0),
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
       onEvicted: () => this.#metrics.evicted(),
+      onLeft: ({ object, isMirror }) => {
+        if (!isMirror) options.threads?.left(object)
+      },
     })
     this.#responder = new Responder({
       name: options.name,
@@ -113,8 +132,8 @@ export class FillCache implements AsyncDisposable {
     else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
   }
 
-  /** Undefined when too many fills are under way. */
-  open(target: ObjectTarget): Opened | undefined {
+  /** Undefined when too many fills are under way. `isHere`: not by another thread, whoever should. */
+  open(target: ObjectTarget, isHere = false): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
     const stored = this.#store.get(key)
@@ -128,20 +147,48 @@ export class FillCache implements AsyncDisposable {
     const running = this.#fills.get(key)
     if (running) return { object: running.object, outcome: 'collapsed' }
     if (this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)) return undefined
+    const owner = isHere ? undefined : this.#options.threads?.ownerOf(target)
+    if (owner) return this.#mirror(target, owner)
     return {
       object: this.#fill(target, stored).object,
       outcome: stored ? 'expired' : 'miss',
     }
   }
 
-  /** Forgets every object whose path starts so, also those that are just arriving; answers how many. */
+  /** For another thread: tells how the object grows that is opened, and filled, here whoever should. */
+  follow(target: ObjectTarget, tell: TellNews): { leave(): void } {
+    const { key } = target
+    if (this.#fills.get(key) instanceof Mirror) this.#fills.delete(key)
+    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+    const opened = this.open(target, true) ?? this.#overloaded(target)
+    const keptAs = (object: CacheObject) => {
+      const stored = this.#store.get(key)
+      if (stored?.object !== object) return undefined
+      return { freshUntil: stored.freshUntil, staleUntil: stored.staleUntil }
+    }
+    const feed = new ObjectFeed(opened, { keptAs, tell })
+    feed.start()
+    return feed
+  }
+
+  /** What another thread tells of an object of its own. */
+  forgetMirror(key: string): void {
+    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+  }
+
+  outdateMirror(key: string): void {
+    const stored = this.#store.get(key)
+    if (stored?.isMirror) stored.freshUntil = Math.min(stored.freshUntil, this.#clock.monotonic())
+  }
+
+  /** Forgets every object whose path starts so, also those that are just arriving; answers how many, without mirrors. */
   purge(prefix: string): number {
     let arriving = 0
     for (const [key, fill] of this.#fills) {
       if (!key.startsWith(prefix)) continue
       fill.storable = false
       this.#fills.delete(key)
-      arriving++
+      if (fill instanceof Fill) arriving++
     }
     return this.#store.purge(prefix) + arriving
   }
@@ -162,6 +209,7 @@ export class FillCache implements AsyncDisposable {
       clock: this.#clock,
       waitMs,
       maxObjectBytes,
+      allocate: this.#options.threads?.allocate,
       onEnd: (end, failure) => {
         if (failure) {
           const facts = { key: target.key, end, reason: failure.reason, detail: failure.detail }
@@ -173,6 +221,52 @@ export class FillCache implements AsyncDisposable {
     this.#fills.set(target.key, fill)
     fill.start()
     return fill
+  }
+
+  #mirror(target: ObjectTarget, source: ObjectSource): Opened {
+    const { key } = target
+    const mirror = new Mirror({
+      target,
+      source,
+      now: () => this.#clock.monotonic(),
+      nextSource: (lost) => this.#sourceAfter(lost),
+      onEnd: (ended, kept) => {
+        const isCurrent = this.#fills.get(key) === ended
+        if (isCurrent) this.#fills.delete(key)
+        if (!isCurrent || !kept || !ended.storable) return
+        const { object } = ended
+        this.#store.set(key, { object, ...kept, retryAt: 0, isMirror: true })
+      },
+    })
+    this.#fills.set(key, mirror)
+    mirror.start()
+    const now = () => this.#clock.monotonic()
+    // What the other thread found is known once it answers, which is before these are read.
+    return {
+      object: mirror.object,
+      get outcome() {
+        return mirror.outcome ?? 'miss'
+      },
+      get freshMs() {
+        return mirror.outcome === 'hit' && mirror.kept ? mirror.kept.freshUntil - now() : undefined
+      },
+    }
+  }
+
+  /** Who goes on with what a dead thread was filling: another one, or this one. */
+  #sourceAfter(mirror: Mirror): ObjectSource {
+    const { target } = mirror.object
+    const owner = this.#options.threads?.ownerOf(target)
+    if (owner) return owner
+    // Its readers stay with the mirror; the object is this cache's own from now on.
+    if (this.#fills.get(target.key) === mirror) this.#fills.delete(target.key)
+    return { open: (_target, { tell }) => this.follow(target, tell) }
+  }
+
+  #overloaded(target: ObjectTarget): Opened {
+    const allocate = this.#options.threads?.allocate
+    const object = localObject(target, overloaded, { now: this.#clock.monotonic(), allocate })
+    return { object, outcome: 'miss' }
   }
 
   #ended(fill: Fill, stored: StoredObject | undefined, end: FillEnd): void {
@@ -205,7 +299,9 @@ export class FillCache implements AsyncDisposable {
   /** A held-back answer tells of a newer version: who asks without a position must not get the one before. */
   #outdate(path: string, now: number): void {
     const stored = this.#store.get(path)
-    if (stored) stored.freshUntil = Math.min(stored.freshUntil, now)
+    if (!stored) return
+    stored.freshUntil = Math.min(stored.freshUntil, now)
+    if (!stored.isMirror) this.#options.threads?.outdated(stored.object)
   }
 }
 

@@ -13,9 +13,10 @@ import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { readHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
-import { CacheObject } from './cache-object.ts'
+import { type Allocate, CacheObject } from './cache-object.ts'
 import { failureAnswer, type LocalAnswer, type UpstreamFailure } from './error-answer.ts'
 import { policyOf } from './freshness.ts'
+import { answerInto } from './local-object.ts'
 import type { StoredObject } from './object-store.ts'
 import type { Upstream, UpstreamSink } from './upstream.ts'
 
@@ -45,6 +46,8 @@ export interface FillOptions {
   /** Longest wait for an answer to begin, and then for more of it. */
   waitMs: number
   maxObjectBytes: number
+  /** Memory for the body. */
+  allocate?: Allocate | undefined
   onEnd: (end: FillEnd, failure: { reason: UpstreamFailure; detail: string } | undefined) => void
 }
 
@@ -67,7 +70,7 @@ export class Fill implements UpstreamSink {
     this.#options = options
     this.#clock = options.clock
     this.startedAt = this.#activeAt = this.#clock.monotonic()
-    this.object = new CacheObject(options.target, policyOf(options.target.media))
+    this.object = new CacheObject(options.target, policyOf(options.target.media), options.allocate)
     this.object.onDeserted = () => {
       if (options.target.blocking && this.object.state === 'waiting') this.abandon()
     }
@@ -166,16 +169,7 @@ export class Fill implements UpstreamSink {
   }
 
   #answer(answer: LocalAnswer): void {
-    const body = Buffer.from(answer.body)
-    const head = readHead(this.object.target, this.object.policy, answer.status, {
-      'content-type': answer.contentType ?? 'application/json',
-      'content-length': String(body.length),
-      ...(answer.cacheControl !== undefined && { 'cache-control': answer.cacheControl }),
-      ...(answer.status === 503 && { 'retry-after': '1' }),
-    })
-    this.object.begin(head, this.#clock.monotonic())
-    this.object.append(body)
-    this.object.complete()
+    answerInto(this.object, answer, this.#clock.monotonic())
     this.#end('complete')
   }
 
