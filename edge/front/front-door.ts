@@ -16,6 +16,7 @@ import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { Admission } from '../admission/admission.ts'
+import type { Certificates } from './certificate-set.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import { Gate } from './gate.ts'
@@ -36,6 +37,10 @@ export interface FrontDoorOptions {
   /** Without it everybody is let in. */
   admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
+  /** Of one that watches over them for several doors; without it the door has its own. */
+  certificates?: Certificates
+  /** For doors that share their ports. */
+  shared?: { ticketKeys: Buffer; reusePort: boolean }
   clock: Clock
   log: Logger
   metrics?: Metrics
@@ -58,7 +63,8 @@ const defaultLimits: FrontDoorLimits = { handshakeTimeoutMs: 10_000, drainLimitM
 export class FrontDoor implements AsyncDisposable {
   readonly #options: FrontDoorOptions
   readonly #limits: FrontDoorLimits
-  readonly #certificates: CertificateStore
+  readonly #certificates: Certificates
+  readonly #ownCertificates: CertificateStore | undefined
   readonly #http: HttpConnections
   readonly #listeners = new Map<'tls' | 'http' | 'rtmp', Listener>()
   readonly #counters: ReturnType<typeof counters>
@@ -69,14 +75,8 @@ export class FrontDoor implements AsyncDisposable {
     const { config, handlers, clock, log } = options
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
-    this.#certificates = new CertificateStore({
-      files: config.tls.certificates,
-      localCa: config.tls.localCa.enabled
-        ? { dir: config.tls.localCa.dir ?? join(config.dataDir, 'ca'), names: caNames(config) }
-        : undefined,
-      clock,
-      log,
-    })
+    this.#ownCertificates = options.certificates ? undefined : certificateStoreOf(options)
+    this.#certificates = options.certificates ?? this.#ownCertificates!
     this.#http = new HttpConnections({
       handlers,
       log,
@@ -99,7 +99,7 @@ export class FrontDoor implements AsyncDisposable {
   async start(): Promise<FrontDoorAddress> {
     const { config } = this.#options
     try {
-      await this.#certificates.start()
+      await this.#ownCertificates?.start()
       await this.#open('tls', this.#tlsPort(), config.tls)
       if (config.http.enabled) {
         await this.#open('http', createPlainHttpServer(this.#http, this.#gate), config.http)
@@ -126,8 +126,8 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** Loads the certificates again, from new files where given; rejects when one is bad, and the old one stays. */
-  reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
-    return this.#certificates.reload(files)
+  async reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
+    await this.#ownCertificates?.reload(files)
   }
 
   /** No new connections; idle ones end, the others after their answer. Publishers are the ingest's to end. */
@@ -142,7 +142,7 @@ export class FrontDoor implements AsyncDisposable {
       [...this.#listeners.values()].map((listener) => listener[Symbol.asyncDispose]()),
     )
     this.#http[Symbol.dispose]()
-    await this.#certificates[Symbol.asyncDispose]()
+    await this.#ownCertificates?.[Symbol.asyncDispose]()
   }
 
   async #open(
@@ -159,7 +159,8 @@ export class FrontDoor implements AsyncDisposable {
       log,
       onDropped: () => this.#counters.dropped?.inc({ listener: name }),
     })
-    await listener.start({ host: target.host, port: target.port })
+    const { reusePort = false } = this.#options.shared ?? {}
+    await listener.start({ host: target.host, port: target.port, reusePort })
     this.#listeners.set(name, listener)
   }
 
@@ -167,6 +168,7 @@ export class FrontDoor implements AsyncDisposable {
     const { config, handlers, clock, log } = this.#options
     return createTlsPort({
       certificates: this.#certificates,
+      ticketKeys: this.#options.shared?.ticketKeys,
       http: this.#http,
       gate: this.#gate,
       peers: this.#peers,
@@ -221,6 +223,22 @@ function counters(metrics: Metrics | undefined) {
       help: 'Connections from trusted proxies without a good PROXY header.',
     }),
   }
+}
+
+/** Not started yet. */
+export function certificateStoreOf({
+  config,
+  clock,
+  log,
+}: Pick<FrontDoorOptions, 'config' | 'clock' | 'log'>): CertificateStore {
+  const { certificates, localCa } = config.tls
+  const dir = localCa.dir ?? join(config.dataDir, 'ca')
+  return new CertificateStore({
+    files: certificates,
+    localCa: localCa.enabled ? { dir, names: caNames(config) } : undefined,
+    clock,
+    log,
+  })
 }
 
 /** The configured names and the hosts of the public URLs, so that those verify too. */
