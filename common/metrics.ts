@@ -17,6 +17,11 @@ export function mergeMetrics(ofThreads: readonly MetricsJson[]): Promise<string>
   return Registry.aggregate([...ofThreads]).metrics()
 }
 
+/** Of values that add up. */
+export async function sumMetrics(ofThreads: readonly MetricsJson[]): Promise<MetricsJson> {
+  return await Registry.aggregate([...ofThreads]).getMetricsAsJSON()
+}
+
 /** Between two looks at the event loop's delay, which tells it with its own length. The usual 10 ms wake an idle node. */
 const delayPrecisionMs = 50
 const utilizationEveryMs = 1_000

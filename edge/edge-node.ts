@@ -1,6 +1,7 @@
 // Composition root of an edge, the POP that publishers and viewers meet; start order is reading order, disposal
-// the reverse.
-import { fileURLToPath } from 'node:url'
+// the reverse. This is what the edge is to the cluster and to its operator; its ports are served by worker threads, each
+// with a composition root of its own (worker/edge-worker.ts).
+import { availableParallelism } from 'node:os'
 import { startAdminListener } from '../common/admin/admin-listener.ts'
 import { systemClock } from '../common/clock.ts'
 import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
@@ -8,37 +9,35 @@ import { CoordinatorClient } from '../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
-import type { Logger } from '../common/log.ts'
-import { Metrics } from '../common/metrics.ts'
+import { ServiceError } from '../common/errors.ts'
+import { type Logger, lineLock } from '../common/log.ts'
+import { Metrics, mergeMetrics } from '../common/metrics.ts'
+import { canSharePorts, requireFreePort } from '../common/net/listen.ts'
 import { gaugeExpiry, readMutualTls } from '../common/net/mutual-tls.ts'
-import { BandwidthTests } from '../common/relay/bandwidth-tests.ts'
-import { ProgressClients } from '../common/relay/progress-clients.ts'
-import { RefusalReporter } from '../common/relay/refusal-reporter.ts'
-import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
-import { Admission } from './admission/admission.ts'
-import { DeliveryHandler } from './delivery/delivery-handler.ts'
-import { StaticPages } from './delivery/static-pages.ts'
-import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
+import { ViewerCounter } from './delivery/viewer-counter.ts'
+import { certificateStoreOf, type FrontDoorAddress } from './front/front-door.ts'
 import { GatewayPicker } from './ingest/gateway-picker.ts'
-import { PublishIngest } from './ingest/publish-ingest.ts'
+import { WorkerPool } from './worker/worker-pool.ts'
 
-const watchPages = fileURLToPath(new URL('../web/dist/watch', import.meta.url))
+export interface RunningEdge extends RunningRole {
+  readonly pool: WorkerPool
+}
 
 export async function startEdge(
   config: ResolvedEdgeConfig,
   log: Logger,
   { reread = () => config }: { reread?: Reread<ResolvedEdgeConfig> } = {},
-): Promise<RunningRole> {
+): Promise<RunningEdge> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  const workers = workersOf(config)
   let draining = false
   const metrics = new Metrics('edge', id, version)
-  const nodeToken = () => coordinator.nodeToken()
   const coordinator = stack.use(
     new CoordinatorClient({
       url: config.cluster.coordinator,
@@ -53,68 +52,27 @@ export async function startEdge(
   const tls = mutualTls && (await readMutualTls(mutualTls))
   if (tls) gaugeExpiry(metrics, tls)
   const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
-  const relays = new RelayHost({
-    limits: config.ingest,
-    refusalMemoryMs: config.ingest.refusalMemoryMs,
-    isDraining: () => draining,
-    clock,
-    log,
-    metrics,
-    isGathered: true,
-  })
-  const admission = new Admission({ limits: config.admission, clock, log, metrics })
-  const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
-  const refusals = stack.use(
-    new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
-  )
-  const ingest = new PublishIngest({
-    popId: id,
-    config,
-    relays,
-    admission,
-    gateways,
-    tests: new BandwidthTests({
-      clock,
-      refusalMemoryMs: config.ingest.refusalMemoryMs,
-      report: (test, report) => coordinator.reportBandwidthTest(test, report),
-    }),
-    onRefused: (keyDigest, refused) => refusals.note(keyDigest, refused),
-    progressOf: (gatewayUrl) => progress.at(gatewayUrl),
-    nodeToken,
-    tls,
-    clock,
-  })
-  const delivery = stack.use(
-    new DeliveryHandler({
-      name: id,
-      cache: config.cache,
-      upstream: config.upstream,
-      tls,
-      pickGateways: (liveId) => gateways.forPlayback(liveId),
-      authorize: nodeToken,
-      addressOf: (req) => door.addressOf(req),
-      isReady: () => !draining && gateways.problem === undefined,
-      pages: await StaticPages.load(watchPages),
-      clock,
-      log,
-      metrics,
-    }),
-  )
-  const door: FrontDoor = stack.use(
-    new FrontDoor({
+  const viewers = new ViewerCounter({ clock })
+  const certificates = stack.use(certificateStoreOf({ config, clock, log }))
+  await certificates.start()
+  // Ports that are shared can be bound by anybody of this user who shares them too, and nobody would notice.
+  for (const listener of publicListeners(config)) await requireFreePort(listener)
+  const pool = stack.use(
+    new WorkerPool({
+      workers,
       config,
-      handlers: {
-        onRequest: (req, res) => delivery.handle(req, res),
-        onRtmp: (socket, info) => ingest.handle(socket, info),
+      logging: { level: log.level, format: logFormatOf(config), lineLock },
+      certificates: certificates.pairs,
+      reusePort: canSharePorts,
+      onViewers: (seen) => {
+        for (const [liveId, names] of seen) for (const name of names) viewers.seenAs(liveId, name)
       },
-      admission,
       clock,
       log,
-      metrics,
     }),
   )
-  const urls: NodeUrls = publicUrls(config, await door.start())
-  stack.use(relays)
+  certificates.onChange(() => pool.setCertificates(certificates.pairs))
+  const urls: NodeUrls = publicUrls(config, await pool.start())
 
   const self = new NodeHeartbeat('edge', config.node, clock)
   const membership = new MembershipAgent({
@@ -122,29 +80,29 @@ export async function startEdge(
     clock,
     log,
     dataDir: config.dataDir,
-    heartbeat: () =>
-      self.beat({
-        urls,
-        draining,
-        streams: relays.streams,
-        bytesIn: relays.bytesIn,
-        bytesOut: delivery.bytesOut,
-        viewers: delivery.viewerCounts(),
-      }),
+    heartbeat: () => self.beat({ urls, draining, ...pool.stats, viewers: viewers.counts() }),
   })
-  membership.onSnapshot((snapshot) => gateways.update(snapshot))
+  membership.onSnapshot((snapshot) => {
+    gateways.update(snapshot)
+    pool.setSnapshot(snapshot)
+  })
   const drain = () => {
     draining = true
+    pool.drain()
     return membership.beat()
   }
   const reload = async () => {
-    await door.reload(reread().tls.certificates)
-    delivery.setPages(await StaticPages.load(watchPages))
+    const next = reread()
+    pool.setLogLevel(log.level)
+    await certificates.reload(next.tls.certificates)
+    await pool.call('reload-pages', undefined)
   }
+  const { registry } = metrics
+  const allMetrics = async () => mergeMetrics([await metrics.toJson(), ...(await pool.metrics())])
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,
-      metrics,
+      metrics: { registry: { contentType: registry.contentType, metrics: allMetrics } },
       log,
       readiness: () => [
         membership.check,
@@ -157,7 +115,10 @@ export async function startEdge(
       reload,
       drain,
       draining: () => draining,
-      purge: (prefix) => delivery.purge(prefix),
+      purge: async (prefix) => {
+        const purged = await pool.call('purge', { prefix })
+        return purged.reduce((sum, count) => sum + count, 0)
+      },
     }),
   )
   urls.admin = admin.url
@@ -168,11 +129,35 @@ export async function startEdge(
   return {
     endpoints: { id, ...urls },
     reload,
+    pool,
+    failed: pool.failed,
     async [Symbol.asyncDispose]() {
       await drain()
       await owned.disposeAsync()
     },
   }
+}
+
+function workersOf({ workers }: ResolvedEdgeConfig): number {
+  if (workers === 'auto') return canSharePorts ? Math.min(64, availableParallelism()) : 1
+  if (workers === 1 || canSharePorts) return workers
+  throw new ServiceError(
+    'Several workers need ports that can be shared, which this system has not.',
+    {
+      code: 'ports-not-shareable',
+      source: 'internal',
+    },
+  )
+}
+
+/** Workers do not see whether standard error is a terminal. */
+function logFormatOf({ log }: ResolvedEdgeConfig): 'json' | 'pretty' {
+  if (log.format !== 'auto') return log.format
+  return process.stderr.isTTY ? 'pretty' : 'json'
+}
+
+function publicListeners({ http, rtmp, tls }: ResolvedEdgeConfig) {
+  return [tls, ...(http.enabled ? [http] : []), ...(rtmp.enabled ? [rtmp] : [])]
 }
 
 /** What the outside world is told; ports that are the scheme's own are left out. */

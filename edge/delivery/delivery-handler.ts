@@ -10,6 +10,7 @@ import {
   type CacheRequest,
   type CacheResponse,
   FillCache,
+  type ThreadsOfCache,
 } from '../../common/cache/fill-cache.ts'
 import { corsHeaders } from '../../common/cache/responder.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
@@ -41,6 +42,9 @@ export interface DeliveryOptions {
   metrics: Metrics
   /** Address of the viewer; default the socket's. */
   addressOf?: (req: CacheRequest) => string
+  /** Where viewers are counted elsewhere, over several handlers. */
+  viewers?: Pick<ViewerCounter, 'seen'>
+  threads?: ThreadsOfCache
 }
 
 const targetDurationMs = 4_000
@@ -69,7 +73,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #options: DeliveryOptions
   readonly #upstream: UpstreamClient
   readonly #cache: FillCache
-  readonly #viewers: ViewerCounter
+  readonly #counter: ViewerCounter
+  readonly #viewers: Pick<ViewerCounter, 'seen'>
   readonly #addressOf: (req: CacheRequest) => string
   #pages: StaticPages
 
@@ -78,7 +83,8 @@ export class DeliveryHandler implements AsyncDisposable {
     this.#pages = options.pages
     this.#addressOf = options.addressOf ?? ((req) => req.socket.remoteAddress ?? '')
     const { clock, log, metrics, upstream } = options
-    this.#viewers = new ViewerCounter({ clock })
+    this.#counter = new ViewerCounter({ clock })
+    this.#viewers = options.viewers ?? this.#counter
     this.#upstream = new UpstreamClient({
       clock,
       log,
@@ -96,6 +102,7 @@ export class DeliveryHandler implements AsyncDisposable {
       metrics,
       resolve: (target) => this.#resolve(target),
       upstream: this.#upstream,
+      ...(options.threads && { threads: options.threads }),
     })
   }
 
@@ -105,7 +112,12 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   viewerCounts(): ViewerCount[] {
-    return this.#viewers.counts()
+    return this.#counter.counts()
+  }
+
+  /** For the links to other threads, which ask it for the objects that it fills. */
+  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirror'> {
+    return this.#cache
   }
 
   purge(prefix: string): number {

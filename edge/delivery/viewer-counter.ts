@@ -20,6 +20,11 @@ interface Audience {
   total: number
 }
 
+/** What is left of a viewer: 66 bits. */
+export function viewerName(salt: string, address: string, agent: string): string {
+  return hash('sha1', `${salt} ${address} ${agent}`, 'base64url').slice(0, 11)
+}
+
 export class ViewerCounter {
   readonly #clock: Clock
   readonly #maxViewers: number
@@ -36,9 +41,13 @@ export class ViewerCounter {
   }
 
   seen(liveId: string, address: string, agent: string): void {
+    this.seenAs(liveId, viewerName(this.#salt, address, agent))
+  }
+
+  /** `viewer` by `viewerName`. */
+  seenAs(liveId: string, viewer: string): void {
     const audience = this.#audienceOf(liveId)
     if (!audience) return
-    const viewer = hash('sha1', `${this.#salt} ${address} ${agent}`, 'base64url')
     const now = this.#clock.monotonic()
     const seenAt = audience.seen.get(viewer)
     if (seenAt === undefined && this.#viewers >= this.#maxViewers) return

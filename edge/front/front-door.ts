@@ -201,6 +201,7 @@ export class FrontDoor implements AsyncDisposable {
       {
         name: 'certificate_expires_timestamp_seconds',
         help: 'When the certificate that expires first does so, Unix time.',
+        overThreads: 'min',
       },
       (gauge) => gauge.set(this.#certificates.expiresAt / 1_000),
     )

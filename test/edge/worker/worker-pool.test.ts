@@ -1,0 +1,147 @@
+// Two workers, real threads, on shared ports: to viewers and to the origin they are one edge.
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:tls'
+import { describe, expect, test } from 'vitest'
+import { TlsClient } from '../../support/tls-client.ts'
+import { until } from '../../support/until.ts'
+import { WorkerRig } from '../../support/worker-rig.ts'
+
+const segment = (number: number) => `/live/demo/abcdef12-1/720p/${number}.m4s`
+const playlist = '/live/demo/720p.m3u8'
+const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
+
+/** So many fresh connections that both workers have some: 2^-39 that they have not. */
+const crowd = 40
+
+describe('two workers', () => {
+  test('fill an object once, while it grows and when it is there', async () => {
+    await using rig = await WorkerRig.start()
+    const body = randomBytes(300_000)
+    for (const number of [1, 2, 3, 4]) {
+      const early = rig.views(crowd, segment(number))
+      const exchange = await rig.origin.next()
+      // Without a length, so that its memory has to move.
+      exchange.head(200, immutable).write(body.subarray(0, 50_000))
+      for (const answer of await early) {
+        expect((await answer.bytes(50_000)).equals(body.subarray(0, 50_000))).toBe(true)
+      }
+      const late = await rig.views(crowd, segment(number))
+      exchange.write(body.subarray(50_000, 200_000))
+      exchange.end(body.subarray(200_000))
+      for (const answer of [...(await early), ...late]) {
+        const { body: got, end } = await answer.rest()
+        expect(end).toBe('clean')
+        expect(got.equals(body)).toBe(true)
+      }
+      for (const answer of await rig.views(crowd, segment(number))) {
+        expect(answer.headers['content-length']).toBe('300000')
+        expect(answer.headers['cache-status']).toMatch(/^pop-1; hit; ttl=\d+$/)
+        expect((await answer.rest()).body.equals(body)).toBe(true)
+      }
+    }
+    expect(rig.origin.requests).toEqual([1, 2, 3, 4].map(segment))
+    const served = await rig.ofEach('cache_requests_total')
+    expect(served).toHaveLength(2)
+    expect(Math.min(...served)).toBeGreaterThan(0)
+    const bytes = await rig.ofEach('cache_bytes')
+    expect(bytes[0]! + bytes[1]!).toBeLessThan(4 * 300_000 + 8 * 1_024 + 1)
+  })
+
+  test('hold a reload once, and answer it everywhere', async () => {
+    await using rig = await WorkerRig.start()
+    const held = rig.views(crowd, `${playlist}?_HLS_msn=7`)
+    const exchange = await rig.origin.next()
+    await until('all are held', async () => {
+      const connections = await rig.ofEach('connections', { listener: 'http' })
+      return connections[0]! + connections[1]! === crowd
+    })
+    exchange.head(200, { 'content-length': 7, 'cache-control': 'max-age=1' }).end('#EXTM3U')
+    for (const answer of await held) expect(await answer.text()).toBe('#EXTM3U')
+    expect(rig.origin.requests).toEqual([`${playlist}?_HLS_msn=7`])
+  })
+
+  test('let go of a held reload when its last viewer leaves', async () => {
+    await using rig = await WorkerRig.start()
+    const leaving = new AbortController()
+    const held = Array.from({ length: crowd }, () =>
+      rig.view(`${playlist}?_HLS_msn=7`, { signal: leaving.signal }),
+    )
+    const exchange = await rig.origin.next()
+    leaving.abort()
+    await Promise.allSettled(held)
+    await exchange.abandoned
+  })
+
+  test('break off everywhere what the origin breaks off', async () => {
+    await using rig = await WorkerRig.start()
+    const views = rig.views(crowd, segment(1))
+    const exchange = await rig.origin.next()
+    exchange.head(200, { ...immutable, 'content-length': 10 }).write('12345')
+    for (const answer of await views) await answer.bytes(5)
+    exchange.cut()
+    for (const answer of await views) expect((await answer.rest()).end).toBe('broken')
+  })
+
+  test('forget everywhere what is purged', async () => {
+    await using rig = await WorkerRig.start()
+    rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
+    for (const answer of await rig.views(crowd, segment(1))) await answer.text()
+    expect(await rig.pool.call('purge', { prefix: '/live/demo/' })).toSatisfy(
+      (counts: number[]) => counts.length === 2 && counts[0]! + counts[1]! === 1,
+    )
+    for (const answer of await rig.views(crowd, segment(1))) await answer.text()
+    expect(rig.origin.requests).toEqual([segment(1), segment(1)])
+  })
+
+  test('serve by TLS, and take up sessions that began at the other', async () => {
+    await using rig = await WorkerRig.start()
+    rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
+    const client = new TlsClient(rig.ca)
+    const url = `https://localhost:${rig.address.tlsPort}${segment(1)}`
+    const answers = await Promise.all(Array.from({ length: crowd }, () => client.get(url)))
+    client.close()
+    for (const answer of answers) expect(answer.body.toString()).toBe('media')
+    expect(rig.origin.requests).toEqual([segment(1)])
+
+    const to = { host: '127.0.0.1', port: rig.address.tlsPort, servername: 'localhost', ca: rig.ca }
+    const first = connect({ ...to, maxVersion: 'TLSv1.2' })
+    await once(first, 'secureConnect')
+    const session = first.getSession()!
+    first.destroy()
+    for (let i = 0; i < crowd; i++) {
+      const again = connect({ ...to, session, maxVersion: 'TLSv1.2' })
+      await once(again, 'secureConnect')
+      expect(again.isSessionReused()).toBe(true)
+      again.destroy()
+    }
+  })
+})
+
+describe.each([0, 1])('when worker %i dies', (dead) => {
+  test('transfers of the other go on to the byte, and its successor serves', async () => {
+    await using rig = await WorkerRig.start()
+    const body = randomBytes(200_000)
+    const views = rig.views(crowd, segment(1))
+    const first = await rig.origin.next()
+    first.head(200, { ...immutable, 'content-length': body.length }).write(body.subarray(0, 90_000))
+    for (const answer of await views) await answer.bytes(90_000)
+    await rig.pool.kill(dead)
+    // Whoever fills it now asks again from the start; it is the same to the byte.
+    rig.origin.respond = (exchange) =>
+      exchange.head(200, { ...immutable, 'content-length': body.length }).end(body)
+    first.end(body.subarray(90_000))
+    const ends = await Promise.all((await views).map((answer) => answer.rest()))
+    const whole = ends.filter(({ end }) => end === 'clean')
+    expect(whole.every((one) => one.body.equals(body))).toBe(true)
+    expect(whole.length).toBeGreaterThan(0)
+    expect(whole.length).toBeLessThan(crowd)
+    await until('both serve again', async () => {
+      for (const answer of await rig.views(crowd, segment(1))) {
+        if (!(await answer.rest()).body.equals(body)) throw new Error('other bytes')
+      }
+      const served = await rig.ofEach('cache_requests_total')
+      return served.length === 2 && Math.min(...served) > 0
+    })
+  })
+})
