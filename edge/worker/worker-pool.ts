@@ -154,12 +154,12 @@ export class WorkerPool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort()
     this.#watch?.cancel()
-    await Promise.all(this.#restarts)
     // While the connections of one end, objects may be on their way to it from another.
     await Promise.all(
       this.#slots.map((slot) => slot.call('close', undefined, stopLimitMs).catch(() => {})),
     )
     await Promise.all(this.#slots.map((slot) => slot.stop(stopLimitMs)))
+    await Promise.all(this.#restarts)
   }
 
   #slot(index: number): WorkerSlot {
