@@ -33,7 +33,9 @@ export interface WorkerPoolOptions {
 const lookEveryMs = 1_000
 const stuckAfterLooks = 15
 const callDeadlineMs = 5_000
-const stopLimitMs = 15_000
+// Whoever started us ends us 12 s after it has asked us to leave.
+const closeLimitMs = 8_000
+const stopLimitMs = 2_000
 /** So many deaths in so long, of all workers together, end the process. */
 const mostDeaths = 5
 const deathsWithinMs = 60_000
@@ -156,7 +158,7 @@ export class WorkerPool implements AsyncDisposable {
     this.#watch?.cancel()
     // While the connections of one end, objects may be on their way to it from another.
     await Promise.all(
-      this.#slots.map((slot) => slot.call('close', undefined, stopLimitMs).catch(() => {})),
+      this.#slots.map((slot) => slot.call('close', undefined, closeLimitMs).catch(() => {})),
     )
     await Promise.all(this.#slots.map((slot) => slot.stop(stopLimitMs)))
     await Promise.all(this.#restarts)

@@ -1,8 +1,17 @@
 // Two workers, real threads, on shared ports: to viewers and to the origin they are one edge.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import { silentLogger } from '../../../common/log.ts'
+import { mergeMetrics } from '../../../common/metrics.ts'
+import type { ResolvedEdgeConfig } from '../../../config/load.ts'
+import { edgeConfigSchema } from '../../../config/schema.ts'
+import { startEdge } from '../../../edge/edge-node.ts'
 import { TlsClient } from '../../support/tls-client.ts'
 import { until } from '../../support/until.ts'
 import { WorkerRig } from '../../support/worker-rig.ts'
@@ -13,6 +22,14 @@ const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
 
 /** So many fresh connections that both workers have some: 2^-39 that they have not. */
 const crowd = 40
+
+/** Ports, threads and their channels of this process; its timers are the test runner's too. */
+function held(): string[] {
+  const kinds = process
+    .getActiveResourcesInfo()
+    .filter((kind) => !/Timeout|Immediate|Req/.test(kind))
+  return kinds.toSorted()
+}
 
 describe('two workers', () => {
   test('fill an object once, while it grows and when it is there', async () => {
@@ -143,5 +160,113 @@ describe.each([0, 1])('when worker %i dies', (dead) => {
       const served = await rig.ofEach('cache_requests_total')
       return served.length === 2 && Math.min(...served) > 0
     })
+  })
+})
+
+describe('the pool', () => {
+  test('adds up what workers count, also what the dead have counted', async () => {
+    await using rig = await WorkerRig.start()
+    rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
+    for (const answer of await rig.views(crowd, segment(1))) await answer.text()
+    const page = async () => await mergeMetrics(await rig.pool.metrics())
+    const requests = async () =>
+      [...(await page()).matchAll(/^nearcast_cache_requests_total\{.*\} (\d+)$/gm)].reduce(
+        (sum, [, count]) => sum + Number(count),
+        0,
+      )
+    expect(await requests()).toBe(crowd)
+    expect(await page()).toMatch(/^nearcast_cache_fills_total\{.*\} 1$/m)
+    expect(await page()).toMatch(/^nearcast_cache_objects 1$/m)
+    await rig.pool.kill(0)
+    expect(await requests()).toBe(crowd)
+    await until('it is there again', async () => (await rig.ofEach('cache_objects')).length === 2)
+    await rig.pool.kill(1)
+    for (const answer of await rig.views(1, segment(1))) await answer.text()
+    expect(await requests()).toBe(crowd + 1)
+    expect(rig.pool.stats.bytesOut).toBeLessThanOrEqual('media'.length * (crowd + 1))
+  })
+
+  test('gives up when workers die again and again', async () => {
+    await using rig = await WorkerRig.start({ workers: 1 })
+    for (let deaths = 1; deaths <= 5; deaths++) {
+      await until('a worker is there', async () => (await rig.ofEach('cache_objects')).length === 1)
+      await rig.pool.kill(0)
+    }
+    expect((await rig.pool.failed).message).toContain('again and again')
+    await expect(rig.view(segment(1))).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('leaves nothing behind, neither at its end nor where a port is taken', async () => {
+    const holder = createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    const { port } = holder.address() as AddressInfo
+    const before = held()
+    const taken = { host: '127.0.0.1', port, enabled: true }
+    // The last port to be opened, when the others are.
+    await expect(WorkerRig.start({ config: { rtmp: taken } })).rejects.toThrow(
+      `Port ${port} on 127.0.0.1 is already in use`,
+    )
+    {
+      await using rig = await WorkerRig.start()
+      rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
+      for (const answer of await rig.views(4, segment(1))) await answer.text()
+      expect(held()).not.toEqual(before)
+    }
+    await until('all is gone', () => {
+      expect(held()).toEqual(before)
+      return true
+    })
+    holder.close()
+  })
+
+  test('lets what is under way end before it goes', async () => {
+    const rig = await WorkerRig.start()
+    const views = await (async () => {
+      const asked = rig.views(crowd, segment(1))
+      const exchange = await rig.origin.next()
+      exchange.head(200, { ...immutable, 'content-length': 10 }).write('01234')
+      for (const answer of await asked) await answer.bytes(5)
+      const closed = rig.pool[Symbol.asyncDispose]()
+      await until('nobody is let in', () =>
+        rig.view(segment(2)).then(
+          () => false,
+          () => true,
+        ),
+      )
+      exchange.end('56789')
+      const ends = await Promise.all((await asked).map((answer) => answer.rest()))
+      await closed
+      return ends
+    })()
+    for (const { body, end } of views) {
+      expect(end).toBe('clean')
+      expect(body.toString()).toBe('0123456789')
+    }
+    await rig[Symbol.asyncDispose]()
+  })
+})
+
+describe('an edge', () => {
+  test('does not start where somebody has its port, who would share it', async () => {
+    const holder = createServer().listen({ port: 0, host: '127.0.0.1', reusePort: true })
+    await once(holder, 'listening')
+    const { port } = holder.address() as AddressInfo
+    const dir = await mkdtemp(join(tmpdir(), 'nearcast-edge-'))
+    const config = edgeConfigSchema.parse({
+      role: 'edge',
+      node: { id: 'pop-1' },
+      dataDir: dir,
+      cluster: { coordinator: 'http://127.0.0.1:1', secret: 'x'.repeat(32) },
+      tls: { host: '127.0.0.1', port },
+      http: { enabled: false },
+      admin: { port: 0 },
+    }) as ResolvedEdgeConfig
+    await expect(startEdge(config, silentLogger)).rejects.toThrow(
+      `Port ${port} on 127.0.0.1 is already in use`,
+    )
+    holder.close()
+    await once(holder, 'close')
+    await (await startEdge(config, silentLogger))[Symbol.asyncDispose]()
+    await rm(dir, { recursive: true })
   })
 })
