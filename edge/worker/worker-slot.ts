@@ -122,6 +122,7 @@ export class WorkerSlot {
   /** Called every so often; ends a thread that has not come round since many looks. */
   watch(mostLooks: number): void {
     if (!this.#isPrepared || ++this.#silentFor < mostLooks) return
+    this.#reason = 'stuck'
     this.#log.error({ looks: mostLooks }, 'worker is stuck: it is ended')
     void this.terminate()
   }

@@ -1,6 +1,7 @@
 // Two workers, real threads, on shared ports: to viewers and to the origin they are one edge.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -23,12 +24,13 @@ const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
 /** So many fresh connections that both workers have some: 2^-39 that they have not. */
 const crowd = 40
 
-/** Ports, threads and their channels of this process; its timers are the test runner's too. */
+/** Ports and workers of this process; its timers are the test runner's too. */
 function held(): string[] {
-  const kinds = process
-    .getActiveResourcesInfo()
-    .filter((kind) => !/Timeout|Immediate|Req/.test(kind))
-  return kinds.toSorted()
+  const ports = process.getActiveResourcesInfo().filter((kind) => kind.startsWith('TCP'))
+  const threads = readdirSync('/proc/self/task').map((id) =>
+    readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim(),
+  )
+  return [...ports, ...threads.filter((name) => name.startsWith('edge-'))].toSorted()
 }
 
 describe('two workers', () => {
