@@ -4,6 +4,7 @@ import { configFileArgument, roleMain } from '../config/role-main.ts'
 import { startEdge } from './edge-node.ts'
 
 export function main(configFile: string | undefined): Promise<number> {
+  // Holds for the worker threads too.
   letMemoryGrow()
   return roleMain('edge', configFile, startEdge)
 }

@@ -3,7 +3,6 @@
 //
 // Messages of one direction arrive in their order: what is told of an object comes after all that was told of the one
 // before under its key.
-import type { MessagePort } from 'node:worker_threads'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import type { CacheObject } from '../../common/cache/cache-object.ts'
 import type { FillCache } from '../../common/cache/fill-cache.ts'
@@ -19,8 +18,16 @@ type LinkMessage =
 
 type Listener = Parameters<ObjectSource['open']>[1]
 
+/** As much of a MessagePort as is used. */
+export interface LinkPort {
+  postMessage(message: LinkMessage): void
+  on(event: 'message', listener: (message: LinkMessage) => void): unknown
+  once(event: 'close', listener: () => void): unknown
+  close(): void
+}
+
 export interface ThreadLinkOptions {
-  port: MessagePort
+  port: LinkPort
   cache: Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirror'>
   /** Memory of another thread is used here from now on. */
   onMemory?: (bytes: number) => void
