@@ -65,7 +65,7 @@ export async function startEdge(
       certificates: certificates.pairs,
       reusePort: canSharePorts,
       onViewers: (seen) => {
-        for (const [liveId, names] of seen) for (const name of names) viewers.seenAs(liveId, name)
+        for (const [liveId, names] of seen) for (const name of names) viewers.seen(liveId, name)
       },
       clock,
       log,

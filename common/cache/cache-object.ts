@@ -4,8 +4,8 @@
 //   one costs nothing but its place; no reader can hold up the fill or another reader.
 // - The buffer is allocated by us, at the announced length or by doubling: the pieces that the HTTP client
 //   hands over are slices of much larger socket buffers and are let go at once.
-// - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
-//   still waiting ends as another, stale one.
+// - States only move forward: waiting → growing → complete | broken. An object that is still waiting may end as
+//   another one: with a `substitute`, which is stale, or by becoming one that is complete, whose bytes they then share.
 // - The memory may be another thread's, in which the object grows there (mirror.ts): then only its size comes here.
 import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
@@ -13,6 +13,11 @@ import type { ObjectTarget } from './cache-key.ts'
 import type { ObjectPolicy } from './freshness.ts'
 
 export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
+
+/** Of any number of objects: those who follow one that is not over yet. */
+export interface Crowd {
+  readers: number
+}
 
 const firstBytes = 32 * 1024
 
@@ -32,6 +37,8 @@ export class CacheObject {
   readonly policy: ObjectPolicy
   /** Called when the last reader has left. */
   onDeserted: (() => void) | undefined
+  /** Fetched ahead of any request, and not asked for so far. */
+  isUnread = false
   #state: ObjectState = 'waiting'
   #head: AnswerHead | undefined
   #substitute: CacheObject | undefined
@@ -40,16 +47,21 @@ export class CacheObject {
   #buffer: Buffer = Buffer.alloc(0)
   #size = 0
   #gzipped: Buffer | undefined
+  #twin: CacheObject | undefined
   readonly #readers = new Set<() => void>()
+  readonly #crowd: Crowd
   readonly #allocate: Allocate
+  #wasFollowed = false
 
   constructor(
     target: ObjectTarget,
     policy: ObjectPolicy,
+    crowd: Crowd = { readers: 0 },
     allocate: Allocate = Buffer.allocUnsafeSlow,
   ) {
     this.target = target
     this.policy = policy
+    this.#crowd = crowd
     this.#allocate = allocate
   }
 
@@ -90,6 +102,11 @@ export class CacheObject {
     return this.#receivedAt
   }
 
+  /** All who ever followed have left. */
+  get isDeserted(): boolean {
+    return this.#wasFollowed && this.#readers.size === 0
+  }
+
   /** Age in seconds at that moment of the clock (RFC 9111 §4.2.3). The time upstream took to answer is left
    * out: it holds blocking reloads back on purpose, and players correct the live edge by this number. */
   ageSeconds(now: number): number {
@@ -113,10 +130,13 @@ export class CacheObject {
 
   /** Of a mirror. */
   grow({ memory = this.#buffer, size, isComplete }: MirroredBody): void {
-    this.#state = isComplete ? 'complete' : 'growing'
     this.#buffer = memory
     this.#size = size
-    this.#wake()
+    if (isComplete) this.#finish('complete')
+    else {
+      this.#state = 'growing'
+      this.#wake()
+    }
   }
 
   append(piece: Uint8Array): void {
@@ -129,20 +149,28 @@ export class CacheObject {
 
   complete(): void {
     if (this.#buffer.length !== this.#size) this.#reallocate(this.#size)
-    this.#state = 'complete'
-    this.#wake()
+    this.#finish('complete')
   }
 
   /** The rest of the body will never come. */
   break(): void {
-    this.#state = 'broken'
-    this.#wake()
+    this.#finish('broken')
   }
 
   substituteWith(object: CacheObject, failedStatus: number | undefined): void {
     this.#substitute = object
     this.#substituteStatus = failedStatus
-    this.#state = 'broken'
+    this.#finish('broken')
+  }
+
+  /** Whoever waits gets `object`, which is complete, as if it had been asked for. */
+  becomes(object: CacheObject): void {
+    this.#head = object.#head
+    this.#receivedAt = object.#receivedAt
+    this.#buffer = object.#buffer
+    this.#size = object.#size
+    this.#twin = object
+    this.#state = 'complete'
     this.#wake()
   }
 
@@ -153,16 +181,31 @@ export class CacheObject {
 
   /** Of a complete object: made when the first reader wants it (30 µs for a playlist), shared by all. */
   gzipped(): Buffer {
+    if (this.#twin) return this.#twin.gzipped()
     this.#gzipped ??= gzipSync(this.slice(0, this.#size))
     return this.#gzipped
   }
 
   /** Calls back on every change of state or size until the returned function is called. */
   follow(wake: () => void): () => void {
+    this.#wasFollowed = true
     this.#readers.add(wake)
+    if (!this.#isOver) this.#crowd.readers++
     return () => {
-      if (this.#readers.delete(wake) && this.#readers.size === 0) this.onDeserted?.()
+      if (!this.#readers.delete(wake)) return
+      if (!this.#isOver) this.#crowd.readers--
+      if (this.#readers.size === 0) this.onDeserted?.()
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#state === 'complete' || this.#state === 'broken'
+  }
+
+  #finish(state: 'complete' | 'broken'): void {
+    if (!this.#isOver) this.#crowd.readers -= this.#readers.size
+    this.#state = state
+    this.#wake()
   }
 
   #wake(): void {

@@ -12,7 +12,7 @@ export function answerInto(object: CacheObject, answer: LocalAnswer, now: number
     'content-type': answer.contentType ?? 'application/json',
     'content-length': String(body.length),
     ...(answer.cacheControl !== undefined && { 'cache-control': answer.cacheControl }),
-    ...(answer.status === 503 && { 'retry-after': '1' }),
+    ...(answer.status >= 500 && { 'retry-after': '1' }),
   })
   object.begin(head, now)
   object.append(body)
@@ -24,7 +24,7 @@ export function localObject(
   answer: LocalAnswer,
   { now, allocate }: { now: number; allocate?: Allocate | undefined },
 ): CacheObject {
-  const object = new CacheObject(target, policyOf(target.media), allocate)
+  const object = new CacheObject(target, policyOf(target.media), undefined, allocate)
   answerInto(object, answer, now)
   return object
 }

@@ -4,7 +4,7 @@
 // next; anything else is broken off.
 import { Buffer } from 'node:buffer'
 import type { ObjectTarget } from './cache-key.ts'
-import { CacheObject } from './cache-object.ts'
+import { CacheObject, type Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { policyOf } from './freshness.ts'
 import type { ObjectNews } from './object-feed.ts'
@@ -22,6 +22,8 @@ export interface MirrorOptions {
   target: ObjectTarget
   source: ObjectSource
   now: () => number
+  /** Where those who wait are counted. */
+  crowd: Crowd
   /** Who fills the object now that the source is lost. */
   nextSource: (mirror: Mirror) => ObjectSource
   onEnd: (mirror: Mirror, kept: ObjectNews['kept']) => void
@@ -44,7 +46,7 @@ export class Mirror {
     const { target } = options
     this.#options = options
     this.startedAt = options.now()
-    this.object = new CacheObject(target, policyOf(target.media))
+    this.object = new CacheObject(target, policyOf(target.media), options.crowd)
     this.object.onDeserted = () => {
       if (target.blocking && this.object.state === 'waiting') this.abandon()
     }

@@ -1,7 +1,7 @@
 // Tells somebody who shares our memory how an object grows: its head once, its size each time, how it ended. What is
 // told is plain data, so that it can go to another thread; the bytes themselves are never sent.
 import type { AnswerHead } from './answer-head.ts'
-import type { CacheObject } from './cache-object.ts'
+import type { Allocate, CacheObject } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import type { Opened } from './fill-cache.ts'
 
@@ -30,6 +30,8 @@ export interface ObjectFeedOptions {
   /** How the object is kept, if it is. */
   keptAs: (object: CacheObject) => ObjectNews['kept']
   tell: TellNews
+  /** For what is not in shared memory: small answers that were made here. */
+  allocate: Allocate
 }
 
 export class ObjectFeed {
@@ -92,12 +94,20 @@ export class ObjectFeed {
       this.#hasBegun = true
     }
     if (memory !== this.#memory && memory.length > 0) {
-      news.memory = memory.buffer as unknown as SharedArrayBuffer
+      news.memory = this.#shared(memory)
     }
     this.#memory = memory
     this.#size = size
     const kept = state === 'complete' && !stale ? keptAs(object) : undefined
     if (kept) news.kept = kept
     tell(news, object)
+  }
+
+  #shared(memory: Buffer): SharedArrayBuffer {
+    const buffer: ArrayBufferLike = memory.buffer
+    if (buffer instanceof SharedArrayBuffer) return buffer
+    const copy = this.#options.allocate(memory.length)
+    memory.copy(copy)
+    return copy.buffer as unknown as SharedArrayBuffer
   }
 }

@@ -25,7 +25,14 @@ export function viewerName(salt: string, address: string, agent: string): string
   return hash('sha1', `${salt} ${address} ${agent}`, 'base64url').slice(0, 11)
 }
 
-export class ViewerCounter {
+/** Where viewers are told of as they are seen. */
+export interface ViewerBook {
+  /** Stands for a viewer without telling who it is. */
+  viewerOf(address: string, agent: string): string
+  seen(liveId: string, viewer: string): void
+}
+
+export class ViewerCounter implements ViewerBook {
   readonly #clock: Clock
   readonly #maxViewers: number
   readonly #maxLiveIds: number
@@ -40,12 +47,12 @@ export class ViewerCounter {
     this.#maxLiveIds = options.maxLiveIds ?? defaultMaxLiveIds
   }
 
-  seen(liveId: string, address: string, agent: string): void {
-    this.seenAs(liveId, viewerName(this.#salt, address, agent))
+  /** Stands for a viewer without telling who it is. */
+  viewerOf(address: string, agent: string): string {
+    return viewerName(this.#salt, address, agent)
   }
 
-  /** `viewer` by `viewerName`. */
-  seenAs(liveId: string, viewer: string): void {
+  seen(liveId: string, viewer: string): void {
     const audience = this.#audienceOf(liveId)
     if (!audience) return
     const now = this.#clock.monotonic()

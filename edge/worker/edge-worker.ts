@@ -16,6 +16,7 @@ import { version } from '../../common/version.ts'
 import { Admission } from '../admission/admission.ts'
 import { sharedTables } from '../admission/admission-tables.ts'
 import { DeliveryHandler } from '../delivery/delivery-handler.ts'
+import { peersOf } from '../delivery/peers.ts'
 import { StaticPages } from '../delivery/static-pages.ts'
 import { GivenCertificates } from '../front/certificate-set.ts'
 import { FrontDoor, type FrontDoorAddress } from '../front/front-door.ts'
@@ -28,9 +29,9 @@ import type {
   WorkerStart,
   WorkerStats,
 } from './messages.ts'
-import { Peers } from './peers.ts'
 import { SharedMemory } from './shared-memory.ts'
 import { ThreadLink } from './thread-link.ts'
+import { ThreadPeers } from './thread-peers.ts'
 import { ViewerReports } from './viewer-reports.ts'
 import { shareOf } from './worker-share.ts'
 
@@ -72,10 +73,11 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
   let draining = start.isDraining
   const metrics = new Metrics('edge', id, version, true)
   const nodeToken = () => coordinator.nodeToken()
+  const auth = createClusterAuth(config.cluster.secret, clock)
   const coordinator = stack.use(
     new CoordinatorClient({
       url: config.cluster.coordinator,
-      auth: createClusterAuth(config.cluster.secret, clock),
+      auth,
       nodeId: id,
       role: 'edge',
       log,
@@ -133,13 +135,14 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
   })
   const viewers = new ViewerReports(clock, start.viewerSalt)
   const memory = workers > 1 ? new SharedMemory(allowanceOf(start.config)) : undefined
-  const peers = new Peers(index, memory)
+  const peers = new ThreadPeers(index, memory)
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,
       cache: config.cache,
       upstream: config.upstream,
       tls,
+      peers: peersOf(config.cache, { allowPlain, verifyNodeToken: auth.verifyNodeToken }),
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),
@@ -161,6 +164,7 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
         onRequest: (req, res) => delivery.handle(req, res),
         onRtmp: (socket, info) => ingest.handle(socket, info),
       },
+      road: delivery.road,
       admission,
       certificates,
       shared: { ticketKeys: Buffer.from(start.ticketKeys), reusePort: start.reusePort },

@@ -14,7 +14,8 @@ type LinkMessage =
   | { kind: 'leave'; id: number }
   | { kind: 'news'; id: number; news: ObjectNews }
   /** Of an object that the other end may hold a mirror of. */
-  | { kind: 'left' | 'outdated'; key: string }
+  | { kind: 'left'; key: string }
+  | { kind: 'outdated'; path: string }
 
 type Listener = Parameters<ObjectSource['open']>[1]
 
@@ -28,7 +29,7 @@ export interface LinkPort {
 
 export interface ThreadLinkOptions {
   port: LinkPort
-  cache: Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirror'>
+  cache: Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors'>
   /** Memory of another thread is used here from now on. */
   onMemory?: (bytes: number) => void
   /** The other end is no more; called before anybody who waits for it is told. */
@@ -65,9 +66,8 @@ export class ThreadLink implements ObjectSource, Disposable {
     if (this.#mirrored.delete(object)) this.#post({ kind: 'left', key: object.target.key })
   }
 
-  outdated(object: CacheObject): void {
-    if (!this.#mirrored.has(object)) return
-    this.#post({ kind: 'outdated', key: object.target.key })
+  outdated(path: string): void {
+    this.#post({ kind: 'outdated', path })
   }
 
   /** The other end is gone, or shall be taken as such. */
@@ -109,7 +109,7 @@ export class ThreadLink implements ObjectSource, Disposable {
         cache.forgetMirror(message.key)
         return
       case 'outdated':
-        cache.outdateMirror(message.key)
+        cache.outdateMirrors(message.path)
     }
   }
 

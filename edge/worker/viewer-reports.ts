@@ -1,6 +1,6 @@
 // Which viewers a worker has seen, for the thread that counts them: one viewer may be at several workers.
 import type { Clock } from '../../common/clock.ts'
-import { viewerName } from '../delivery/viewer-counter.ts'
+import { type ViewerBook, viewerName } from '../delivery/viewer-counter.ts'
 
 /** Names of viewers by live id. */
 export type SeenViewers = [liveId: string, viewers: string[]][]
@@ -9,7 +9,7 @@ export type SeenViewers = [liveId: string, viewers: string[]][]
 const againMs = 5_000
 const maxViewers = 200_000
 
-export class ViewerReports {
+export class ViewerReports implements ViewerBook {
   readonly #clock: Clock
   readonly #salt: string
   /** Live id and viewer → when it was reported; in that order. */
@@ -22,9 +22,12 @@ export class ViewerReports {
     this.#salt = salt
   }
 
-  seen(liveId: string, address: string, agent: string): void {
+  viewerOf(address: string, agent: string): string {
+    return viewerName(this.#salt, address, agent)
+  }
+
+  seen(liveId: string, viewer: string): void {
     const now = this.#clock.monotonic()
-    const viewer = viewerName(this.#salt, address, agent)
     const name = `${viewer} ${liveId}`
     const reportedAt = this.#reported.get(name)
     if (reportedAt !== undefined && reportedAt > now - againMs) return

@@ -8,9 +8,9 @@ import { classify } from '../../../common/cache/media-path.ts'
 import type { Upstream, UpstreamSink } from '../../../common/cache/upstream.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
-import { Peers } from '../../../edge/worker/peers.ts'
 import { SharedMemory } from '../../../edge/worker/shared-memory.ts'
 import { ThreadLink } from '../../../edge/worker/thread-link.ts'
+import { ThreadPeers } from '../../../edge/worker/thread-peers.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
 import { until } from '../../support/until.ts'
 
@@ -21,25 +21,27 @@ let clock: FakeClock
 /** What upstream is asked for and has not been taken by the test, and how often it was asked at all. */
 let waiting: { path: string; sink: UpstreamSink }[]
 let requests: string[]
-let sides: { cache: FillCache; peers: Peers; memory: SharedMemory; link: ThreadLink }[]
+let cancelled: string[]
+let sides: { cache: FillCache; peers: ThreadPeers; memory: SharedMemory; link: ThreadLink }[]
 let collections: number
 
 beforeEach(() => {
   clock = new FakeClock()
   waiting = []
   requests = []
+  cancelled = []
   collections = 0
   const upstream: Upstream = {
     fetch({ path }, sink) {
       requests.push(path)
       waiting.push({ path, sink })
-      return { cancel() {} }
+      return { cancel: () => void cancelled.push(path) }
     },
   }
   const { port1, port2 } = new MessageChannel()
   sides = [port1, port2].map((port, index) => {
     const memory = new SharedMemory(1_000_000, () => collections++)
-    const peers = new Peers(index, memory)
+    const peers = new ThreadPeers(index, memory)
     const cache = new FillCache({
       name: 'pop-1',
       maxBytes: 500_000,
@@ -173,6 +175,20 @@ describe('an object that the other thread fills', () => {
       const { opened } = open(other, '/live/demo/abcdef12-1/720p/2.m4s')
       return opened.outcome !== 'hit'
     })
+  })
+
+  test('that is held back is let go of when its last reader here leaves', async () => {
+    const key = `${playlist}?_HLS_msn=9`
+    const { owner, other } = rolesFor(key)
+    const leaves = [other, other, owner].map((side) => open(side, key).object.follow(() => {}))
+    await asked(key)
+    expect(requests).toEqual([key])
+    await until('the owner knows of both', () => open(owner, key).object.readers === 2)
+    leaves[2]!()
+    leaves[0]!()
+    expect(cancelled).toEqual([])
+    leaves[1]!()
+    await until('upstream is let go', () => cancelled.length === 1)
   })
 
   test('answers stale where that one does', async () => {

@@ -13,6 +13,7 @@ import { mergeMetrics } from '../../../common/metrics.ts'
 import type { ResolvedEdgeConfig } from '../../../config/load.ts'
 import { edgeConfigSchema } from '../../../config/schema.ts'
 import { startEdge } from '../../../edge/edge-node.ts'
+import type { OriginExchange } from '../../support/scripted-origin.ts'
 import { TlsClient } from '../../support/tls-client.ts'
 import { until } from '../../support/until.ts'
 import { WorkerRig } from '../../support/worker-rig.ts'
@@ -20,6 +21,21 @@ import { WorkerRig } from '../../support/worker-rig.ts'
 const segment = (number: number) => `/live/demo/abcdef12-1/720p/${number}.m4s`
 const playlist = '/live/demo/720p.m3u8'
 const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
+
+function playlistUpTo(last: number): string {
+  const segments = [last - 1, last].map((n) => `#EXTINF:2,\nabcdef12-1/720p/${n}.m4s`)
+  return [
+    '#EXTM3U',
+    '#EXT-X-VERSION:9',
+    '#EXT-X-TARGETDURATION:2',
+    '#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5',
+    '#EXT-X-PART-INF:PART-TARGET=0.5',
+    `#EXT-X-MEDIA-SEQUENCE:${last - 1}`,
+    '#EXT-X-MAP:URI="abcdef12-1/720p/init.mp4"',
+    ...segments,
+    '',
+  ].join('\n')
+}
 
 /** So many fresh connections that both workers have some: 2^-39 that they have not. */
 const crowd = 40
@@ -67,29 +83,31 @@ describe('two workers', () => {
     expect(bytes[0]! + bytes[1]!).toBeLessThan(4 * 300_000 + 8 * 1_024 + 1)
   })
 
-  test('hold a reload once, and answer it everywhere', async () => {
+  test('hold a reload once, answer it everywhere, and nobody gets the one before', async () => {
     await using rig = await WorkerRig.start()
+    const waits: OriginExchange[] = []
+    rig.origin.respond = (exchange) => {
+      const url = exchange.req.url!
+      if (url.includes('_HLS_msn')) waits.push(exchange)
+      else exchange.head(200).end(url === playlist ? playlistUpTo(6) : 'media')
+    }
+    for (const answer of await rig.views(crowd, playlist)) {
+      expect(await answer.text()).toBe(playlistUpTo(6))
+    }
     const held = rig.views(crowd, `${playlist}?_HLS_msn=7`)
-    const exchange = await rig.origin.next()
-    await until('all are held', async () => {
+    await until('all are held, by one request', async () => {
       const connections = await rig.ofEach('connections', { listener: 'http' })
-      return connections[0]! + connections[1]! === crowd
+      return connections[0]! + connections[1]! === crowd && waits.length === 1
     })
-    exchange.head(200, { 'content-length': 7, 'cache-control': 'max-age=1' }).end('#EXTM3U')
-    for (const answer of await held) expect(await answer.text()).toBe('#EXTM3U')
-    expect(rig.origin.requests).toEqual([`${playlist}?_HLS_msn=7`])
-  })
-
-  test('let go of a held reload when its last viewer leaves', async () => {
-    await using rig = await WorkerRig.start()
-    const leaving = new AbortController()
-    const held = Array.from({ length: crowd }, () =>
-      rig.view(`${playlist}?_HLS_msn=7`, { signal: leaving.signal }),
-    )
-    const exchange = await rig.origin.next()
-    leaving.abort()
-    await Promise.allSettled(held)
-    await exchange.abandoned
+    waits[0]!.head(200).end(playlistUpTo(7))
+    for (const answer of await held) {
+      expect(await answer.text()).toBe(playlistUpTo(7))
+      expect(await (await rig.view(playlist)).text()).toBe(playlistUpTo(7))
+    }
+    const reloads = rig.origin.requests.filter((url) => url.includes('_HLS_msn'))
+    expect(new Set(reloads).size).toBe(reloads.length)
+    const media = rig.origin.requests.filter((url) => !url.includes('.m3u8'))
+    expect(new Set(media).size).toBe(media.length)
   })
 
   test('break off everywhere what the origin breaks off', async () => {
@@ -98,6 +116,8 @@ describe('two workers', () => {
     const exchange = await rig.origin.next()
     exchange.head(200, { ...immutable, 'content-length': 10 }).write('12345')
     for (const answer of await views) await answer.bytes(5)
+    // It is asked for the rest first.
+    rig.origin.respond = (again) => again.cut()
     exchange.cut()
     for (const answer of await views) expect((await answer.rest()).end).toBe('broken')
   })

@@ -6,7 +6,7 @@ import type { ObjectSource } from '../../common/cache/mirror.ts'
 import type { SharedMemory } from './shared-memory.ts'
 import type { ThreadLink } from './thread-link.ts'
 
-export class Peers implements ThreadsOfCache, Disposable {
+export class ThreadPeers implements ThreadsOfCache, Disposable {
   readonly #self: number
   readonly #memory: SharedMemory | undefined
   readonly #links = new Map<number, ThreadLink>()
@@ -47,8 +47,8 @@ export class Peers implements ThreadsOfCache, Disposable {
     for (const link of this.#links.values()) link.left(object)
   }
 
-  outdated(object: CacheObject): void {
-    for (const link of this.#links.values()) link.outdated(object)
+  outdated(path: string): void {
+    for (const link of this.#links.values()) link.outdated(path)
   }
 
   [Symbol.dispose](): void {
