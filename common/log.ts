@@ -13,7 +13,14 @@ export interface LogOptions {
   format?: LogFormat
   /** Where lines go; default stderr, synchronously, so that nothing is lost in a crash. */
   destination?: DestinationStream
+  /** The lock of the thread that started this one. */
+  lineLock?: SharedArrayBuffer
 }
+
+/** Held while a line is written: a long one takes several writes, between which other threads must not come. */
+export const lineLock = new SharedArrayBuffer(4)
+// A thread that is ended while it writes never lets go. Better a torn line than none.
+const longestWaitMs = 100
 
 // Our own secrets carry a prefix just so that they can be recognised here: nc_ a stream key, nct_ an API
 // token, nco_ a one-time code, ncs_ a cluster secret. eyJ opens every JSON Web Token.
@@ -33,7 +40,7 @@ export function scrubSecrets(text: string): string {
 }
 
 export function createLogger(options: LogOptions): Logger {
-  const stderr = options.destination ?? pino.destination({ fd: 2, sync: true })
+  const stderr = options.destination ?? wholeLines(options.lineLock ?? lineLock)
   const format = options.format ?? 'auto'
   const usePretty =
     format === 'pretty' || (format === 'auto' && !options.destination && process.stderr.isTTY)
@@ -59,6 +66,26 @@ export function createLogger(options: LogOptions): Logger {
     },
     { write: (line: string) => sink.write(scrubSecrets(line)) },
   )
+}
+
+function wholeLines(shared: SharedArrayBuffer): DestinationStream {
+  const stderr = pino.destination({ fd: 2, sync: true })
+  const lock = new Int32Array(shared)
+  return {
+    write(line) {
+      if (Atomics.compareExchange(lock, 0, 0, 1) !== 0) {
+        const deadline = performance.now() + longestWaitMs
+        while (Atomics.compareExchange(lock, 0, 0, 1) !== 0 && performance.now() < deadline) {
+          Atomics.wait(lock, 0, 1, 1)
+        }
+      }
+      try {
+        stderr.write(line)
+      } finally {
+        Atomics.store(lock, 0, 0)
+      }
+    },
+  }
 }
 
 /** A logger that drops everything; for tests and tools. */

@@ -6,26 +6,57 @@ export interface MetricSpec<Label extends string> {
   name: string
   help: string
   labels?: readonly Label[]
+  /** What the values of several threads come to; default their sum. */
+  overThreads?: 'sum' | 'max' | 'min'
+}
+
+export type MetricsJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** One page of what several threads have counted. */
+export function mergeMetrics(ofThreads: readonly MetricsJson[]): Promise<string> {
+  return Registry.aggregate([...ofThreads]).metrics()
+}
+
+/** Of values that add up. */
+export async function sumMetrics(ofThreads: readonly MetricsJson[]): Promise<MetricsJson> {
+  return await Registry.aggregate([...ofThreads]).getMetricsAsJSON()
 }
 
 /** Between two looks at the event loop's delay, which tells it with its own length. The usual 10 ms wake an idle node. */
 const delayPrecisionMs = 50
 const utilizationEveryMs = 1_000
 
+/** Of Node's own metrics, those that each thread has for itself. */
+const ofThread = /^nodejs_(eventloop|gc|heap|external)_/
+/** Their sum would say nothing; the thread that is worst off does. */
+const worstOfThreads = /^nodejs_eventloop_(?!.*histogram)/
+
 export class Metrics {
   readonly registry = new Registry()
 
-  constructor(role: string, node: string, version: string) {
+  constructor(role: string, node: string, version: string, isWorker = false) {
     collectDefaultMetrics({
       register: this.registry,
       eventLoopMonitoringPrecision: delayPrecisionMs,
       eventLoopUtilizationTimeout: utilizationEveryMs,
     })
+    for (const { name } of this.registry.getMetricsAsArray()) {
+      if (isWorker && !ofThread.test(name)) this.registry.removeSingleMetric(name)
+    }
+    if (isWorker) return
     this.gauge({
       name: 'build_info',
       help: 'Version of this node; always 1.',
       labels: ['version', 'role', 'node'] as const,
     }).set({ version, role, node }, 1)
+  }
+
+  /** All values as plain data, for `mergeMetrics`. */
+  async toJson(): Promise<MetricsJson> {
+    const all = await this.registry.getMetricsAsJSON()
+    return all.map((metric) =>
+      worstOfThreads.test(metric.name) ? { ...metric, aggregator: 'max' } : metric,
+    )
   }
 
   counter<Label extends string = never>(spec: MetricSpec<Label>): Counter<Label> {
@@ -59,6 +90,7 @@ export class Metrics {
       help: spec.help,
       labelNames: [...(spec.labels ?? [])] as Label[],
       registers: [this.registry],
+      ...(spec.overThreads && { aggregator: spec.overThreads }),
     }
   }
 }

@@ -88,6 +88,10 @@ const mutualTlsFiles = {
 export const edgeConfigSchema = z.strictObject({
   role: z.literal('edge').describe('What this node does'),
   ...common,
+  workers: z
+    .union([z.literal('auto'), z.int().min(1).max(64)])
+    .default('auto')
+    .describe('Threads that serve connections; auto: as many as there are processors'),
   cluster,
   publicUrls: z
     .strictObject({

@@ -1,6 +1,7 @@
 // Composition root of an edge, the POP that publishers and viewers meet; start order is reading order, disposal
-// the reverse.
-import { fileURLToPath } from 'node:url'
+// the reverse. This is what the edge is to the cluster and to its operator; its ports are served by worker threads, each
+// with a composition root of its own (worker/edge-worker.ts).
+import { availableParallelism } from 'node:os'
 import { type AdminListener, startAdminListener } from '../common/admin/admin-listener.ts'
 import { delay, systemClock } from '../common/clock.ts'
 import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
@@ -9,31 +10,27 @@ import { MembershipAgent } from '../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import { ServiceError } from '../common/errors.ts'
-import type { Logger } from '../common/log.ts'
-import { Metrics } from '../common/metrics.ts'
-import { createHostList } from '../common/net/host-list.ts'
+import { type Logger, lineLock } from '../common/log.ts'
+import { Metrics, mergeMetrics } from '../common/metrics.ts'
+import { canSharePorts } from '../common/net/listen.ts'
 import { gaugeExpiry, readMutualTls } from '../common/net/mutual-tls.ts'
-import { BandwidthTests } from '../common/relay/bandwidth-tests.ts'
-import { ProgressClients } from '../common/relay/progress-clients.ts'
-import { RefusalReporter } from '../common/relay/refusal-reporter.ts'
-import { RelayHost } from '../common/relay/relay-host.ts'
 import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
-import { Admission } from './admission/admission.ts'
-import { DeliveryHandler } from './delivery/delivery-handler.ts'
-import { peersOf } from './delivery/peers.ts'
-import { StaticPages } from './delivery/static-pages.ts'
-import { EdgeDrain } from './edge-drain.ts'
-import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
+import { StaticPages, watchPages } from './delivery/static-pages.ts'
+import { ViewerCounter } from './delivery/viewer-counter.ts'
+import { certificateStoreOf, type FrontDoorAddress } from './front/front-door.ts'
 import { GatewayPicker } from './ingest/gateway-picker.ts'
-import { PublishIngest } from './ingest/publish-ingest.ts'
 import { InstanceLock } from './instance-lock.ts'
+import { WorkerPool } from './worker/worker-pool.ts'
+
+export interface RunningEdge extends RunningRole {
+  readonly pool: WorkerPool
+}
 
 /** For a snapshot of the cluster, before the ports are opened beside those of the edge that hands over. */
 const readyLimitMs = 30_000
-const watchPages = fileURLToPath(new URL('../web/dist/watch', import.meta.url))
 
 export async function startEdge(
   config: ResolvedEdgeConfig,
@@ -42,12 +39,12 @@ export async function startEdge(
     reread = () => ({ config, adopt() {} }),
     takeOver = false,
   }: { reread?: Reread<ResolvedEdgeConfig>; takeOver?: boolean } = {},
-): Promise<RunningRole> {
+): Promise<RunningEdge> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  const workers = workersOf(config)
   let draining = false
-  let isHandedOver = false
   let limits = config.drain
   const lock = stack.use(
     await InstanceLock.acquire({
@@ -60,12 +57,10 @@ export async function startEdge(
     }),
   )
   const metrics = new Metrics('edge', id, version)
-  const auth = createClusterAuth(config.cluster.secret, clock)
-  const nodeToken = () => coordinator.nodeToken()
   const coordinator = stack.use(
     new CoordinatorClient({
       url: config.cluster.coordinator,
-      auth,
+      auth: createClusterAuth(config.cluster.secret, clock),
       nodeId: id,
       role: 'edge',
       log,
@@ -76,78 +71,25 @@ export async function startEdge(
   const tls = mutualTls && (await readMutualTls(mutualTls))
   if (tls) gaugeExpiry(metrics, tls)
   const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
-  const relays = new RelayHost({
-    limits: config.ingest,
-    refusalMemoryMs: config.ingest.refusalMemoryMs,
-    // After a hand-over nobody comes but who is already connected, and would only have to connect again.
-    isDraining: () => draining && !isHandedOver,
-    clock,
-    log,
-    metrics,
-    isGathered: true,
-  })
-  const admission = new Admission({
-    limits: config.admission,
-    trustedProxies: config.trustedProxies,
-    clock,
-    log,
-    metrics,
-  })
-  const progress = stack.use(new ProgressClients({ authorize: nodeToken, tls, clock, log }))
-  const refusals = stack.use(
-    new RefusalReporter({ clock, report: (report) => coordinator.reportRefusals(report) }),
-  )
-  const ingest = new PublishIngest({
-    popId: id,
-    config,
-    relays,
-    admission,
-    gateways,
-    tests: new BandwidthTests({
-      clock,
-      refusalMemoryMs: config.ingest.refusalMemoryMs,
-      report: (test, report) => coordinator.reportBandwidthTest(test, report),
-    }),
-    onRefused: (keyDigest, refused) => refusals.note(keyDigest, refused),
-    progressOf: (gatewayUrl) => progress.at(gatewayUrl),
-    nodeToken,
-    tls,
-    clock,
-  })
-  const delivery = stack.use(
-    new DeliveryHandler({
-      name: id,
-      cache: config.cache,
-      upstream: config.upstream,
-      tls,
-      peers: peersOf(config.cache, { allowPlain, verifyNodeToken: auth.verifyNodeToken }),
-      pickGateways: (liveId) => gateways.forPlayback(liveId),
-      authorize: nodeToken,
-      addressOf: (req) => door.addressOf(req),
-      pace: admission.requests,
-      hosts: createHostList(config.hosts),
-      isReady: () => !draining && gateways.problem === undefined,
-      pages: await StaticPages.load(watchPages),
-      clock,
-      log,
-      metrics,
-    }),
-  )
-  const door: FrontDoor = stack.use(
-    new FrontDoor({
+  const viewers = new ViewerCounter({ clock })
+  const certificates = stack.use(certificateStoreOf({ config, clock, log }))
+  await certificates.start()
+  const pool = stack.use(
+    new WorkerPool({
+      workers,
       config,
-      handlers: {
-        onRequest: (req, res) => delivery.handle(req, res),
-        onRtmp: (socket, info) => ingest.handle(socket, info),
+      logging: { level: log.level, format: logFormatOf(config), lineLock },
+      certificates: certificates.pairs,
+      reusePort: canSharePorts,
+      onViewers: (seen) => {
+        for (const [liveId, names] of seen) for (const name of names) viewers.seen(liveId, name)
       },
-      road: delivery.road,
-      admission,
       clock,
       log,
-      metrics,
     }),
   )
-  stack.use(relays)
+  certificates.onChange(() => pool.setCertificates(certificates.pairs))
+
   const urls: NodeUrls = {}
   const self = new NodeHeartbeat('edge', config.node, clock)
   const membership = stack.use(
@@ -156,32 +98,22 @@ export async function startEdge(
       clock,
       log,
       dataDir: config.dataDir,
-      heartbeat: () =>
-        self.beat({
-          urls,
-          draining,
-          streams: relays.streams,
-          bytesIn: relays.bytesIn,
-          bytesOut: delivery.bytesOut,
-          viewers: delivery.viewerCounts(),
-        }),
+      heartbeat: () => self.beat({ urls, draining, ...pool.stats, viewers: viewers.counts() }),
     }),
   )
-  membership.onSnapshot((snapshot) => gateways.update(snapshot))
+  membership.onSnapshot((snapshot) => {
+    gateways.update(snapshot)
+    pool.setSnapshot(snapshot)
+  })
   const { takesOver } = lock
   if (takesOver) {
     await membership.follow()
     await gatewaysKnown(membership, gateways)
   }
   await lock.claimPorts()
-  Object.assign(urls, publicUrls(config, await door.start()))
+  const address = await pool.start()
+  Object.assign(urls, publicUrls(config, address))
 
-  const ending = new EdgeDrain({
-    limits: () => limits,
-    viewers: door,
-    publishers: relays,
-    clock,
-  })
   const finished = Promise.withResolvers<void>()
   let admin: AdminListener | undefined
   const closeAdmin = async () => {
@@ -190,38 +122,42 @@ export async function startEdge(
     await open?.[Symbol.asyncDispose]()
   }
   stack.defer(closeAdmin)
-  await lock.serve(publicListeners(config, door.address), async () => {
+  await lock.serve(publicListeners(config, address), async () => {
     draining = true
-    isHandedOver = true
-    void ending.handedOver().then(finished.resolve)
+    await pool.stopListening()
+    void pool.handOver(limits).then(finished.resolve)
     await Promise.all([membership.handOver(), closeAdmin()])
   })
   const drain = () => {
     draining = true
+    pool.drain()
     return membership.beat()
   }
   let reloading: Promise<unknown> = Promise.resolve()
   const reloadOnce = async () => {
     const { config: next, adopt } = reread()
-    const [useCertificates, pages] = await Promise.all([
-      door.prepareReload(next.tls.certificates),
+    // What the workers are going to load is found good here first.
+    const [useCertificates] = await Promise.all([
+      certificates.prepare(next.tls.certificates),
       StaticPages.load(watchPages),
     ])
     // Everything new is good: all of it is taken, with nothing in between that could fail.
     const used = useCertificates()
     limits = next.drain
-    delivery.setPages(pages)
     adopt()
-    await used
+    pool.setLogLevel(log.level)
+    await Promise.all([used, pool.call('reload-pages', undefined)])
   }
   const reload = () => {
     const done = reloading.then(reloadOnce)
     reloading = done.catch(() => {})
     return done
   }
+  const { registry } = metrics
+  const allMetrics = async () => mergeMetrics([await metrics.toJson(), ...(await pool.metrics())])
   admin = await startAdminListener({
     ...config.admin,
-    metrics,
+    metrics: { registry: { contentType: registry.contentType, metrics: allMetrics } },
     log,
     readiness: () => [
       membership.check,
@@ -234,7 +170,10 @@ export async function startEdge(
     reload,
     drain,
     draining: () => draining,
-    purge: (prefix) => delivery.purge(prefix),
+    purge: async (prefix) => {
+      const purged = await pool.call('purge', { prefix })
+      return purged.reduce((sum, count) => sum + count, 0)
+    },
   })
   urls.admin = admin.url
   if (takesOver) await membership.startBeats()
@@ -244,13 +183,33 @@ export async function startEdge(
   return {
     endpoints: { id, ...urls },
     reload,
+    pool,
+    failed: pool.failed,
     finished: finished.promise,
     async [Symbol.asyncDispose]() {
       await drain()
-      await ending.stop()
+      await pool.endSoon(limits)
       await owned.disposeAsync()
     },
   }
+}
+
+function workersOf({ workers }: ResolvedEdgeConfig): number {
+  if (workers === 'auto') return canSharePorts ? Math.min(64, availableParallelism()) : 1
+  if (workers === 1 || canSharePorts) return workers
+  throw new ServiceError(
+    'Several workers need ports that can be shared, which this system has not.',
+    {
+      code: 'ports-not-shareable',
+      source: 'internal',
+    },
+  )
+}
+
+/** Workers do not see whether standard error is a terminal. */
+function logFormatOf({ log }: ResolvedEdgeConfig): 'json' | 'pretty' {
+  if (log.format !== 'auto') return log.format
+  return process.stderr.isTTY ? 'pretty' : 'json'
 }
 
 /** With the ports that they have, once they are open. */

@@ -5,6 +5,7 @@ import { startEdge } from './edge-node.ts'
 
 /** `takeOver`: from the edge that runs on the same data directory. */
 export function main(configFile: string | undefined, takeOver = false): Promise<number> {
+  // Holds for the worker threads too.
   letMemoryGrow()
   return roleMain('edge', configFile, (config, log, { reread }) =>
     startEdge(config, log, { reread, takeOver }),

@@ -77,6 +77,8 @@ export class ClusterPlan {
     return ports.map((port, i) =>
       this.#node(`pop-${i + 1}`, 'edge', {
         cluster: { coordinator: coordinatorUrl, secretFile: this.#secretFile },
+        // Coordinator, gateway and transcoder are on the same machine.
+        workers: 1,
         tls: { port: port.https, localCa: { dir: join(this.#options.dataDir, 'ca') } },
         http: { port: port.http },
       }),

@@ -28,7 +28,7 @@ export interface AdminListenerOptions {
   host: string
   /** 0 takes a free one. */
   port: number
-  metrics: Pick<Metrics, 'registry'>
+  metrics: { registry: Pick<Metrics['registry'], 'metrics' | 'contentType'> }
   log: Logger
   /** False when the process should be restarted; default always true. */
   livez?: () => boolean

@@ -6,6 +6,7 @@
 //   hands over are slices of much larger socket buffers and are let go at once.
 // - States only move forward: waiting → growing → complete | broken. An object that is still waiting may end as
 //   another one: with a `substitute`, which is stale, or by becoming one that is complete, whose bytes they then share.
+// - The memory may be another thread's, in which the object grows there (mirror.ts): then only its size comes here.
 import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
@@ -20,6 +21,17 @@ export interface Crowd {
 
 const firstBytes = 32 * 1024
 
+/** Memory that nothing else is in; its bytes may be anything. */
+export type Allocate = (bytes: number) => Buffer
+
+/** What others have written so far. */
+export interface MirroredBody {
+  /** Where it has moved. */
+  memory?: Buffer | undefined
+  size: number
+  isComplete: boolean
+}
+
 export class CacheObject {
   readonly target: ObjectTarget
   readonly policy: ObjectPolicy
@@ -32,18 +44,25 @@ export class CacheObject {
   #substitute: CacheObject | undefined
   #substituteStatus: number | undefined
   #receivedAt = 0
-  #buffer = Buffer.alloc(0)
+  #buffer: Buffer = Buffer.alloc(0)
   #size = 0
   #gzipped: Buffer | undefined
   #twin: CacheObject | undefined
   readonly #readers = new Set<() => void>()
   readonly #crowd: Crowd
+  readonly #allocate: Allocate
   #wasFollowed = false
 
-  constructor(target: ObjectTarget, policy: ObjectPolicy, crowd: Crowd = { readers: 0 }) {
+  constructor(
+    target: ObjectTarget,
+    policy: ObjectPolicy,
+    crowd: Crowd = { readers: 0 },
+    allocate: Allocate = Buffer.allocUnsafeSlow,
+  ) {
     this.target = target
     this.policy = policy
     this.#crowd = crowd
+    this.#allocate = allocate
   }
 
   get state(): ObjectState {
@@ -73,6 +92,16 @@ export class CacheObject {
     return this.#readers.size
   }
 
+  /** In which the body grows; another one when that becomes too small. */
+  get memory(): Buffer {
+    return this.#buffer
+  }
+
+  /** When the head came, by the monotonic clock. */
+  get receivedAt(): number {
+    return this.#receivedAt
+  }
+
   /** All who ever followed have left. */
   get isDeserted(): boolean {
     return this.#wasFollowed && this.#readers.size === 0
@@ -88,8 +117,26 @@ export class CacheObject {
     this.#state = 'growing'
     this.#head = head
     this.#receivedAt = now
-    if (head.length !== undefined) this.#buffer = Buffer.allocUnsafeSlow(head.length)
+    if (head.length !== undefined) this.#buffer = this.#allocate(head.length)
     this.#wake()
+  }
+
+  /** As `begin`, but others write the body, into this memory: `grow` tells how far they are. */
+  mirror(head: AnswerHead, receivedAt: number, body: MirroredBody): void {
+    this.#head = head
+    this.#receivedAt = receivedAt
+    this.grow(body)
+  }
+
+  /** Of a mirror. */
+  grow({ memory = this.#buffer, size, isComplete }: MirroredBody): void {
+    this.#buffer = memory
+    this.#size = size
+    if (isComplete) this.#finish('complete')
+    else {
+      this.#state = 'growing'
+      this.#wake()
+    }
   }
 
   append(piece: Uint8Array): void {
@@ -166,7 +213,7 @@ export class CacheObject {
   }
 
   #reallocate(bytes: number): void {
-    const buffer = Buffer.allocUnsafeSlow(bytes)
+    const buffer = this.#allocate(bytes)
     this.#buffer.copy(buffer, 0, 0, this.#size)
     this.#buffer = buffer
   }

@@ -16,14 +16,17 @@ import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import { type CacheBound, CacheMetrics, PeerMetrics } from './cache-metrics.ts'
-import type { CacheObject, Crowd } from './cache-object.ts'
+import type { Allocate, CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
 import { LivePlaylists } from './live/live-playlists.ts'
 import type { Prefetched } from './live/live-prefetch.ts'
+import { localObject } from './local-object.ts'
 import type { MediaObject } from './media-path.ts'
+import { Mirror, type ObjectSource } from './mirror.ts'
+import { ObjectFeed, type TellNews } from './object-feed.ts'
 import { ObjectStore, type StoredObject } from './object-store.ts'
 import { readTarget, requestTarget } from './request-target.ts'
 import { Responder } from './responder.ts'
@@ -51,6 +54,20 @@ export interface FillCacheOptions {
   compress?: boolean
   /** Reads live playlists: holds reloads here, one request upstream for each playlist, and fetches ahead. */
   liveAware?: boolean
+  /** Where several threads share what they hold. */
+  threads?: ThreadsOfCache
+}
+
+/** How the caches of several threads are one: each object is filled by one of them, and mirrored by the others. */
+export interface ThreadsOfCache {
+  /** Memory that other threads can see. */
+  allocate: Allocate
+  /** Undefined where this thread fills the object. */
+  ownerOf(target: ObjectTarget): ObjectSource | undefined
+  /** One of ours is not to be used any more. */
+  left(object: CacheObject): void
+  /** There is something newer than what was told of this path. */
+  outdated(path: string): void
 }
 
 /** What open() found: the object, growing or complete, and how it came to be had. */
@@ -58,7 +75,7 @@ export interface Opened {
   object: CacheObject
   outcome: CacheOutcome
   /** For a stored object: how long it stays fresh. */
-  freshMs?: number
+  freshMs?: number | undefined
 }
 
 export interface Answered {
@@ -82,9 +99,11 @@ export class FillCache implements AsyncDisposable {
   readonly compress: boolean
   readonly #store: ObjectStore
   /** Those that may be joined. */
-  readonly #fills = new Map<string, Fill>()
+  readonly #fills = new Map<string, Fill | Mirror>()
   /** Those and the ones that a purge has taken out. */
-  readonly #underWay = new Set<Fill>()
+  readonly #underWay = new Set<Fill | Mirror>()
+  /** Keys of the mirrors of each playlist that are stored. */
+  readonly #mirrors = new Map<string, Set<string>>()
   readonly #crowd: Crowd = { readers: 0 }
   readonly #responder: Responder
   readonly #live: LivePlaylists | undefined
@@ -98,12 +117,16 @@ export class FillCache implements AsyncDisposable {
     this.metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
-      fills: this.#underWay.size,
+      fills: this.#underWay.values().reduce((sum, it) => sum + (it instanceof Fill ? 1 : 0), 0),
       readers: this.#crowd.readers,
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
       onEvicted: () => this.metrics.evicted(),
+      onLeft: ({ object, isMirror }) => {
+        if (isMirror) this.#forgetKey(object.target)
+        else options.threads?.left(object)
+      },
     })
     this.#responder = new Responder({
       name: options.name,
@@ -164,8 +187,11 @@ export class FillCache implements AsyncDisposable {
     return 'refused' in named ? undefined : this.open(named)
   }
 
-  /** Undefined when too many fills are under way, or too many wait for them. */
-  open(target: ObjectTarget): Opened | undefined {
+  /**
+   * Undefined when too many fills are under way, or too many wait for them. `isHere`: not by another thread, whoever
+   * should.
+   */
+  open(target: ObjectTarget, isHere = false): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
     const stored = this.#store.get(key)
@@ -182,7 +208,9 @@ export class FillCache implements AsyncDisposable {
       this.metrics.refused(bound)
       return undefined
     }
-    if (this.#live?.concerns(target.media)) {
+    const owner = isHere ? undefined : this.#options.threads?.ownerOf(target)
+    if (owner && !running) return this.#mirror(target, owner)
+    if (!owner && this.#live?.concerns(target.media)) {
       const opened = this.#live.open(target)
       if (opened !== 'opaque') return opened
     }
@@ -196,14 +224,52 @@ export class FillCache implements AsyncDisposable {
     }
   }
 
-  /** Forgets every object whose path starts so, also those that are just arriving; answers how many. */
+  /** For another thread: tells how the object grows that is opened, and filled, here whoever should. */
+  follow(target: ObjectTarget, tell: TellNews): { leave(): void } {
+    const { key } = target
+    const { threads } = this.#options
+    if (this.#fills.get(key) instanceof Mirror) this.#fills.delete(key)
+    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+    const now = this.#clock.monotonic()
+    const opened = this.open(target, true) ?? {
+      object: localObject(target, overloaded, { now, allocate: threads?.allocate }),
+      outcome: 'miss',
+    }
+    const freshMs = opened.outcome === 'hit' ? (opened.freshMs ?? 0) : 0
+    const feed = new ObjectFeed(opened, {
+      allocate: threads?.allocate ?? Buffer.allocUnsafeSlow,
+      keptAs: (object) => {
+        const stored = this.#store.get(key)
+        if (stored?.object === object) {
+          return { freshUntil: stored.freshUntil, staleUntil: stored.staleUntil }
+        }
+        // Of a live playlist, which is not in the store.
+        return freshMs > 0 ? { freshUntil: now + freshMs, staleUntil: now + freshMs } : undefined
+      },
+      tell,
+    })
+    feed.start()
+    return feed
+  }
+
+  /** What another thread tells of an object of its own. */
+  forgetMirror(key: string): void {
+    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+  }
+
+  /** As `forgetMirror`, for all that was asked of a path, at whatever position. */
+  outdateMirrors(path: string): void {
+    for (const key of [...(this.#mirrors.get(path) ?? [])]) this.forgetMirror(key)
+  }
+
+  /** Forgets every object whose path starts so, also those that are just arriving; answers how many, without mirrors. */
   purge(prefix: string): number {
     let arriving = 0
     for (const [key, fill] of this.#fills) {
       if (!key.startsWith(prefix)) continue
       fill.storable = false
       this.#fills.delete(key)
-      arriving++
+      if (fill instanceof Fill) arriving++
     }
     return this.#store.purge(prefix) + arriving + (this.#live?.purge(prefix) ?? 0)
   }
@@ -215,7 +281,7 @@ export class FillCache implements AsyncDisposable {
     this.#store.clear()
   }
 
-  #boundReached(running: Fill | undefined): CacheBound | undefined {
+  #boundReached(running: Fill | Mirror | undefined): CacheBound | undefined {
     const { maxFills, maxWaiters, maxReadersPerFill } = this.#options
     if (this.#crowd.readers >= (maxWaiters ?? defaultMaxWaiters)) return 'waiters'
     if (running) {
@@ -266,6 +332,7 @@ export class FillCache implements AsyncDisposable {
       clock: this.#clock,
       waitMs,
       maxObjectBytes,
+      allocate: this.#options.threads?.allocate,
       crowd: this.#crowd,
       random: random ?? Math.random,
       onRetry: (reason) => this.metrics.retried(reason),
@@ -275,6 +342,8 @@ export class FillCache implements AsyncDisposable {
           this.#log.warn(facts, 'a fill failed')
         }
         this.#ended(fill, stored, end)
+        // Before those who waited for it can ask for what comes next.
+        if (taken) this.#options.threads?.outdated(target.path)
         taken?.(fill.object)
       },
     })
@@ -283,6 +352,58 @@ export class FillCache implements AsyncDisposable {
     this.#underWay.add(fill)
     fill.start()
     return fill
+  }
+
+  #mirror(target: ObjectTarget, source: ObjectSource): Opened {
+    const { key, path, media } = target
+    const now = () => this.#clock.monotonic()
+    const mirror = new Mirror({
+      target,
+      source,
+      now,
+      crowd: this.#crowd,
+      nextSource: (lost) => this.#sourceAfter(lost),
+      onEnd: (ended, kept) => {
+        this.#underWay.delete(ended)
+        const isCurrent = this.#fills.get(key) === ended
+        if (isCurrent) this.#fills.delete(key)
+        if (!isCurrent || !kept || !ended.storable) return
+        const { object } = ended
+        this.#store.set(key, { object, ...kept, retryAt: 0, isMirror: true })
+        if (object.policy.isImmutable || media.kind === 'status') return
+        const keys = this.#mirrors.get(path)
+        if (keys) keys.add(key)
+        else this.#mirrors.set(path, new Set([key]))
+      },
+    })
+    this.#fills.set(key, mirror)
+    this.#underWay.add(mirror)
+    mirror.start()
+    // What the other thread found is known once it answers, which is before these are read.
+    return {
+      object: mirror.object,
+      get outcome() {
+        return mirror.outcome ?? 'miss'
+      },
+      get freshMs() {
+        return mirror.outcome === 'hit' && mirror.kept ? mirror.kept.freshUntil - now() : undefined
+      },
+    }
+  }
+
+  #forgetKey({ key, path }: ObjectTarget): void {
+    const keys = this.#mirrors.get(path)
+    if (keys?.delete(key) && keys.size === 0) this.#mirrors.delete(path)
+  }
+
+  /** Who goes on with what a dead thread was filling: another one, or this one. */
+  #sourceAfter(mirror: Mirror): ObjectSource {
+    const { target } = mirror.object
+    const owner = this.#options.threads?.ownerOf(target)
+    if (owner) return owner
+    // Its readers stay with the mirror; the object is this cache's own from now on.
+    if (this.#fills.get(target.key) === mirror) this.#fills.delete(target.key)
+    return { open: (_target, { tell }) => this.follow(target, tell) }
   }
 
   #ended(fill: Fill, stored: StoredObject | undefined, end: FillEnd): void {
@@ -323,6 +444,7 @@ export class FillCache implements AsyncDisposable {
   #outdate(path: string, now: number): void {
     const stored = this.#store.get(path)
     if (stored) stored.freshUntil = Math.min(stored.freshUntil, now)
+    this.#options.threads?.outdated(path)
   }
 }
 

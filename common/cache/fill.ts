@@ -25,7 +25,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { framingFault, readHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
-import { CacheObject, type Crowd } from './cache-object.ts'
+import { type Allocate, CacheObject, type Crowd } from './cache-object.ts'
 import { failureAnswer, type LocalAnswer, type UpstreamFailure } from './error-answer.ts'
 import { policyOf } from './freshness.ts'
 import type { StoredObject } from './object-store.ts'
@@ -60,6 +60,8 @@ export interface FillOptions {
   /** Longest wait for an answer to begin, and then for more of it. */
   waitMs: number
   maxObjectBytes: number
+  /** Memory for the body. */
+  allocate?: Allocate | undefined
   /** Where those who wait are counted. */
   crowd: Crowd
   /** From 0 to 1, for the pause before a retry. */
@@ -101,7 +103,7 @@ export class Fill implements UpstreamSink {
     this.#clock = options.clock
     this.startedAt = this.#activeAt = this.#clock.monotonic()
     const { target, crowd } = options
-    this.object = new CacheObject(target, policyOf(target.media), crowd)
+    this.object = new CacheObject(target, policyOf(target.media), crowd, options.allocate)
     this.object.onDeserted = () => {
       if (this.object.state !== 'waiting') return
       if (target.blocking) this.abandon()

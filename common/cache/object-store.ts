@@ -10,6 +10,8 @@ export interface StoredObject {
   staleUntil: number
   /** While stale: upstream has just failed and is not asked again before. */
   retryAt: number
+  /** The bytes are another thread's, and counted there. */
+  isMirror?: boolean
 }
 
 // Key, headers and bookkeeping; measured with keys of 60 characters.
@@ -17,13 +19,21 @@ const overheadBytes = 1_024
 
 export class ObjectStore {
   readonly #objects: LRUCache<string, StoredObject>
+  #mirrors = 0
 
-  constructor(options: { maxBytes: number; onEvicted: () => void }) {
+  constructor(options: {
+    maxBytes: number
+    onEvicted: () => void
+    /** An object has left, in whatever way. */
+    onLeft?: (stored: StoredObject) => void
+  }) {
     this.#objects = new LRUCache({
       maxSize: options.maxBytes,
-      sizeCalculation: (stored) => stored.object.size + overheadBytes,
-      dispose: (_stored, _key, reason) => {
-        if (reason === 'evict') options.onEvicted()
+      sizeCalculation: (stored) => (stored.isMirror ? 0 : stored.object.size) + overheadBytes,
+      dispose: (stored, _key, reason) => {
+        if (stored.isMirror) this.#mirrors--
+        else if (reason === 'evict') options.onEvicted()
+        options.onLeft?.(stored)
       },
     })
   }
@@ -32,8 +42,9 @@ export class ObjectStore {
     return this.#objects.calculatedSize
   }
 
+  /** Without mirrors. */
   get count(): number {
-    return this.#objects.size
+    return this.#objects.size - this.#mirrors
   }
 
   get(key: string): StoredObject | undefined {
@@ -41,14 +52,20 @@ export class ObjectStore {
   }
 
   set(key: string, stored: StoredObject): void {
+    if (stored.isMirror) this.#mirrors++
     this.#objects.set(key, stored)
   }
 
-  /** Forgets every object whose path starts so; answers how many. */
+  delete(key: string): void {
+    this.#objects.delete(key)
+  }
+
+  /** Forgets every object whose path starts so; answers how many, without mirrors. */
   purge(prefix: string): number {
+    const before = this.count
     const doomed = [...this.#objects.keys()].filter((key) => key.startsWith(prefix))
     for (const key of doomed) this.#objects.delete(key)
-    return doomed.length
+    return before - this.count
   }
 
   clear(): void {

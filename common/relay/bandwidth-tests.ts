@@ -23,16 +23,17 @@ export function isBandwidthTest(query: string): boolean {
 
 export class BandwidthTests {
   readonly #options: BandwidthTestsOptions
-  readonly #results: RefusalMemory
+  /** What each key's test came to. */
+  readonly results: RefusalMemory
 
   constructor(options: BandwidthTestsOptions) {
     this.#options = options
-    this.#results = new RefusalMemory(options.clock, options.refusalMemoryMs, isResult)
+    this.results = new RefusalMemory(options.clock, options.refusalMemoryMs, isResult)
   }
 
   /** The result of the test that has just ended with this key. */
   recall(keyDigest: string): Refusal | undefined {
-    return this.#results.recall(keyDigest)
+    return this.results.recall(keyDigest)
   }
 
   /** Measures what comes by this socket from now on; answers what ends the test before its time. */
@@ -61,7 +62,7 @@ export class BandwidthTests {
       const measure = end('time-limit')
       if (!measure) return
       const result = refusal('bandwidth-test-over', sentenceOf(measure))
-      this.#results.remember(keyDigest, result)
+      this.results.remember(keyDigest, result)
       refuse(result)
     }, limitMs)
     socket.on('data', count)

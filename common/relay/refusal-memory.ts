@@ -11,6 +11,9 @@ export class RefusalMemory {
   readonly #holds: (code: RefusalCode) => boolean
   readonly #entries = new Map<string, { refusal: Refusal; until: number }>()
 
+  /** Called with all that is kept here. */
+  onKept: ((keyDigest: string, refusal: Refusal) => void) | undefined
+
   /** Keeps what `holds`: as a rule verdicts on what the encoder sends, since the others may be gone at its next try. */
   constructor(clock: Clock, ttlMs: number, holds = isInputVerdict) {
     this.#clock = clock
@@ -20,6 +23,12 @@ export class RefusalMemory {
 
   remember(keyDigest: string, refusal: Refusal): void {
     if (!this.#holds(refusal.code)) return
+    this.keep(keyDigest, refusal)
+    this.onKept?.(keyDigest, refusal)
+  }
+
+  /** Of another thread of this node, which has just remembered it. */
+  keep(keyDigest: string, refusal: Refusal): void {
     const oldest = this.#entries.keys().next()
     if (this.#entries.size >= maxEntries && !oldest.done) this.#entries.delete(oldest.value)
     this.#entries.delete(keyDigest)

@@ -33,6 +33,8 @@ export interface RelayHostOptions {
   isRelayed?: boolean
   /** Media of all publishers waits for each other a little, so that it costs less. */
   isGathered?: boolean
+  /** How many threads share what the memories of publishers may take. */
+  threads?: number
   /** For the jitter of retries. */
   random?: () => number
 }
@@ -66,13 +68,14 @@ const catchUpsAtATime = 2
 
 export class RelayHost implements AsyncDisposable {
   readonly #options: RelayHostOptions
-  readonly #verdicts: RefusalMemory
+  /** What publishers were refused for after they had started. */
+  readonly verdicts: RefusalMemory
   readonly #refusalLines: LogBudget
   readonly #relays = new Map<PublishRelay, Promise<unknown>>()
   readonly #metrics: IngestMetrics
   readonly #relayMetrics: RelayMetrics
   readonly #turns = new CatchUpTurns(catchUpsAtATime)
-  readonly #budget = new MemoryBudget(memoryBudgetBytes())
+  readonly #budget: MemoryBudget
   readonly #gather: Gather | undefined
   #farewell: Farewell<PublishRelay> | undefined
   #isHurried = false
@@ -81,9 +84,10 @@ export class RelayHost implements AsyncDisposable {
   constructor(options: RelayHostOptions) {
     this.#options = options
     this.#gather = options.isGathered ? new Gather(options.clock) : undefined
+    this.#budget = new MemoryBudget(memoryBudgetBytes() / (options.threads ?? 1))
     this.#metrics = new IngestMetrics(options.metrics)
     this.#relayMetrics = new RelayMetrics(options.metrics, () => this.#budget.bytes)
-    this.#verdicts = new RefusalMemory(options.clock, options.refusalMemoryMs)
+    this.verdicts = new RefusalMemory(options.clock, options.refusalMemoryMs)
     this.#refusalLines = new LogBudget(options)
   }
 
@@ -156,7 +160,7 @@ export class RelayHost implements AsyncDisposable {
       onRefused: (refused, stage) => {
         metrics.refused(refused, stage)
         onRefused?.(keyDigest, refused)
-        if (stage === 'after-start') this.#verdicts.remember(keyDigest, refused)
+        if (stage === 'after-start') this.verdicts.remember(keyDigest, refused)
         if (stage === 'before-start' && !this.#refusalLines.take()) return
         log.warn({ reason: refused.code, stage }, refused.message)
       },
@@ -186,7 +190,7 @@ export class RelayHost implements AsyncDisposable {
   #refusalOf(intent: PublishIntent, keyDigest: string): Refusal | undefined {
     if (intent.name === '') return refusal('key-missing')
     if (this.#options.isDraining()) return refusal('maintenance')
-    return this.#verdicts.recall(keyDigest)
+    return this.verdicts.recall(keyDigest)
   }
 
   /** Resolves when no publisher is left: until `letGo`, when all have left by themselves. */

@@ -7,6 +7,7 @@ import type { Metrics } from '../../common/metrics.ts'
 import { addressGroup } from '../../common/net/addresses.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { AdmissionTables } from './admission-tables.ts'
 import { ConnectionAdmission, type ConnectionVerdict } from './connection-admission.ts'
 import { GuessGuard } from './guess-guard.ts'
 import { type NoWay, PublishAdmission, type PublishAttempt } from './publish-admission.ts'
@@ -19,6 +20,8 @@ export interface AdmissionOptions {
   clock: Clock
   log: Logger
   metrics?: Metrics
+  /** Where several threads let in together: what they count, and who is to hear of a wrong key. */
+  shared?: { tables: AdmissionTables; onFailed(address: string): void }
 }
 
 export class Admission {
@@ -27,23 +30,26 @@ export class Admission {
   readonly #log: Logger
   readonly #lines: LogBudget
   readonly #exempt: NetworkList
+  readonly #guesses: GuessGuard
   readonly #connections: ConnectionAdmission
   readonly #publishes: PublishAdmission
   readonly #counters: ReturnType<typeof counters>
   readonly #limits: EdgeConfig['admission']
 
-  constructor({ limits, trustedProxies = [], clock, log, metrics }: AdmissionOptions) {
+  constructor({ limits, trustedProxies = [], clock, log, metrics, shared }: AdmissionOptions) {
     const guesses = new GuessGuard(clock, limits.guessing)
+    this.#guesses = guesses
     this.#log = log
     this.#lines = new LogBudget({ clock, log })
     this.#limits = limits
     this.#exempt = createNetworkList(limits.exempt)
-    this.#connections = new ConnectionAdmission(clock, limits, guesses)
+    this.#connections = new ConnectionAdmission(clock, limits, guesses, shared?.tables)
     this.#publishes = new PublishAdmission({
       clock,
       limits,
       guesses,
       onBan: (address) => this.#onBan(address),
+      ...shared,
     })
     this.#counters = counters(metrics)
     this.requests = new RequestPace({
@@ -53,7 +59,11 @@ export class Admission {
       onRefused: () => this.#counters.requests?.inc(),
     })
     metrics?.gauge(
-      { name: 'addresses_banned', help: 'Addresses that are banned now for guessing keys.' },
+      {
+        name: 'addresses_banned',
+        help: 'Addresses that are banned now for guessing keys.',
+        overThreads: 'max',
+      },
       (gauge) => gauge.set(guesses.banned),
     )
   }
@@ -78,6 +88,11 @@ export class Admission {
     open: () => Promise<Started | NoWay>,
   ): Promise<Started | NoWay> {
     return this.#publishes.publish(socket, this.#countedAs(address), attempt, open)
+  }
+
+  /** Another thread has told of a wrong key. */
+  failedElsewhere(address: string): void {
+    this.#guesses.failedElsewhere(address)
   }
 
   #countedAs(address: string): string | undefined {

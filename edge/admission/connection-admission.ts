@@ -1,10 +1,9 @@
 // Who may connect at all: bans, connections and handshakes of an address, handshakes of the node. Decided before
 // a byte is read, so that a flood costs no TLS.
 
-import { BoundedTable } from '../../common/bounded-table.ts'
 import type { Clock } from '../../common/clock.ts'
+import { type AdmissionTables, ownTables } from './admission-tables.ts'
 import type { GuessGuard } from './guess-guard.ts'
-import { HeldCounts } from './held-counts.ts'
 import { paceStep } from './pace.ts'
 
 export interface ConnectionLimits {
@@ -27,43 +26,48 @@ const addressBurstSeconds = 4
 const nodeBurstSeconds = 1
 /** The queue in front of the handshakes: who would wait longer is better off trying again. */
 const maxWaitMs = 5_000
-const maxEntries = 10_000
+const theNode = ''
 
 export class ConnectionAdmission {
   readonly #clock: Clock
   readonly #limits: ConnectionLimits
   readonly #guesses: GuessGuard
-  readonly #connections = new HeldCounts()
-  readonly #handshakes = new BoundedTable<number>(maxEntries)
-  #nodeWholeAt: number | undefined
+  readonly #tables: Pick<AdmissionTables, 'connections' | 'handshakes' | 'nodeHandshakes'>
 
-  constructor(clock: Clock, limits: ConnectionLimits, guesses: GuessGuard) {
+  constructor(
+    clock: Clock,
+    limits: ConnectionLimits,
+    guesses: GuessGuard,
+    tables: AdmissionTables = ownTables(),
+  ) {
     this.#clock = clock
     this.#limits = limits
     this.#guesses = guesses
+    this.#tables = tables
   }
 
   /** `address` is undefined for one to which the limits per address do not apply. */
   connect(address: string | undefined): ConnectionVerdict {
     const { address: perAddress, node } = this.#limits
+    const { connections, handshakes, nodeHandshakes } = this.#tables
     const now = this.#clock.monotonic()
     if (address !== undefined) {
       if (this.#guesses.isBanned(address)) return { refused: 'address-banned' }
-      if (this.#connections.of(address) >= perAddress.connections) {
+      if (connections.of(address) >= perAddress.connections) {
         return { refused: 'address-connections' }
       }
       const perSecond = perAddress.handshakesPerSecond
       const pace = { perSecond, burst: perSecond * addressBurstSeconds }
-      const step = paceStep(this.#handshakes.get(address), now, pace)
+      const step = paceStep(handshakes.get(address), now, pace)
       if (step.waitMs > 0) return { refused: 'address-handshakes' }
-      this.#handshakes.set(address, step.wholeAt)
+      handshakes.set(address, step.wholeAt)
     }
     const perSecond = node.handshakesPerSecond
     const pace = { perSecond, burst: perSecond * nodeBurstSeconds }
-    const step = paceStep(this.#nodeWholeAt, now, pace)
+    const step = paceStep(nodeHandshakes.get(theNode), now, pace)
     if (step.waitMs > maxWaitMs) return { refused: 'node-handshakes' }
-    this.#nodeWholeAt = step.wholeAt
-    const release = address === undefined ? () => {} : this.#connections.hold(address)
+    nodeHandshakes.set(theNode, step.wholeAt)
+    const release = address === undefined ? () => {} : connections.hold(address)
     return { admitted: { waitMs: step.waitMs, release } }
   }
 }

@@ -52,6 +52,11 @@ export class GuessGuard {
     return false
   }
 
+  /** The same address has failed at another thread of this edge. */
+  failedElsewhere(address: string): void {
+    if (!this.isBanned(address)) this.failed(address)
+  }
+
   failed(address: string): GuessOutcome {
     const { failuresPerMinute, banMs } = this.#limits
     const now = this.#clock.monotonic()

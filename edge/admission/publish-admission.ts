@@ -1,9 +1,9 @@
 // Who may publish: streams and bits a second of an address, a key and the node, and the answers to wrong keys,
 // which come late enough to say nothing but no.
 import type { Duplex } from 'node:stream'
-import { BoundedTable } from '../../common/bounded-table.ts'
 import { type Clock, delay } from '../../common/clock.ts'
 import { isKeyVerdict, type Refusal, refusal } from '../../common/contract/refusal.ts'
+import { type AdmissionTables, ownTables } from './admission-tables.ts'
 import { ByteRate } from './byte-rate.ts'
 import type { GuessGuard } from './guess-guard.ts'
 import { HeldCounts } from './held-counts.ts'
@@ -31,6 +31,9 @@ export interface PublishAdmissionOptions {
   limits: PublishLimits
   guesses: GuessGuard
   onBan(address: string): void
+  /** A wrong key came from there. */
+  onFailed?(address: string): void
+  tables?: AdmissionTables
 }
 
 /**
@@ -39,14 +42,15 @@ export interface PublishAdmissionOptions {
  */
 const answerGridMs = 250
 const keyBurst = 10
-const maxEntries = 10_000
 const theNode = ''
 
 export class PublishAdmission {
   readonly #options: PublishAdmissionOptions
-  readonly #streams = { address: new HeldCounts(), key: new HeldCounts(), node: new HeldCounts() }
-  readonly #publishes = new BoundedTable<number>(maxEntries)
-  /** Of the addresses that have streams, and so as many as those. */
+  readonly #streams: AdmissionTables['streams']
+  readonly #publishes: AdmissionTables['publishes']
+  /** Streams of each address in this thread. */
+  readonly #here = new HeldCounts()
+  /** Of the addresses that have streams here, and so as many as those. */
   readonly #addressRates = new Map<string, ByteRate>()
   readonly #nodeRate: ByteRate
   /** Publishers that are in: their further ways up are no business of ours. */
@@ -55,6 +59,9 @@ export class PublishAdmission {
   constructor(options: PublishAdmissionOptions) {
     this.#options = options
     this.#nodeRate = new ByteRate(options.clock)
+    const { streams, publishes } = options.tables ?? ownTables()
+    this.#streams = streams
+    this.#publishes = publishes
   }
 
   /**
@@ -113,14 +120,14 @@ export class PublishAdmission {
   #hold(address: string | undefined, keyDigest: string): () => void {
     const releases = [this.#streams.key.hold(keyDigest), this.#streams.node.hold(theNode)]
     if (address !== undefined) {
-      releases.push(this.#streams.address.hold(address))
+      releases.push(this.#streams.address.hold(address), this.#here.hold(address))
       if (!this.#addressRates.has(address)) {
         this.#addressRates.set(address, new ByteRate(this.#options.clock))
       }
     }
     return () => {
       for (const release of releases) release()
-      if (address !== undefined && this.#streams.address.of(address) === 0) {
+      if (address !== undefined && this.#here.of(address) === 0) {
         this.#addressRates.delete(address)
       }
     }
@@ -148,11 +155,12 @@ export class PublishAdmission {
     startedAt: number,
     signal: AbortSignal,
   ): Promise<Refusal> {
-    const { clock, guesses, onBan } = this.#options
+    const { clock, guesses, onBan, onFailed } = this.#options
     // Tries that were under way when the ban began must not learn more.
     const wasBanned = address !== undefined && guesses.isBanned(address)
     const guess =
       address === undefined || wasBanned ? { delayMs: 0, isBan: false } : guesses.failed(address)
+    if (address !== undefined && !wasBanned) onFailed?.(address)
     if (guess.isBan) onBan(address!)
     const elapsedMs = clock.monotonic() - startedAt
     const steps = Math.floor(elapsedMs / answerGridMs) + 1

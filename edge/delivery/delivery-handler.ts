@@ -14,6 +14,7 @@ import {
   type CacheRequest,
   type CacheResponse,
   FillCache,
+  type ThreadsOfCache,
 } from '../../common/cache/fill-cache.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
@@ -29,7 +30,7 @@ import type { RequestPace } from '../admission/request-pace.ts'
 import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
 import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
-import { ViewerCounter } from './viewer-counter.ts'
+import { type ViewerBook, ViewerCounter } from './viewer-counter.ts'
 
 export interface DeliveryOptions {
   /** Name in Cache-Status: the node's id. */
@@ -58,6 +59,9 @@ export interface DeliveryOptions {
   limits?: Partial<HttpLimits>
   /** Without it any host is served. */
   hosts?: HostList | undefined
+  /** Where viewers are counted elsewhere, over several handlers. */
+  viewers?: ViewerBook
+  threads?: ThreadsOfCache
 }
 
 const targetDurationMs = 4_000
@@ -88,7 +92,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #options: DeliveryOptions
   readonly #upstream: UpstreamClient
   readonly #cache: FillCache
-  readonly #viewers: ViewerCounter
+  readonly #counter: ViewerCounter
+  readonly #viewers: ViewerBook
   readonly #road: FastRoad
   readonly #addressOf: (req: Pick<Viewed, 'socket'>) => string
   #pages: StaticPages
@@ -98,7 +103,8 @@ export class DeliveryHandler implements AsyncDisposable {
     this.#pages = options.pages
     this.#addressOf = options.addressOf ?? ((req) => req.socket.remoteAddress ?? '')
     const { clock, log, metrics, upstream } = options
-    this.#viewers = new ViewerCounter({ clock })
+    this.#counter = new ViewerCounter({ clock })
+    this.#viewers = options.viewers ?? this.#counter
     this.#upstream = new UpstreamClient({
       clock,
       log,
@@ -119,6 +125,7 @@ export class DeliveryHandler implements AsyncDisposable {
       metrics,
       resolve: (target, hasStored) => this.#resolve(target, hasStored),
       upstream: this.#upstream,
+      ...(options.threads && { threads: options.threads }),
     })
     this.#road = new FastRoad({
       name: options.name,
@@ -143,7 +150,12 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   viewerCounts(): ViewerCount[] {
-    return this.#viewers.counts()
+    return this.#counter.counts()
+  }
+
+  /** For the links to other threads, which ask it for the objects that it fills. */
+  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors'> {
+    return this.#cache
   }
 
   purge(prefix: string): number {

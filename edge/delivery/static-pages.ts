@@ -1,8 +1,13 @@
 // The built watch page in memory: names are looked up in a table, never on disk, so that no path of a request
 // can reach another file.
+
 import { readdir, readFile } from 'node:fs/promises'
 import { extname, join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { acceptsCoding } from '../../common/net/accept-encoding.ts'
+
+/** Where the build of the watch page is. */
+export const watchPages = fileURLToPath(new URL('../../web/dist/watch', import.meta.url))
 
 export interface StaticFile {
   body: Buffer

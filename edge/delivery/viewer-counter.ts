@@ -20,7 +20,19 @@ interface Audience {
   total: number
 }
 
-export class ViewerCounter {
+/** What is left of a viewer: 66 bits. */
+export function viewerName(salt: string, address: string, agent: string): string {
+  return hash('sha1', `${salt} ${address} ${agent}`, 'base64url').slice(0, 11)
+}
+
+/** Where viewers are told of as they are seen. */
+export interface ViewerBook {
+  /** Stands for a viewer without telling who it is. */
+  viewerOf(address: string, agent: string): string
+  seen(liveId: string, viewer: string): void
+}
+
+export class ViewerCounter implements ViewerBook {
   readonly #clock: Clock
   readonly #maxViewers: number
   readonly #maxLiveIds: number
@@ -37,7 +49,7 @@ export class ViewerCounter {
 
   /** Stands for a viewer without telling who it is. */
   viewerOf(address: string, agent: string): string {
-    return hash('sha1', `${this.#salt} ${address} ${agent}`, 'base64url')
+    return viewerName(this.#salt, address, agent)
   }
 
   seen(liveId: string, viewer: string): void {

@@ -1,13 +1,18 @@
 // The certificates of the TLS port: PEM files chosen by server name, or one from the local CA. A reload takes all or
 // none. They are also loaded again when the files change; what cannot be loaded then leaves its predecessor in place.
-import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { createSecureContext, type SecureContext } from 'node:tls'
+import type { SecureContext } from 'node:tls'
 import type { Clock, Timer } from '../../common/clock.ts'
 import { messageOf, ServiceError } from '../../common/errors.ts'
 import { LocalCa } from '../../common/local-ca/local-ca.ts'
 import type { Logger } from '../../common/log.ts'
-import { plainAddress } from '../../common/net/addresses.ts'
+import {
+  type Certificate,
+  type CertificatePair,
+  CertificateSet,
+  type Certificates,
+  certificateOf,
+} from './certificate-set.ts'
 import { watchFiles } from './file-watch.ts'
 
 export interface CertificateOptions {
@@ -19,28 +24,15 @@ export interface CertificateOptions {
   log: Logger
 }
 
-export interface CertificatePair {
-  cert: string
-  key: string
-}
-
-interface Certificate extends CertificatePair {
-  digest: string
-  names: readonly string[]
-  context: SecureContext
-  expiresAt: number
-}
-
 const dayMs = 24 * 60 * 60 * 1000
 const renewalCheckMs = dayMs / 2
 const expiryWarningMs = 14 * dayMs
 
-export class CertificateStore implements AsyncDisposable {
+export class CertificateStore implements Certificates, AsyncDisposable {
   readonly #options: CertificateOptions
   readonly #listeners = new Set<() => void>()
   /** One slot per pair of files, or a single one for the local CA. */
-  #slots: Certificate[] = []
-  #byName = new Map<string, Certificate>()
+  #set = new CertificateSet([])
   #reloading: Promise<void> = Promise.resolve()
   #files: CertificateOptions['files']
   #watch: Disposable | undefined
@@ -63,24 +55,21 @@ export class CertificateStore implements AsyncDisposable {
     this.#renewal = this.#options.clock.setInterval(() => this.#onChange(), renewalCheckMs)
   }
 
-  /** What clients get that name no server. */
   get default(): CertificatePair {
-    return this.#slots[0]!
+    return this.#set.default
   }
 
-  /** When the certificate that expires first does so; wall time in ms. */
   get expiresAt(): number {
-    return Math.min(...this.#slots.map((slot) => slot.expiresAt))
+    return this.#set.expiresAt
   }
 
-  /** The certificate for a server name: exact, then wildcard; undefined for the default. Never throws. */
   select(serverName: string): SecureContext | undefined {
-    const name = serverName.toLowerCase().replace(/\.$/, '')
-    const parent = name.indexOf('.')
-    const found =
-      this.#byName.get(name) ??
-      (parent > 0 ? this.#byName.get(`*${name.slice(parent)}`) : undefined)
-    return found?.context
+    return this.#set.select(serverName)
+  }
+
+  /** All that are in use, the default one first. */
+  get pairs(): CertificatePair[] {
+    return this.#set.slots.map(({ cert, key }) => ({ cert, key }))
   }
 
   /** Calls back after each change. */
@@ -151,7 +140,9 @@ export class CertificateStore implements AsyncDisposable {
     const { loaded, failures } = await this.#read(files)
     // Others have come into use meanwhile.
     if (files !== this.#files) return []
-    const slots = loaded.map((slot, i) => slot ?? this.#slots[i]).filter((it) => it !== undefined)
+    const slots = loaded
+      .map((slot, i) => slot ?? this.#set.slots[i])
+      .filter((it) => it !== undefined)
     if (slots.length === loaded.length) this.#use(slots)
     return failures
   }
@@ -172,14 +163,9 @@ export class CertificateStore implements AsyncDisposable {
   }
 
   #use(slots: Certificate[]): void {
-    const before = this.#slots
-    this.#slots = slots
-    this.#byName = new Map()
-    // The first pair that has a name keeps it.
-    for (const slot of [...slots].reverse()) {
-      for (const name of slot.names) this.#byName.set(name, slot)
-      this.#warnOfExpiry(slot)
-    }
+    const before = this.#set.slots
+    this.#set = new CertificateSet(slots)
+    for (const slot of slots) this.#warnOfExpiry(slot)
     const isSame = slots.every((slot, i) => slot.digest === before[i]?.digest)
     // The first of all has nobody to hear of it.
     if (before.length === 0 || (isSame && slots.length === before.length)) return
@@ -239,32 +225,4 @@ async function readPem(file: string): Promise<string> {
   } catch (err) {
     throw new Error(`${file} cannot be read: ${messageOf(err)}`)
   }
-}
-
-function certificateOf({ cert, key, origin }: CertificatePair & { origin: string }): Certificate {
-  try {
-    const parsed = new X509Certificate(cert)
-    if (!parsed.checkPrivateKey(createPrivateKey(key))) {
-      throw new Error('certificate and key do not belong together')
-    }
-    return {
-      cert,
-      key,
-      digest: createHash('sha256').update(cert).update(key).digest('hex'),
-      names: namesOf(parsed),
-      context: createSecureContext({ cert, key }),
-      expiresAt: parsed.validToDate.getTime(),
-    }
-  } catch (err) {
-    throw new Error(`${origin}: ${messageOf(err)}`)
-  }
-}
-
-/** DNS names (wildcards too) and addresses of the subject alternative names. */
-function namesOf(certificate: X509Certificate): string[] {
-  return (certificate.subjectAltName ?? '').split(', ').flatMap((entry) => {
-    if (entry.startsWith('DNS:')) return [entry.slice(4).toLowerCase()]
-    if (entry.startsWith('IP Address:')) return [plainAddress(entry.slice(11))]
-    return []
-  })
 }

@@ -17,6 +17,7 @@ import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { Admission } from '../admission/admission.ts'
+import type { Certificates } from './certificate-set.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import { Gate } from './gate.ts'
@@ -39,6 +40,10 @@ export interface FrontDoorOptions {
   /** Without it everybody is let in. */
   admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
+  /** Of one that watches over them for several doors; without it the door has its own. */
+  certificates?: Certificates
+  /** For doors that share their ports. */
+  shared?: { ticketKeys: Buffer; reusePort: boolean }
   clock: Clock
   log: Logger
   metrics?: Metrics
@@ -56,15 +61,13 @@ export interface FrontDoorAddress {
   rtmpPort: number | undefined
 }
 
-/** Another process can open the same ports, and take them over without a gap. */
-const isShared = process.platform === 'linux'
-
 const defaultLimits: FrontDoorLimits = { handshakeTimeoutMs: 10_000, drainLimitMs: 5_000 }
 
 export class FrontDoor implements AsyncDisposable {
   readonly #options: FrontDoorOptions
   readonly #limits: FrontDoorLimits
-  readonly #certificates: CertificateStore
+  readonly #certificates: Certificates
+  readonly #ownCertificates: CertificateStore | undefined
   readonly #http: HttpConnections
   readonly #listeners = new Map<'tls' | 'http' | 'rtmp', Listener>()
   readonly #counters: ReturnType<typeof counters>
@@ -75,14 +78,8 @@ export class FrontDoor implements AsyncDisposable {
     const { config, handlers, clock, log } = options
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
-    this.#certificates = new CertificateStore({
-      files: config.tls.certificates,
-      localCa: config.tls.localCa.enabled
-        ? { dir: config.tls.localCa.dir ?? join(config.dataDir, 'ca'), names: caNames(config) }
-        : undefined,
-      clock,
-      log,
-    })
+    this.#ownCertificates = options.certificates ? undefined : certificateStoreOf(options)
+    this.#certificates = options.certificates ?? this.#ownCertificates!
     this.#http = new HttpConnections({
       handlers,
       road: options.road,
@@ -107,7 +104,7 @@ export class FrontDoor implements AsyncDisposable {
   async start(): Promise<FrontDoorAddress> {
     const { config } = this.#options
     try {
-      await this.#certificates.start()
+      await this.#ownCertificates?.start()
       await this.#open('tls', this.#tlsPort(), config.tls)
       if (config.http.enabled) {
         await this.#open('http', createPlainHttpServer(this.#http, this.#gate), config.http)
@@ -134,13 +131,8 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** Loads the certificates again, from new files where given; rejects when one is bad, and all old ones stay. */
-  reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
-    return this.#certificates.reload(files)
-  }
-
-  /** As `reload`, but what was loaded is in use only once what is returned was called. */
-  prepareReload(files: EdgeConfig['tls']['certificates']): Promise<() => Promise<void>> {
-    return this.#certificates.prepare(files)
+  async reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
+    await this.#ownCertificates?.reload(files)
   }
 
   /** No new connections; those that are there go on as they were. Resolves when none is left. */
@@ -165,7 +157,7 @@ export class FrontDoor implements AsyncDisposable {
       [...this.#listeners.values()].map((listener) => listener[Symbol.asyncDispose]()),
     )
     this.#http[Symbol.dispose]()
-    await this.#certificates[Symbol.asyncDispose]()
+    await this.#ownCertificates?.[Symbol.asyncDispose]()
   }
 
   async #open(
@@ -182,7 +174,8 @@ export class FrontDoor implements AsyncDisposable {
       log,
       onDropped: () => this.#counters.dropped?.inc({ listener: name }),
     })
-    await listener.start({ host: target.host, port: target.port, reusePort: isShared })
+    const { reusePort = false } = this.#options.shared ?? {}
+    await listener.start({ host: target.host, port: target.port, reusePort })
     this.#listeners.set(name, listener)
   }
 
@@ -190,6 +183,7 @@ export class FrontDoor implements AsyncDisposable {
     const { config, handlers, clock, log } = this.#options
     return createTlsPort({
       certificates: this.#certificates,
+      ticketKeys: this.#options.shared?.ticketKeys,
       http: this.#http,
       gate: this.#gate,
       peers: this.#peers,
@@ -223,6 +217,7 @@ export class FrontDoor implements AsyncDisposable {
       {
         name: 'certificate_expires_timestamp_seconds',
         help: 'When the certificate that expires first does so, Unix time.',
+        overThreads: 'min',
       },
       (gauge) => gauge.set(this.#certificates.expiresAt / 1_000),
     )
@@ -245,6 +240,22 @@ function counters(metrics: Metrics | undefined) {
       help: 'Connections from trusted proxies without a good PROXY header.',
     }),
   }
+}
+
+/** Not started yet. */
+export function certificateStoreOf({
+  config,
+  clock,
+  log,
+}: Pick<FrontDoorOptions, 'config' | 'clock' | 'log'>): CertificateStore {
+  const { certificates, localCa } = config.tls
+  const dir = localCa.dir ?? join(config.dataDir, 'ca')
+  return new CertificateStore({
+    files: certificates,
+    localCa: localCa.enabled ? { dir, names: caNames(config) } : undefined,
+    clock,
+    log,
+  })
 }
 
 /** The configured names and the hosts of the public URLs, so that those verify too. */

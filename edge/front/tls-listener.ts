@@ -19,14 +19,16 @@ import type { Logger } from '../../common/log.ts'
 import { acceptConnection } from '../../common/net/first-bytes.ts'
 import type { HttpConnections } from '../../common/net/http-connections.ts'
 import { peek } from '../../common/net/peek.ts'
-import type { CertificateStore } from './certificates.ts'
+import type { Certificates } from './certificate-set.ts'
 import { type ClientHello, parseClientHello } from './client-hello.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import type { Gate } from './gate.ts'
 import type { PeerBook } from './peer-book.ts'
 
 export interface TlsPortOptions {
-  certificates: CertificateStore
+  certificates: Certificates
+  /** The same at all that share the port, or a client resumes its session at one of them only. */
+  ticketKeys?: Buffer | undefined
   http: HttpConnections
   gate: Gate
   peers: PeerBook
@@ -70,6 +72,7 @@ function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServe
   const { certificates, log, peers } = options
   const context = () => ({
     ...certificates.default,
+    ...(options.ticketKeys && { ticketKeys: options.ticketKeys }),
     minVersion: 'TLSv1.2' as const,
     maxVersion,
     // A client could make us repeat the costly part of the handshake (TLS 1.2 only).

@@ -1,0 +1,136 @@
+// What admission counts, by name: in one thread, or in memory that all threads of the edge share, so that limits hold
+// for the POP and not for each thread of it.
+//
+// In shared memory names are slots, chosen by a salted hash. Two that fall on one slot are counted as one, which
+// nobody can bring about on purpose and which matters only near a limit. Counts of what is held have a row for each
+// thread, so that those of a thread that died can be taken out.
+import { hash } from 'node:crypto'
+import { BoundedTable } from '../../common/bounded-table.ts'
+import { HeldCounts } from './held-counts.ts'
+
+export interface HeldTable {
+  of(name: string): number
+  /** Counts one more until the answer is called, once or more often. */
+  hold(name: string): () => void
+}
+
+/** When the burst of each will be whole again (pace.ts). */
+export interface PaceTable {
+  get(name: string): number | undefined
+  set(name: string, wholeAt: number): unknown
+}
+
+export interface AdmissionTables {
+  connections: HeldTable
+  handshakes: PaceTable
+  nodeHandshakes: PaceTable
+  streams: { address: HeldTable; key: HeldTable; node: HeldTable }
+  publishes: PaceTable
+}
+
+const maxEntries = 10_000
+
+export function ownTables(): AdmissionTables {
+  return {
+    connections: new HeldCounts(),
+    handshakes: new BoundedTable<number>(maxEntries),
+    nodeHandshakes: new BoundedTable<number>(1),
+    streams: { address: new HeldCounts(), key: new HeldCounts(), node: new HeldCounts() },
+    publishes: new BoundedTable<number>(maxEntries),
+  }
+}
+
+/** Plain data, the same for all threads. */
+export interface AdmissionMemory {
+  held: SharedArrayBuffer
+  paces: SharedArrayBuffer
+  rows: number
+  salt: string
+}
+
+const slots = 16_384
+/** Of connections, streams by address, by key, of the node. */
+const heldTables = 4
+/** Of handshakes by address, of the node; of publishes by key. */
+const paceTables = 3
+
+export function createAdmissionMemory(rows: number, salt: string): AdmissionMemory {
+  return {
+    held: new SharedArrayBuffer(rows * heldTables * slots * Int32Array.BYTES_PER_ELEMENT),
+    paces: new SharedArrayBuffer(paceTables * slots * Float64Array.BYTES_PER_ELEMENT),
+    rows,
+    salt,
+  }
+}
+
+/** `row` is this thread's; its clock's monotonic time is that of the others. */
+export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTables {
+  const held = (table: number) => new SharedHeld(memory, row, table)
+  const paces = (table: number) => new SharedPaces(memory, table)
+  return {
+    connections: held(0),
+    handshakes: paces(0),
+    nodeHandshakes: paces(1),
+    streams: { address: held(1), key: held(2), node: held(3) },
+    publishes: paces(2),
+  }
+}
+
+/** Forgets what a thread held that is no more. */
+export function clearRow(memory: AdmissionMemory, row: number): void {
+  const cells = heldTables * slots
+  new Int32Array(memory.held, row * cells * Int32Array.BYTES_PER_ELEMENT, cells).fill(0)
+}
+
+class SharedHeld implements HeldTable {
+  readonly #salt: string
+  readonly #own: Int32Array
+  readonly #all: Int32Array[]
+
+  constructor({ held, rows, salt }: AdmissionMemory, row: number, table: number) {
+    this.#salt = salt
+    this.#all = Array.from({ length: rows }, (_, i) => {
+      const start = (i * heldTables + table) * slots
+      return new Int32Array(held, start * Int32Array.BYTES_PER_ELEMENT, slots)
+    })
+    this.#own = this.#all[row]!
+  }
+
+  of(name: string): number {
+    const slot = slotOf(this.#salt, name)
+    return this.#all.reduce((sum, row) => sum + Atomics.load(row, slot), 0)
+  }
+
+  hold(name: string): () => void {
+    const slot = slotOf(this.#salt, name)
+    Atomics.add(this.#own, slot, 1)
+    let isHeld = true
+    return () => {
+      if (isHeld) Atomics.sub(this.#own, slot, 1)
+      isHeld = false
+    }
+  }
+}
+
+/** Two threads that step at the same moment may count as one. */
+class SharedPaces implements PaceTable {
+  readonly #salt: string
+  readonly #cells: Float64Array
+
+  constructor({ paces, salt }: AdmissionMemory, table: number) {
+    this.#salt = salt
+    this.#cells = new Float64Array(paces, table * slots * Float64Array.BYTES_PER_ELEMENT, slots)
+  }
+
+  get(name: string): number {
+    return this.#cells[slotOf(this.#salt, name)]!
+  }
+
+  set(name: string, wholeAt: number): void {
+    this.#cells[slotOf(this.#salt, name)] = wholeAt
+  }
+}
+
+function slotOf(salt: string, name: string): number {
+  return hash('sha1', `${salt} ${name}`, 'buffer').readUInt32LE(0) % slots
+}

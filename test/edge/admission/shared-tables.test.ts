@@ -1,0 +1,93 @@
+// Two threads that let in together: what one admits counts at the other.
+import { expect, test } from 'vitest'
+import { silentLogger } from '../../../common/log.ts'
+import { edgeConfigSchema } from '../../../config/schema.ts'
+import { Admission } from '../../../edge/admission/admission.ts'
+import {
+  clearRow,
+  createAdmissionMemory,
+  sharedTables,
+} from '../../../edge/admission/admission-tables.ts'
+import { GuessGuard } from '../../../edge/admission/guess-guard.ts'
+import { FakeClock } from '../../support/fake-clock.ts'
+
+const address = '203.0.113.1'
+
+function twoOf(limits: Record<string, unknown>) {
+  const { admission } = edgeConfigSchema.parse({
+    role: 'edge',
+    node: { id: 'pop-1' },
+    cluster: { coordinator: 'http://127.0.0.1:1', secret: 'x'.repeat(32) },
+    admission: limits,
+  })
+  const clock = new FakeClock()
+  const memory = createAdmissionMemory(2, 'salt')
+  const at = (row: number) =>
+    new Admission({
+      limits: admission,
+      clock,
+      log: silentLogger,
+      shared: { tables: sharedTables(memory, row), onFailed() {} },
+    })
+  return { one: at(0), other: at(1), clock, memory }
+}
+
+test('connections of an address, until they are gone', () => {
+  const { one, other } = twoOf({ address: { connections: 2 } })
+  const first = one.connect(address)
+  expect(other.connect(address)).toHaveProperty('admitted')
+  expect(one.connect(address)).toEqual({ refused: 'address-connections' })
+  expect(other.connect('203.0.113.2')).toHaveProperty('admitted')
+  if ('admitted' in first) {
+    first.admitted.release()
+    first.admitted.release()
+  }
+  expect(other.connect(address)).toHaveProperty('admitted')
+  expect(one.connect(address)).toEqual({ refused: 'address-connections' })
+})
+
+test('connections of a thread that died are free again, those of the other are not', () => {
+  const { one, other, memory } = twoOf({ address: { connections: 2 } })
+  one.connect(address)
+  other.connect(address)
+  clearRow(memory, 0)
+  expect(other.connect(address)).toHaveProperty('admitted')
+  expect(other.connect(address)).toEqual({ refused: 'address-connections' })
+})
+
+test('new connections a second, of an address and of the node', async () => {
+  const { one, other, clock } = twoOf({ address: { handshakesPerSecond: 1 } })
+  // A burst of four.
+  for (const side of [one, other, one, other]) {
+    expect(side.connect(address)).toHaveProperty('admitted')
+  }
+  for (const side of [one, other]) {
+    expect(side.connect(address)).toEqual({ refused: 'address-handshakes' })
+  }
+  await clock.advance(1_000)
+  expect(one.connect(address)).toHaveProperty('admitted')
+  expect(other.connect(address)).toEqual({ refused: 'address-handshakes' })
+
+  const node = twoOf({ node: { handshakesPerSecond: 1 } })
+  const waits = [node.one, node.other, node.one].map((side, i) => {
+    const verdict = side.connect(`203.0.113.${i}`)
+    return 'admitted' in verdict ? verdict.admitted.waitMs : undefined
+  })
+  expect(waits).toEqual([0, 1_000, 2_000])
+})
+
+test('wrong keys', async () => {
+  const clock = new FakeClock()
+  const limits = { failuresPerMinute: 4, banMs: 60_000 }
+  const [one, other] = [new GuessGuard(clock, limits), new GuessGuard(clock, limits)]
+  for (let i = 0; i < 3; i++) {
+    one.failed(address)
+    other.failedElsewhere(address)
+  }
+  expect(other.isBanned(address)).toBe(false)
+  expect(other.failed(address)).toMatchObject({ isBan: true })
+  one.failedElsewhere(address)
+  expect(one.isBanned(address)).toBe(true)
+  await clock.advance(60_000)
+  expect(one.isBanned(address)).toBe(false)
+})
