@@ -29,6 +29,7 @@ const commands: Record<string, () => Promise<CommandModule>> = {
   ring: () => import('./commands/ring.ts'),
   drain,
   undrain: drain,
+  purge: () => import('./commands/purge.ts'),
   console: () => import('./commands/console.ts'),
   publish: () => import('./commands/publish.ts'),
   ca: () => import('./commands/ca.ts'),

@@ -7,6 +7,7 @@ import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
+import { PurgeFollower } from '../common/cluster/purge-follower.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
@@ -132,7 +133,16 @@ export async function startEdge(
         viewers: delivery.viewerCounts(),
       }),
   })
-  membership.onSnapshot((snapshot) => gateways.update(snapshot))
+  const purges = new PurgeFollower({
+    role: 'edge',
+    purge: (prefix) => delivery.purge(prefix),
+    report: (purge, report) => coordinator.reportPurge(purge, report),
+    log,
+  })
+  membership.onSnapshot((snapshot) => {
+    purges.update(snapshot)
+    gateways.update(snapshot)
+  })
   const drain = () => {
     draining = true
     return membership.beat()

@@ -5,6 +5,7 @@ import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
+import { PurgeFollower } from '../../common/cluster/purge-follower.ts'
 import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
@@ -182,7 +183,14 @@ export async function startGateway(
     }),
   )
   stack.use(membership)
+  const purges = new PurgeFollower({
+    role: 'gateway',
+    purge: (prefix) => shield.purge(prefix),
+    report: (purge, report) => coordinator.reportPurge(purge, report),
+    log,
+  })
   membership.onSnapshot((snapshot) => {
+    purges.update(snapshot)
     homes.update(snapshot)
     ingest.update(snapshot)
   })

@@ -112,6 +112,8 @@ export class Shield implements AsyncDisposable {
   }
 
   purge(prefix: string): number {
+    this.#statuses.clear()
+    this.#locations.clear()
     return this.#cache.purge(prefix)
   }
 
