@@ -29,6 +29,8 @@ const commands: Record<string, () => Promise<CommandModule>> = {
   ring: () => import('./commands/ring.ts'),
   drain,
   undrain: drain,
+  cache: () => import('./commands/cache.ts'),
+  top: () => import('./commands/top.ts'),
   purge: () => import('./commands/purge.ts'),
   console: () => import('./commands/console.ts'),
   publish: () => import('./commands/publish.ts'),

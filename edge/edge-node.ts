@@ -1,5 +1,6 @@
 // Composition root of an edge, the POP that publishers and viewers meet; start order is reading order, disposal
 // the reverse.
+import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { startAdminListener } from '../common/admin/admin-listener.ts'
 import { systemClock } from '../common/clock.ts'
@@ -37,6 +38,7 @@ export async function startEdge(
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  const instance = randomUUID()
   let draining = false
   const metrics = new Metrics('edge', id, version)
   const nodeToken = () => coordinator.nodeToken()
@@ -168,6 +170,8 @@ export async function startEdge(
       drain,
       draining: () => draining,
       purge: (prefix) => delivery.purge(prefix),
+      why: (url) => delivery.why(url),
+      top: () => delivery.top(instance),
     }),
   )
   urls.admin = admin.url

@@ -14,7 +14,7 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type ObjectTarget, targetOf } from './cache-key.ts'
-import { CacheMetrics } from './cache-metrics.ts'
+import { type CacheCounts, CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer, type LocalAnswer } from './error-answer.ts'
@@ -53,6 +53,34 @@ export interface Opened {
 export interface Answered {
   media: MediaObject
   status: number
+  outcome: CacheOutcome
+}
+
+/** What is here of one object, without touching it; plain data. */
+export interface Inspection {
+  /** What the next request would get. */
+  next: 'hit' | 'stale-hit' | 'joins' | 'fill' | 'overloaded'
+  stored?: {
+    status: number
+    bytes: number
+    ageSeconds: number
+    /** Negative: for so long no longer. */
+    freshMs: number
+    /** For so long it may still stand in for an upstream that fails; negative: no more. */
+    staleMs: number
+    isImmutable: boolean
+    cacheControl: string | undefined
+  }
+  fill?: {
+    state: 'waiting' | 'growing'
+    sinceMs: number
+    status: number | undefined
+    bytes: number
+    length: number | undefined
+    readers: number
+    isHeld: boolean
+    origins: string[]
+  }
 }
 
 export type CacheRequest = IncomingMessage | Http2ServerRequest
@@ -82,7 +110,7 @@ export class FillCache implements AsyncDisposable {
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
-      onEvicted: () => this.#metrics.evicted(),
+      onEvicted: (reason) => this.#metrics.evicted(reason),
     })
     this.#responder = new Responder({
       name: options.name,
@@ -134,6 +162,44 @@ export class FillCache implements AsyncDisposable {
     }
   }
 
+  /** What open() would find, for people who ask why. */
+  inspect({ key, blocking }: ObjectTarget): Inspection {
+    const now = this.#clock.monotonic()
+    const stored = this.#store.peek(key)
+    const fill = this.#fills.get(key)
+    return {
+      next: this.#next(now, stored, fill),
+      ...(stored && {
+        stored: {
+          status: stored.object.head!.status,
+          bytes: stored.object.size,
+          ageSeconds: stored.object.ageSeconds(now),
+          freshMs: Math.round(stored.freshUntil - now),
+          staleMs: Math.round(stored.staleUntil - now),
+          isImmutable: stored.object.policy.isImmutable,
+          cacheControl: stored.object.head!.cacheControl,
+        },
+      }),
+      ...(fill && {
+        fill: {
+          state: fill.object.state === 'waiting' ? 'waiting' : 'growing',
+          sinceMs: Math.round(now - fill.startedAt),
+          status: fill.object.head?.status,
+          bytes: fill.object.size,
+          length: fill.object.length,
+          readers: fill.object.readers,
+          isHeld: blocking && fill.object.state === 'waiting',
+          origins: [...fill.origins],
+        },
+      }),
+    }
+  }
+
+  /** What is counted, with at most so many live ids and recordings. */
+  counts(maxLives: number): CacheCounts {
+    return this.#metrics.counts(maxLives)
+  }
+
   /** Forgets every object whose path starts so, also those that are just arriving; answers how many. */
   purge(prefix: string): number {
     let arriving = 0
@@ -144,6 +210,13 @@ export class FillCache implements AsyncDisposable {
       arriving++
     }
     return this.#store.purge(prefix) + arriving
+  }
+
+  #next(now: number, stored: StoredObject | undefined, fill: Fill | undefined): Inspection['next'] {
+    if (stored && stored.freshUntil > now) return 'hit'
+    if (stored && now < stored.retryAt && now < stored.staleUntil) return 'stale-hit'
+    if (fill) return 'joins'
+    return this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills) ? 'overloaded' : 'fill'
   }
 
   /** Ends what is under way; whoever disposes has drained before. */
@@ -170,6 +243,7 @@ export class FillCache implements AsyncDisposable {
         this.#ended(fill, stored, end)
       },
     })
+    fill.object.tally = this.#metrics.tallies.of(target.media)
     this.#fills.set(target.key, fill)
     fill.start()
     return fill

@@ -1,5 +1,6 @@
 // Complete objects in memory, the least recently used ones leaving first; sized in bytes.
 import { LRUCache } from 'lru-cache'
+import type { EvictionReason } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 
 /** Times are monotonic milliseconds. */
@@ -15,15 +16,24 @@ export interface StoredObject {
 // Key, headers and bookkeeping; measured with keys of 60 characters.
 const overheadBytes = 1_024
 
+/** By the words of the LRU. */
+const reasons: Partial<Record<LRUCache.DisposeReason, EvictionReason>> = {
+  evict: 'room',
+  delete: 'purge',
+  set: 'replaced',
+}
+
 export class ObjectStore {
   readonly #objects: LRUCache<string, StoredObject>
+  #isClearing = false
 
-  constructor(options: { maxBytes: number; onEvicted: () => void }) {
+  constructor(options: { maxBytes: number; onEvicted: (reason: EvictionReason) => void }) {
     this.#objects = new LRUCache({
       maxSize: options.maxBytes,
       sizeCalculation: (stored) => stored.object.size + overheadBytes,
       dispose: (_stored, _key, reason) => {
-        if (reason === 'evict') options.onEvicted()
+        const why = reasons[reason]
+        if (why && !this.#isClearing) options.onEvicted(why)
       },
     })
   }
@@ -40,6 +50,11 @@ export class ObjectStore {
     return this.#objects.get(key)
   }
 
+  /** Without being used by that. */
+  peek(key: string): StoredObject | undefined {
+    return this.#objects.peek(key)
+  }
+
   set(key: string, stored: StoredObject): void {
     this.#objects.set(key, stored)
   }
@@ -52,6 +67,7 @@ export class ObjectStore {
   }
 
   clear(): void {
+    this.#isClearing = true
     this.#objects.clear()
   }
 }

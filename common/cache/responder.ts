@@ -8,7 +8,7 @@ import { constants, Http2ServerResponse } from 'node:http2'
 import type { Clock, Timer } from '../clock.ts'
 import { acceptsCoding } from '../net/accept-encoding.ts'
 import type { AnswerHead } from './answer-head.ts'
-import type { CacheMetrics } from './cache-metrics.ts'
+import { type CacheMetrics, protocolRows } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import { appendCacheStatus, cacheStatusMember, memberName } from './cache-status.ts'
 import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
@@ -116,11 +116,18 @@ export class Responder {
     }
     // The fill may have ended within the call that began it.
     if (proceed()) return
+    const since = this.#clock.monotonic()
+    const over = this.#metrics.waits(object.target)
     const leave = object.follow(() => {
+      if (!proceed()) return
+      over(res.headersSent, (this.#clock.monotonic() - since) / 1000)
       // Follow before leaving: a reader that changes places is not one that has left.
-      if (proceed()) leave()
+      leave()
     })
-    res.on('close', leave)
+    res.on('close', () => {
+      over(false, 0)
+      leave()
+    })
   }
 
   #answer(
@@ -155,10 +162,10 @@ export class Responder {
 
     const part = head.status === 200 ? selectPart(req, object, head.etag) : wholeBody(object)
     if (isGzip && part.status === 200) {
-      this.#metrics.requested(opened.outcome, media.kind, 200)
+      this.#count(opened, 200)
       headers.push('content-encoding', 'gzip')
-      this.#sendWhole(req, res, headers, object.gzipped())
-      answered?.({ media, status: 200 })
+      this.#sendWhole(req, res, object, headers, object.gzipped())
+      answered?.({ media, status: 200, outcome: opened.outcome })
       return
     }
     if (part.status === 200 && head.status === 200) headers.push('accept-ranges', 'bytes')
@@ -167,11 +174,11 @@ export class Responder {
       headers.push('content-length', String(part.end - part.start))
     }
     const status = part.status === 200 ? head.status : part.status
-    this.#metrics.requested(opened.outcome, media.kind, status)
+    this.#count(opened, status)
     writeHead(res, status, headers)
     if (req.method === 'HEAD' || part.status === 304 || part.status === 416) res.end()
     else this.#send(res, object, part.start, part.end)
-    answered?.({ media, status })
+    answered?.({ media, status, outcome: opened.outcome })
   }
 
   /** Undefined where the answer is the same for everybody, whatever they accept. */
@@ -188,18 +195,29 @@ export class Responder {
     return acceptsCoding(req.headers['accept-encoding']?.toString(), 'gzip') ? 'gzip' : 'identity'
   }
 
-  #sendWhole(req: CacheRequest, res: CacheResponse, headers: string[], body: Buffer): void {
+  #count({ object, outcome }: Opened, status: number): void {
+    this.#metrics.requested(outcome, object.target.media.kind, status)
+    if (object.tally) object.tally.requests++
+  }
+
+  #sendWhole(
+    req: CacheRequest,
+    res: CacheResponse,
+    object: CacheObject,
+    headers: string[],
+    body: Buffer,
+  ): void {
     writeHead(res, 200, [...headers, 'content-length', String(body.length)])
     if (req.method === 'HEAD') res.end()
     else {
-      this.#metrics.sent(body.length)
+      this.#metrics.sent(body.length, protocolOf(res), object.tally)
       res.end(body)
     }
   }
 
   #send(res: CacheResponse, object: CacheObject, start: number, end: number | undefined): void {
     if (end !== undefined && object.size >= end && end - start <= maxWriteBytes) {
-      this.#metrics.sent(end - start)
+      this.#metrics.sent(end - start, protocolOf(res), object.tally)
       res.end(object.slice(start, end))
       return
     }
@@ -255,6 +273,7 @@ function weak(etag: string | undefined): string | undefined {
 
 class Reader {
   readonly #res: CacheResponse
+  readonly #protocol: number
   readonly #object: CacheObject
   readonly #end: number | undefined
   readonly #clock: Clock
@@ -271,6 +290,7 @@ class Reader {
     options: { start: number; end: number | undefined; clock: Clock; metrics: CacheMetrics },
   ) {
     this.#res = res
+    this.#protocol = protocolOf(res)
     this.#object = object
     this.#offset = options.start
     this.#end = options.end
@@ -310,7 +330,7 @@ class Reader {
 
   #write(piece: Buffer, isLast: boolean): void {
     this.#offset += piece.length
-    this.#metrics.sent(piece.length)
+    this.#metrics.sent(piece.length, this.#protocol, this.#object.tally)
     if (isLast) this.#close(piece)
     else if (!write(this.#res, piece)) {
       this.#isBlocked = true
@@ -334,6 +354,12 @@ class Reader {
     this.#stall?.cancel()
     this.#leave?.()
   }
+}
+
+/** Its row among `deliveryProtocols`. */
+function protocolOf(res: CacheResponse): number {
+  if (res instanceof Http2ServerResponse) return protocolRows.h2
+  return res.socket && 'encrypted' in res.socket ? protocolRows.https : protocolRows.http
 }
 
 function writeHead(res: CacheResponse, status: number, headers: string[]): void {

@@ -4,15 +4,13 @@ import { classify, isMalformed, type MediaObject } from './media-path.ts'
 const keptDirectives = new Set(['_HLS_msn', '_HLS_part', '_HLS_skip'])
 
 /** A URL, or a path and query, as a client would send it: nothing is decoded or normalised. */
-export function pathOfUrl(url: string): { path: string; query: string } {
+export function pathOfUrl(url: string): { path: string; query: string; hasToken: boolean } {
   const target = url.replace(/^https?:\/\/[^/?#]*/i, '').replace(/#.*$/s, '') || '/'
   const mark = target.indexOf('?')
-  const path = mark < 0 ? target : target.slice(0, mark)
-  return {
-    // A playback token in the path says who may, not what.
-    path: path.replace(/^\/t\/[^/]+(?=\/)/, ''),
-    query: mark < 0 ? '' : target.slice(mark + 1),
-  }
+  const asked = mark < 0 ? target : target.slice(0, mark)
+  // A playback token in the path says who may, not what.
+  const path = asked.replace(/^\/t\/[^/]+(?=\/)/, '')
+  return { path, query: mark < 0 ? '' : target.slice(mark + 1), hasToken: path !== asked }
 }
 
 /** Why a path names no media object. */

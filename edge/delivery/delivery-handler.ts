@@ -3,6 +3,7 @@
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { maxReportedLives, type Top, type Why } from '../../common/cache/cache-report.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import {
@@ -20,6 +21,7 @@ import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import { why } from './control.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
@@ -79,6 +81,10 @@ export class DeliveryHandler implements AsyncDisposable {
     this.#addressOf = options.addressOf ?? ((req) => req.socket.remoteAddress ?? '')
     const { clock, log, metrics, upstream } = options
     this.#viewers = new ViewerCounter({ clock })
+    metrics.gauge(
+      { name: 'viewers', help: 'Distinct viewers that asked for a playlist within 15 s.' },
+      (gauge) => gauge.set(this.#viewers.counts().reduce((sum, { current }) => sum + current, 0)),
+    )
     this.#upstream = new UpstreamClient({
       clock,
       log,
@@ -110,6 +116,25 @@ export class DeliveryHandler implements AsyncDisposable {
 
   purge(prefix: string): number {
     return this.#cache.purge(prefix)
+  }
+
+  /** What a GET of this URL would get now, and why. */
+  why(url: string): Why {
+    const { name, pickGateways } = this.#options
+    return why({ name, cache: this.#cache, pickGateways, pageAt }, url)
+  }
+
+  /** What is going on; `instance` is new with every start of the process. */
+  top(instance: string): Top {
+    const { name, clock } = this.#options
+    return {
+      node: name,
+      role: 'edge',
+      instance,
+      atMs: clock.monotonic(),
+      ...this.#cache.counts(maxReportedLives),
+      viewers: this.#viewers.counts(),
+    }
   }
 
   /** Takes a new build of the watch page. */
@@ -168,6 +193,18 @@ export class DeliveryHandler implements AsyncDisposable {
     }
     return notYet.test(path) ? error(notServedYet) : undefined
   }
+}
+
+/** What answers a path that is no media, in words. */
+function pageAt(path: string): string | undefined {
+  if (path === '/time') return 'the time of this node, never stored'
+  if (path === '/livez' || path === '/readyz') return 'the health of this node, never stored'
+  if (path === '/') return 'the front page of this node'
+  if (path.startsWith('/assets/')) return 'a file of the watch page, from memory'
+  if (path.startsWith('/watch/')) return 'the watch page, from memory'
+  return notYet.test(path)
+    ? 'a 404: this kind of playback is not served by this version'
+    : undefined
 }
 
 interface Page {

@@ -1,4 +1,5 @@
 // Composition root of a gateway; start order is reading order, disposal the reverse.
+import { randomUUID } from 'node:crypto'
 import { startAdminListener } from '../../common/admin/admin-listener.ts'
 import { systemClock } from '../../common/clock.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
@@ -36,6 +37,7 @@ export async function startGateway(
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  const instance = randomUUID()
   const metrics = new Metrics('gateway', id, version)
   const auth = createClusterAuth(config.cluster.secret, clock)
   const coordinator = stack.use(
@@ -180,6 +182,7 @@ export async function startGateway(
       },
       draining: () => draining,
       purge: (prefix) => shield.purge(prefix),
+      top: () => shield.top(instance),
     }),
   )
   stack.use(membership)

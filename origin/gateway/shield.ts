@@ -3,6 +3,7 @@
 // order; it asks the coordinator for what routes do not tell, and says in a 404 which kind it is.
 
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { maxReportedLives, type Top } from '../../common/cache/cache-report.ts'
 import { errorAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.ts'
@@ -115,6 +116,20 @@ export class Shield implements AsyncDisposable {
     this.#statuses.clear()
     this.#locations.clear()
     return this.#cache.purge(prefix)
+  }
+
+  /** What is going on; `instance` is new with every start of the process. */
+  top(instance: string): Top {
+    const { name, clock } = this.#options
+    const counts = this.#cache.counts(maxReportedLives)
+    return {
+      node: name,
+      role: 'gateway',
+      instance,
+      atMs: clock.monotonic(),
+      ...counts,
+      viewers: [],
+    }
   }
 
   /** Nobody waits here any more for what had its home here. */

@@ -73,3 +73,28 @@ describe('purge', () => {
     expect(await outcomeAt(http, index)).not.toContain('fwd=miss')
   })
 })
+
+test('cache why asks the POP that the URL leads to', async () => {
+  const { http } = cluster.facts.edges[1]!
+  const path = await newestSegment(http)
+  await outcomeAt(http, path)
+  const { stdout } = await run('cache', 'why', http + path, '--json')
+  expect(JSON.parse(stdout)).toMatchObject({
+    node: 'pop-2',
+    object: { kind: 'segment', id: 'demo' },
+    cache: { next: 'hit', stored: { status: 200 } },
+    gateways: [expect.stringContaining('http://'), expect.stringContaining('http://')],
+  })
+})
+
+test('top tells of every edge and gateway', async () => {
+  const { stdout } = await run('top', '--once', '--json', '--interval', '0.5')
+  const { nodes } = JSON.parse(stdout)
+  expect(nodes.map(({ node }: { node: string }) => node).sort()).toEqual([
+    'gw-1',
+    'gw-2',
+    'pop-1',
+    'pop-2',
+  ])
+  for (const { cache } of nodes) expect(cache).toMatchObject({ held: 0 })
+})
