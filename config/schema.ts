@@ -3,13 +3,13 @@
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
 import { isNetwork } from '../common/net/allowed-networks.ts'
+import { accessLog } from './access-log-schema.ts'
+import { filePath } from './schema-values.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
 const httpUrl = z.url({ protocol: /^https?$/ }).meta({ examples: ['https://host:443'] })
 const rtmpUrl = z.url({ protocol: /^rtmps?$/ }).meta({ examples: ['rtmps://host:443/live'] })
-/** Relative paths are taken from the folder of the config file: the loader finds them by this mark. */
-const filePath = z.string().min(1).meta({ format: 'path' })
 /** A name, or a path where it has a slash in it. */
 const nameOrPath = z.string().min(1).meta({ format: 'name-or-path' })
 const cidrs = z.array(
@@ -272,6 +272,7 @@ export const edgeConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('Cache of playlists and segments'),
+  accessLog,
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
 

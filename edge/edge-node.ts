@@ -22,6 +22,7 @@ import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
 import { Admission } from './admission/admission.ts'
+import { AccessLog } from './delivery/access-log.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
 import { StaticPages } from './delivery/static-pages.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
@@ -87,6 +88,13 @@ export async function startEdge(
     tls,
     clock,
   })
+  const { file } = config.accessLog
+  const accessLog =
+    file === undefined
+      ? undefined
+      : stack.use(
+          await AccessLog.open({ config: { ...config.accessLog, file }, clock, log, metrics }),
+        )
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,
@@ -98,6 +106,7 @@ export async function startEdge(
       addressOf: (req) => door.addressOf(req),
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
+      accessLog,
       clock,
       log,
       metrics,
@@ -152,6 +161,7 @@ export async function startEdge(
   const reload = async () => {
     await door.reload(reread().tls.certificates)
     delivery.setPages(await StaticPages.load(watchPages))
+    await accessLog?.reopen()
   }
   const admin = stack.use(
     await startAdminListener({

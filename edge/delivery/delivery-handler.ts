@@ -21,7 +21,9 @@ import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import type { AccessLog } from './access-log.ts'
 import { why } from './control.ts'
+import { watchExchange } from './exchange-watch.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
@@ -41,6 +43,7 @@ export interface DeliveryOptions {
   clock: Clock
   log: Logger
   metrics: Metrics
+  accessLog?: AccessLog | undefined
   /** Address of the viewer; default the socket's. */
   addressOf?: (req: CacheRequest) => string
 }
@@ -144,12 +147,21 @@ export class DeliveryHandler implements AsyncDisposable {
 
   /** For the `request` event of HTTP/1.1 and HTTP/2 servers. */
   handle(req: CacheRequest, res: CacheResponse): void {
+    const { accessLog, clock } = this.#options
+    const entry = accessLog?.samples()
+      ? watchExchange(accessLog, req, res, { address: this.#addressOf(req), clock })
+      : undefined
     const path = pathOf(req)
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
     if (page) send(req, res, page)
     // The cache answers all else: media, preflights, wrong methods, malformed and unknown paths.
-    else this.#cache.handle(req, res, (answer) => this.#count(req, answer))
+    else {
+      this.#cache.handle(req, res, (answer) => {
+        if (entry) entry.outcome = answer.outcome
+        this.#count(req, answer)
+      })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

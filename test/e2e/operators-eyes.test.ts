@@ -98,3 +98,30 @@ test('top tells of every edge and gateway', async () => {
   ])
   for (const { cache } of nodes) expect(cache).toMatchObject({ held: 0 })
 })
+
+test('purge names a POP that stands still, which purges when it goes on', async () => {
+  const { pid, http } = cluster.facts.edges[1]!
+  const path = await newestSegment(http)
+  await outcomeAt(http, path)
+  process.kill(pid, 'SIGSTOP')
+  let purge: { id: string }
+  try {
+    const { code, stdout, stderr } = await run('purge', 'demo', '--json')
+    expect(code, stderr).toBe(1)
+    purge = JSON.parse(stdout)
+    expect(purge).toMatchObject({
+      complete: false,
+      nodes: expect.arrayContaining([
+        { id: 'pop-1', role: 'edge', outcome: 'purged', objects: expect.any(Number) },
+        { id: 'pop-2', role: 'edge', outcome: 'not-reached', objects: 0 },
+      ]),
+    })
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await until('the POP to have purged', async () => {
+    const now = await cluster.api<{ complete: boolean }>('GET', `/api/v1/purges/${purge.id}`)
+    return now.complete
+  })
+  expect(await outcomeAt(http, path)).toContain('fwd=miss')
+})
