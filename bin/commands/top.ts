@@ -11,7 +11,7 @@ import {
   readAdmin,
   withAdmin,
 } from '../admin-access.ts'
-import { printLine } from '../output.ts'
+import { printLine, printNote } from '../output.ts'
 import { liveRates, type NodeRates, nodeRates, topText } from '../top-rates.ts'
 
 interface TopOptions extends AdminOptions {
@@ -59,13 +59,25 @@ async function top(options: TopOptions): Promise<void> {
     for (;;) {
       await delay(systemClock, options.interval * 1000, stop.signal)
       if (stop.signal.aborted) return
-      const now = await read(options)
+      const now = await readAgain(options)
+      if (!now) continue
       show(before, now, options)
       if (options.once) return
       before = now
     }
   } finally {
     process.off('SIGINT', onInterrupt)
+  }
+}
+
+/** Undefined while what has answered before is away: a restart ends nobody's watching. */
+async function readAgain(options: TopOptions): Promise<Reading[] | undefined> {
+  try {
+    return await read(options)
+  } catch (err) {
+    if (options.once || !(err instanceof ServiceError && err.retryable)) throw err
+    printNote(`still trying: ${messageOf(err)}`)
+    return undefined
   }
 }
 
@@ -78,7 +90,7 @@ async function read(options: TopOptions): Promise<Reading[]> {
         if (source.admin === undefined) return { source, now: undefined }
         return { source, now: await readAdmin<Top>(source.admin, '/cache/top') }
       } catch (err) {
-        if (!source.known || !(err instanceof ServiceError)) throw new Error(messageOf(err))
+        if (!source.known || !(err instanceof ServiceError)) throw err
         return { source, now: undefined }
       }
     }),

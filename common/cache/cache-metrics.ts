@@ -37,7 +37,7 @@ export const deliveryProtocols = ['http', 'https', 'h2'] as const
 export type DeliveryProtocol = (typeof deliveryProtocols)[number]
 export const protocolRows: Record<DeliveryProtocol, number> = { http: 0, https: 1, h2: 2 }
 
-export const evictionReasons = ['room', 'purge', 'replaced'] as const
+export const evictionReasons = ['room', 'purge'] as const
 export type EvictionReason = (typeof evictionReasons)[number]
 
 /** Read on each scrape. */
@@ -66,7 +66,7 @@ export class CacheMetrics {
   readonly tallies = new LiveTallies()
   waiters = 0
   held = 0
-  readonly #evictions = { room: 0, purge: 0, replaced: 0 }
+  readonly #evictions = { room: 0, purge: 0 }
   readonly #waits = new WaitTimes(
     kinds.length,
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 12],
@@ -213,7 +213,7 @@ export class CacheMetrics {
     metrics.foldedCounter(
       {
         name: 'cache_evictions_total',
-        help: 'Objects that left memory: to make room, by a purge, or replaced by a newer answer.',
+        help: 'Objects that left memory, to make room or by a purge.',
       },
       () =>
         evictionReasons.map((reason) => ({ labels: { reason }, value: this.#evictions[reason] })),

@@ -20,7 +20,6 @@ const overheadBytes = 1_024
 const reasons: Partial<Record<LRUCache.DisposeReason, EvictionReason>> = {
   evict: 'room',
   delete: 'purge',
-  set: 'replaced',
 }
 
 export class ObjectStore {
