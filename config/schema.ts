@@ -2,9 +2,9 @@
 // editors and the settings page of the docs. Durations and sizes carry their unit in the name.
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
-import { isNetwork } from '../common/net/allowed-networks.ts'
 import { accessLog } from './access-log-schema.ts'
-import { filePath } from './schema-values.ts'
+import { admission } from './admission-schema.ts'
+import { cidrs, filePath } from './schema-values.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
@@ -12,9 +12,6 @@ const httpUrl = z.url({ protocol: /^https?$/ }).meta({ examples: ['https://host:
 const rtmpUrl = z.url({ protocol: /^rtmps?$/ }).meta({ examples: ['rtmps://host:443/live'] })
 /** A name, or a path where it has a slash in it. */
 const nameOrPath = z.string().min(1).meta({ format: 'name-or-path' })
-const cidrs = z.array(
-  z.string().refine(isNetwork, { message: 'a network such as 10.0.0.0/8 or fc00::/7' }),
-)
 const privateNetworks = [
   '127.0.0.0/8',
   '::1/128',
@@ -90,75 +87,6 @@ const common = {
   admin,
 }
 
-const admission = z
-  .strictObject({
-    exempt: cidrs
-      .default(['127.0.0.0/8', '::1/128'])
-      .describe('Limits per address do not apply to these'),
-    address: z
-      .strictObject({
-        connections: z.int().positive().default(1_000).describe('Connections at once'),
-        handshakesPerSecond: z
-          .number()
-          .positive()
-          .default(50)
-          .describe('New connections a second, after a burst of four times as many'),
-        streams: z.int().positive().default(50).describe('Publishers at once'),
-        bitsPerSecond: z
-          .number()
-          .positive()
-          .default(1_000_000_000)
-          .describe('Published together; above it no publisher is taken in addition'),
-      })
-      .prefault({})
-      .describe('For one IPv4 address, or one IPv6 /64'),
-    key: z
-      .strictObject({
-        streams: z.int().positive().default(4).describe('Publishers at once, takeovers among them'),
-        publishesPerSecond: z
-          .number()
-          .positive()
-          .default(1)
-          .describe('Tries a second, after a burst of ten'),
-        bitsPerSecond: z
-          .number()
-          .positive()
-          .default(100_000_000)
-          .describe('A stream above it for ten seconds is ended'),
-      })
-      .prefault({})
-      .describe('For one stream key'),
-    node: z
-      .strictObject({
-        handshakesPerSecond: z
-          .number()
-          .positive()
-          .default(1_000)
-          .describe('New connections a second; more wait up to five seconds'),
-        streams: z.int().positive().default(2_000).describe('Publishers at once'),
-        bitsPerSecond: z
-          .number()
-          .positive()
-          .default(10_000_000_000)
-          .describe('Published together; above it no publisher is taken in addition'),
-      })
-      .prefault({})
-      .describe('For this node as a whole'),
-    guessing: z
-      .strictObject({
-        failuresPerMinute: z
-          .int()
-          .positive()
-          .default(10)
-          .describe('Wrong keys of an address; from half of them on answers come later'),
-        banMs: z.int().positive().default(600_000).describe('An address is banned for so long'),
-      })
-      .prefault({})
-      .describe('What becomes of those who try stream keys'),
-  })
-  .prefault({})
-  .describe('How much of this POP an address or a key may take')
-
 const mutualTlsFiles = {
   certFile: filePath.describe('Certificate of this node, leaf first'),
   keyFile: filePath.describe('Its private key'),
@@ -201,6 +129,10 @@ export const edgeConfigSchema = z.strictObject({
         })
         .prefault({})
         .describe('Without certificate files a local CA makes one for these names'),
+      http2: z
+        .boolean()
+        .default(true)
+        .describe('Offer HTTP/2 beside HTTP/1.1; small answers cost more by it, the others less'),
     })
     .prefault({})
     .describe('The one TLS port: RTMPS, HTTPS and HTTP/2'),

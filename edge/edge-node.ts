@@ -119,6 +119,7 @@ export async function startEdge(
         onRequest: (req, res) => delivery.handle(req, res),
         onRtmp: (socket, info) => ingest.handle(socket, info),
       },
+      road: delivery.road,
       admission,
       clock,
       log,

@@ -93,16 +93,18 @@ export class FillCache implements AsyncDisposable {
   readonly #options: FillCacheOptions
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #metrics: CacheMetrics
+  readonly metrics: CacheMetrics
+  readonly compress: boolean
   readonly #store: ObjectStore
   readonly #fills = new Map<string, Fill>()
   readonly #responder: Responder
 
   constructor(options: FillCacheOptions) {
     this.#options = options
+    this.compress = options.compress === true
     this.#clock = options.clock
     this.#log = options.log
-    this.#metrics = new CacheMetrics(options.metrics, () => ({
+    this.metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
       fills: this.#fills.size,
@@ -110,19 +112,19 @@ export class FillCache implements AsyncDisposable {
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
-      onEvicted: (reason) => this.#metrics.evicted(reason),
+      onEvicted: (reason) => this.metrics.evicted(reason),
     })
     this.#responder = new Responder({
       name: options.name,
       clock: options.clock,
-      metrics: this.#metrics,
-      compress: options.compress === true,
+      metrics: this.metrics,
+      compress: this.compress,
     })
   }
 
   /** Body bytes handed to downstream connections since the start. */
   get bytesOut(): number {
-    return this.#metrics.bytesOut
+    return this.metrics.bytesOut
   }
 
   /** Answers a request for a media object, whatever its method and path. */
@@ -139,6 +141,15 @@ export class FillCache implements AsyncDisposable {
     const opened = this.open(target)
     if (opened) this.#responder.serve(req, res, opened, answered)
     else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
+  }
+
+  /** For a GET of this target, as sent; undefined where only `handle` can answer. */
+  find(target: string): Opened | undefined {
+    const stored = this.#store.get(target)
+    const freshMs = stored ? stored.freshUntil - this.#clock.monotonic() : 0
+    if (stored && freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
+    const named = readTarget(target)
+    return 'refused' in named ? undefined : this.open(named)
   }
 
   /** Undefined when too many fills are under way. */
@@ -197,7 +208,7 @@ export class FillCache implements AsyncDisposable {
 
   /** What is counted, with at most so many live ids and recordings. */
   counts(maxLives: number): CacheCounts {
-    return this.#metrics.counts(maxLives)
+    return this.metrics.counts(maxLives)
   }
 
   /** Forgets every object whose path starts so, also those that are just arriving; answers how many. */
@@ -243,7 +254,7 @@ export class FillCache implements AsyncDisposable {
         this.#ended(fill, stored, end)
       },
     })
-    fill.object.tally = this.#metrics.tallies.of(target.media)
+    fill.object.tally = this.metrics.tallies.of(target.media)
     this.#fills.set(target.key, fill)
     fill.start()
     return fill
@@ -255,7 +266,7 @@ export class FillCache implements AsyncDisposable {
     const now = this.#clock.monotonic()
     // A purge has already taken it out, and its place may be taken.
     if (this.#fills.get(key) === fill) this.#fills.delete(key)
-    this.#metrics.filled(end, media.kind, {
+    this.metrics.filled(end, media.kind, {
       seconds: (now - fill.startedAt) / 1000,
       bytes: object.size,
     })
@@ -300,6 +311,10 @@ function checkRequest(req: CacheRequest): ObjectTarget | Refused {
     const refused = errorAnswer(400, 'body-not-allowed', 'This request may not have a body.')
     return { refused, headers: ['connection', 'close'] }
   }
+  return readTarget(url)
+}
+
+function readTarget(url: string): ObjectTarget | Refused {
   const mark = url.indexOf('?')
   const path = mark < 0 ? url : url.slice(0, mark)
   const media = classify(path)

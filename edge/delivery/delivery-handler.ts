@@ -2,6 +2,8 @@
 // the gateway that the hash of its live id gives, the next one when that cannot be reached.
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
+
+import { corsHeaders } from '../../common/cache/answer-headers.ts'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { maxReportedLives, type Top, type Why } from '../../common/cache/cache-report.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
@@ -12,18 +14,19 @@ import {
   type CacheResponse,
   FillCache,
 } from '../../common/cache/fill-cache.ts'
-import { corsHeaders } from '../../common/cache/responder.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { AccessLog } from './access-log.ts'
 import { why } from './control.ts'
 import { watchExchange } from './exchange-watch.ts'
+import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
@@ -45,7 +48,7 @@ export interface DeliveryOptions {
   metrics: Metrics
   accessLog?: AccessLog | undefined
   /** Address of the viewer; default the socket's. */
-  addressOf?: (req: CacheRequest) => string
+  addressOf?: (req: Pick<Viewed, 'socket'>) => string
 }
 
 const targetDurationMs = 4_000
@@ -75,7 +78,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #upstream: UpstreamClient
   readonly #cache: FillCache
   readonly #viewers: ViewerCounter
-  readonly #addressOf: (req: CacheRequest) => string
+  readonly #road: FastRoad
+  readonly #addressOf: (req: Pick<Viewed, 'socket'>) => string
   #pages: StaticPages
 
   constructor(options: DeliveryOptions) {
@@ -106,6 +110,19 @@ export class DeliveryHandler implements AsyncDisposable {
       resolve: (target) => this.#resolve(target),
       upstream: this.#upstream,
     })
+    this.#road = new FastRoad({
+      name: options.name,
+      cache: this.#cache,
+      clock,
+      accessLog: options.accessLog,
+      addressOf: this.#addressOf,
+      onAnswered: (viewed, answer) => this.#countFast(viewed, answer),
+    })
+  }
+
+  /** Answers most requests of HTTP/1.1 before node:http reads them. */
+  get road(): HttpRoad {
+    return this.#road
   }
 
   /** Body bytes of media sent to viewers since the start. */
@@ -165,6 +182,7 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#road[Symbol.dispose]()
     await this.#cache[Symbol.asyncDispose]()
     await this.#upstream[Symbol.asyncDispose]()
   }
@@ -175,12 +193,20 @@ export class DeliveryHandler implements AsyncDisposable {
     return { origins, headers: { authorization: `Bearer ${token}` } }
   }
 
-  #count(req: CacheRequest, { media, status }: Answered): void {
-    if (media.scope !== 'live' || (status !== 200 && status !== 304)) return
-    if (media.kind !== 'media-playlist' && media.kind !== 'mpd' && media.kind !== 'multivariant') {
-      return
+  #count(req: CacheRequest, answer: Answered): void {
+    if (!countsAsViewing(answer)) return
+    const agent = req.headers['user-agent'] ?? ''
+    this.#viewers.seen(answer.media.id, this.#viewers.viewerOf(this.#addressOf(req), agent))
+  }
+
+  #countFast(viewed: Viewed, answer: FastAnswer): void {
+    if (!countsAsViewing(answer)) return
+    const { agent, media } = answer
+    if (viewed.viewer?.agent !== agent) {
+      const viewer = this.#viewers.viewerOf(this.#addressOf(viewed), agent)
+      viewed.viewer = { agent, viewer }
     }
-    this.#viewers.seen(media.id, this.#addressOf(req), req.headers['user-agent'] ?? '')
+    this.#viewers.seen(media.id, viewed.viewer.viewer)
   }
 
   /** Whatever is not media. */
@@ -217,6 +243,12 @@ function pageAt(path: string): string | undefined {
   return notYet.test(path)
     ? 'a 404: this kind of playback is not served by this version'
     : undefined
+}
+
+function countsAsViewing({ media, status }: Pick<Answered, 'media' | 'status'>): boolean {
+  if (media.scope !== 'live' || (status !== 200 && status !== 304)) return false
+  const { kind } = media
+  return kind === 'media-playlist' || kind === 'mpd' || kind === 'multivariant'
 }
 
 interface Page {

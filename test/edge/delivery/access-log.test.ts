@@ -247,7 +247,7 @@ test('a sample is drawn before anything is put together', async () => {
   expect([1, 2, 3].map(() => rig.accessLog.samples())).toEqual([true, false, true])
 })
 
-describe.each(['h1', 'h2'] as const)('requests over %s', (protocol) => {
+describe.each(['h1', 'h2', 'fast', 'fast-h2'] as const)('requests over %s', (protocol) => {
   test('are noted with what was sent, also those that are refused, and those that leave', async () => {
     await using stack = new AsyncDisposableStack()
     const gateway = stack.use(await ScriptedOrigin.start())
@@ -269,7 +269,12 @@ describe.each(['h1', 'h2'] as const)('requests over %s', (protocol) => {
       log: silentLogger,
       metrics: rig.metrics,
     })
-    const listeners = stack.use(await Listeners.start((req, res) => delivery.handle(req, res)))
+    const listeners = stack.use(
+      await Listeners.start(
+        (req, res) => delivery.handle(req, res),
+        () => delivery.road,
+      ),
+    )
     stack.use(delivery)
     const get = async (target: string, options = {}) =>
       (await listeners.view(protocol, target, options)).text()
@@ -287,7 +292,7 @@ describe.each(['h1', 'h2'] as const)('requests over %s', (protocol) => {
       const made = rig.text().trimEnd().split('\n')
       return made.length === 5 && made.map((line) => JSON.parse(line))
     })
-    const name = protocol === 'h1' ? 'http' : 'h2'
+    const name = protocol.endsWith('h2') ? 'h2' : 'http'
     expect(lines).toMatchObject([
       { target: segment, status: 200, bytes: 600_000, cache: 'miss', protocol: name },
       { target: segment, status: 206, bytes: 10, cache: 'hit', agent: 'me' },

@@ -8,7 +8,7 @@ import { DeliveryHandler } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import type { ViewOptions } from '../../support/http-viewer.ts'
+import type { Protocol, ViewOptions } from '../../support/http-viewer.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 import { until } from '../../support/until.ts'
 
@@ -40,12 +40,15 @@ class Edge implements AsyncDisposable {
 
   static async start(): Promise<Edge> {
     let edge: Edge | undefined
-    const listeners = await Listeners.start((req, res) => edge!.delivery.handle(req, res))
+    const listeners = await Listeners.start(
+      (req, res) => edge!.delivery.handle(req, res),
+      () => edge!.delivery.road,
+    )
     edge = new Edge(await ScriptedOrigin.start(), () => listeners)
     return edge
   }
 
-  get(path: string, protocol: 'h1' | 'h2' = 'h1', options: ViewOptions = {}) {
+  get(path: string, protocol: Protocol = 'h1', options: ViewOptions = {}) {
     return this.#listeners.view(protocol, path, options)
   }
 
@@ -177,7 +180,7 @@ describe('top', () => {
   test('counts by result, protocol and live id', async () => {
     await using edge = await Edge.start()
     edge.gateway.respond = (exchange) => exchange.head(200).end('12345')
-    for (const protocol of ['h1', 'h1', 'h2'] as const) {
+    for (const protocol of ['h1', 'fast', 'h2', 'fast-h2'] as const) {
       await (await edge.get(segment, protocol)).text()
     }
     await (await edge.get('/live/other/index.m3u8')).text()
@@ -185,33 +188,36 @@ describe('top', () => {
       node: 'pop-1',
       role: 'edge',
       instance: 'me',
-      requests: { hit: 2, miss: 2, collapsed: 0 },
-      bytesOut: { http: 15, https: 0, h2: 5 },
+      requests: { hit: 3, miss: 2, collapsed: 0 },
+      bytesOut: { http: 15, https: 0, h2: 10 },
       objects: 2,
       waiters: 0,
       lives: [
         { id: 'other', requests: 1, bytes: 5 },
-        { id: 'demo', requests: 3, bytes: 15 },
+        { id: 'demo', requests: 4, bytes: 20 },
       ],
       viewers: [{ liveId: 'other', current: 1 }],
     })
   })
 
-  test('tells who waits, and who is held back, until they are answered or leave', async () => {
-    await using edge = await Edge.start()
-    const leaving = new AbortController()
-    const held = edge.get(`${playlist}?_HLS_msn=9`)
-    const exchange = await edge.gateway.next()
-    const waiting = edge.get(segment, 'h1', { signal: leaving.signal })
-    await edge.gateway.next()
-    expect(edge.delivery.top('')).toMatchObject({ waiters: 2, held: 1, fills: 2 })
-    exchange.head(200).end('#EXTM3U')
-    await (await held).text()
-    expect(edge.delivery.top('')).toMatchObject({ waiters: 1, held: 0 })
-    leaving.abort()
-    await expect(waiting).rejects.toThrow()
-    await until('its connection to be seen closed', () => edge.delivery.top('').waiters === 0)
-  })
+  test.each(['h1', 'h2', 'fast', 'fast-h2'] as const)(
+    'over %s tells who waits, and who is held back, until they are answered or leave',
+    async (protocol) => {
+      await using edge = await Edge.start()
+      const leaving = new AbortController()
+      const held = edge.get(`${playlist}?_HLS_msn=9`, protocol)
+      const exchange = await edge.gateway.next()
+      const waiting = edge.get(segment, protocol, { signal: leaving.signal })
+      await edge.gateway.next()
+      expect(edge.delivery.top('')).toMatchObject({ waiters: 2, held: 1, fills: 2 })
+      exchange.head(200).end('#EXTM3U')
+      await (await held).text()
+      expect(edge.delivery.top('')).toMatchObject({ waiters: 1, held: 0 })
+      leaving.abort()
+      await expect(waiting).rejects.toThrow()
+      await until('its connection to be seen closed', () => edge.delivery.top('').waiters === 0)
+    },
+  )
 })
 
 describe('answers of several workers', () => {

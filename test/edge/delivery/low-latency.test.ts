@@ -1,5 +1,6 @@
 // The live edge through both caches: what a transcoder holds back and what is still growing there.
 import { describe, expect, it } from 'vitest'
+import { protocols } from '../../support/http-viewer.ts'
 import { LiveRoad } from '../../support/live-road.ts'
 
 async function onAir(): Promise<{ road: LiveRoad; take: string }> {
@@ -10,7 +11,7 @@ async function onAir(): Promise<{ road: LiveRoad; take: string }> {
   return { road, take: name }
 }
 
-describe.each(['h1', 'h2'] as const)('to viewers over %s', (protocol) => {
+describe.each(protocols)('to viewers over %s', (protocol) => {
   it('a blocking reload is answered with the change, asked once by each cache for all', async () => {
     const { road, take } = await onAir()
     await using _ = road

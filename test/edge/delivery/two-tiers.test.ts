@@ -61,7 +61,14 @@ class Road implements AsyncDisposable {
         pages: new StaticPages(new Map()),
         metrics: new Metrics('edge', name, '0'),
       })
-      edges.push(stack.use(await Listeners.start((req, res) => delivery.handle(req, res))))
+      edges.push(
+        stack.use(
+          await Listeners.start(
+            (req, res) => delivery.handle(req, res),
+            () => delivery.road,
+          ),
+        ),
+      )
       stack.use(delivery)
     }
     return new Road(transcoder, edges, stack)
