@@ -30,6 +30,7 @@ export function whyText(why: Why): string {
   }
   lines.push(['key', why.key!], ['kept', policyWords(why.object!)])
   lines.push(['stored', storedWords(why.cache!)], ['fill', fillWords(why.cache!)])
+  if (why.cache!.live) lines.push(['live', liveWords(why.cache!.live)])
   lines.push(['asks', why.gateways.join(', then ') || 'nobody: this edge knows no gateway'])
   lines.push(['next', nextWords(why)])
   return textOf(why.node, lines)
@@ -81,13 +82,34 @@ function fillWords({ fill }: Inspection): string {
   return `under way for ${seconds(sinceMs)}${asked}: ${got}, ${readers} ${readers === 1 ? 'request follows' : 'requests follow'}`
 }
 
+/** Of a playlist that the edge reads: it has no object in the store. */
+function liveWords({ version, waitingMs, held }: NonNullable<Inspection['live']>): string {
+  const parts = ['read here, with holds and versions of its own']
+  if (version) {
+    const { bytes, ageSeconds, freshMs, isEnded } = version
+    const life =
+      freshMs > 0 ? `fresh for ${seconds(freshMs)} more` : `out of date since ${seconds(-freshMs)}`
+    parts.push(
+      `${isEnded ? 'the last' : 'the newest'} version has ${size(bytes)}, ${ageSeconds} s old, ${life}`,
+    )
+  } else parts.push('no version is known')
+  if (waitingMs !== undefined)
+    parts.push(`upstream has held our request for the next one for ${seconds(waitingMs)}`)
+  if (held > 0) parts.push(`${held} ${held === 1 ? 'request is' : 'requests are'} held`)
+  return parts.join('; ')
+}
+
 function nextWords({ cache, gateways }: Why): string {
   const { next, stored, fill } = cache!
   switch (next) {
+    case 'too-far':
+      return 'is refused with 400, too-far: the position is too far ahead of what is live'
+    case 'held':
+      return 'is held here until the playlist has got that far: one request upstream waits for all'
     case 'hit':
-      return stored!.status === 200
+      return !stored || stored.status === 200
         ? 'is a hit, from memory'
-        : `gets the ${stored!.status} that is held for ${seconds(stored!.freshMs)} more, so that upstream is not asked by everybody`
+        : `gets the ${stored.status} that is held for ${seconds(stored.freshMs)} more, so that upstream is not asked by everybody`
     case 'stale-hit':
       return 'gets the stale object: upstream has just failed and is not asked for a moment'
     case 'joins':

@@ -4,6 +4,7 @@ import type { Metrics } from '../metrics.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import type { FillEnd } from './fill.ts'
+import type { Opened } from './fill-cache.ts'
 import { LiveTallies, type LiveTally } from './live-tallies.ts'
 import type { ObjectKind } from './media-path.ts'
 import { WaitTimes } from './wait-times.ts'
@@ -133,8 +134,11 @@ export class CacheMetrics {
     return result * kinds.length + kindRows[kind]
   }
 
-  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
-    this.requests[this.slotOf(outcome, kind, status)]!++
+  requested({ object, outcome }: Pick<Opened, 'object' | 'outcome'>, status: number): void {
+    const { media } = object.target
+    this.requests[this.slotOf(outcome, media.kind, status)]!++
+    object.tally ??= this.tallies.of(media)
+    object.tally.requests++
   }
 
   /** A request begins to wait for the head of an answer; to be called when that is over, `answered` or not. */

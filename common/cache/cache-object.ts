@@ -4,8 +4,8 @@
 //   one costs nothing but its place; no reader can hold up the fill or another reader.
 // - The buffer is allocated by us, at the announced length or by doubling: the pieces that the HTTP client
 //   hands over are slices of much larger socket buffers and are let go at once.
-// - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
-//   still waiting ends as another, stale one.
+// - States only move forward: waiting → growing → complete | broken. An object that is still waiting may end as
+//   another one: with a `substitute`, which is stale, or by becoming one that is complete, whose bytes they then share.
 import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
@@ -23,6 +23,8 @@ export class CacheObject {
   onDeserted: (() => void) | undefined
   /** Of its live id or recording: what is asked and sent of it is added here. */
   tally: LiveTally | undefined
+  /** Fetched ahead of any request, and not asked for so far. */
+  isUnread = false
   #state: ObjectState = 'waiting'
   #head: AnswerHead | undefined
   #substitute: CacheObject | undefined
@@ -31,6 +33,7 @@ export class CacheObject {
   #buffer = Buffer.alloc(0)
   #size = 0
   #gzipped: Buffer | undefined
+  #twin: CacheObject | undefined
   readonly #readers = new Set<() => void>()
 
   constructor(target: ObjectTarget, policy: ObjectPolicy) {
@@ -106,6 +109,17 @@ export class CacheObject {
     this.#wake()
   }
 
+  /** Whoever waits gets `object`, which is complete, as if it had been asked for. */
+  becomes(object: CacheObject): void {
+    this.#head = object.#head
+    this.#receivedAt = object.#receivedAt
+    this.#buffer = object.#buffer
+    this.#size = object.#size
+    this.#twin = object
+    this.#state = 'complete'
+    this.#wake()
+  }
+
   /** A view, never a copy. Bytes once here never change, also when the buffer moves. */
   slice(start: number, end: number): Buffer {
     return this.#buffer.subarray(start, Math.min(end, this.#size))
@@ -113,6 +127,7 @@ export class CacheObject {
 
   /** Of a complete object: made when the first reader wants it (30 µs for a playlist), shared by all. */
   gzipped(): Buffer {
+    if (this.#twin) return this.#twin.gzipped()
     this.#gzipped ??= gzipSync(this.slice(0, this.#size))
     return this.#gzipped
   }

@@ -2,7 +2,8 @@
 //
 // The life of a request, in order:
 // 1. method and path are checked (media-path.ts), the target reduced to its key (cache-key.ts);
-// 2. open(): a fresh stored object is a hit; else a fill under way is joined; else a fill begins (fill.ts);
+// 2. open(): a fresh stored object is a hit; else a fill under way is joined; else a fill begins (fill.ts). Live
+//    playlists and MPDs that are looked into go by what they say: live/live-rendition.ts;
 // 3. the responder waits for the head, answers conditions and ranges, and follows the object at the pace of
 //    its own connection (responder.ts);
 // 4. when the fill ends, lifetimeOf() decides whether and for how long the object is stored (freshness.ts).
@@ -20,6 +21,9 @@ import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer, type LocalAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
+import { LivePlaylists } from './live/live-playlists.ts'
+import type { Prefetched } from './live/live-prefetch.ts'
+import type { LiveInspection } from './live/live-rendition.ts'
 import { classify, isMalformed, type MediaObject } from './media-path.ts'
 import { ObjectStore, type StoredObject } from './object-store.ts'
 import { Responder } from './responder.ts'
@@ -40,6 +44,8 @@ export interface FillCacheOptions {
   maxFills?: number
   /** Compresses playlists and MPDs for those who take it. */
   compress?: boolean
+  /** Reads live playlists: holds reloads here, one request upstream for each playlist, and fetches ahead. */
+  liveAware?: boolean
 }
 
 /** What open() found: the object, growing or complete, and how it came to be had. */
@@ -59,7 +65,7 @@ export interface Answered {
 /** What is here of one object, without touching it; plain data. */
 export interface Inspection {
   /** What the next request would get. */
-  next: 'hit' | 'stale-hit' | 'joins' | 'fill' | 'overloaded'
+  next: 'hit' | 'stale-hit' | 'too-far' | 'held' | 'joins' | 'fill' | 'overloaded'
   stored?: {
     status: number
     bytes: number
@@ -81,6 +87,8 @@ export interface Inspection {
     isHeld: boolean
     origins: string[]
   }
+  /** Of a playlist or MPD that is read here. */
+  live?: LiveInspection
 }
 
 export type CacheRequest = IncomingMessage | Http2ServerRequest
@@ -98,6 +106,7 @@ export class FillCache implements AsyncDisposable {
   readonly #store: ObjectStore
   readonly #fills = new Map<string, Fill>()
   readonly #responder: Responder
+  readonly #live: LivePlaylists | undefined
 
   constructor(options: FillCacheOptions) {
     this.#options = options
@@ -108,7 +117,9 @@ export class FillCache implements AsyncDisposable {
       bytes: this.#store.bytes,
       objects: this.#store.count,
       fills: this.#fills.size,
-      readers: this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0),
+      readers:
+        this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0) +
+        (this.#live?.readers ?? 0),
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
@@ -120,6 +131,7 @@ export class FillCache implements AsyncDisposable {
       metrics: this.metrics,
       compress: this.compress,
     })
+    if (options.liveAware) this.#live = this.#livePlaylists()
   }
 
   /** Body bytes handed to downstream connections since the start. */
@@ -147,7 +159,7 @@ export class FillCache implements AsyncDisposable {
   find(target: string): Opened | undefined {
     const stored = this.#store.get(target)
     const freshMs = stored ? stored.freshUntil - this.#clock.monotonic() : 0
-    if (stored && freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
+    if (stored && freshMs > 0) return hit(stored, freshMs)
     const named = readTarget(target)
     return 'refused' in named ? undefined : this.open(named)
   }
@@ -159,14 +171,21 @@ export class FillCache implements AsyncDisposable {
     const stored = this.#store.get(key)
     if (stored) {
       const freshMs = stored.freshUntil - now
-      if (freshMs > 0) return { object: stored.object, outcome: 'hit', freshMs }
+      if (freshMs > 0) return hit(stored, freshMs)
       if (now < stored.retryAt && now < stored.staleUntil) {
         return { object: stored.object, outcome: 'stale-hit', freshMs }
       }
     }
+    if (this.#live?.concerns(target.media)) {
+      const opened = this.#live.open(target)
+      if (opened !== 'opaque') return opened
+    }
     const running = this.#fills.get(key)
-    if (running) return { object: running.object, outcome: 'collapsed' }
-    if (this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)) return undefined
+    if (running) {
+      running.object.isUnread = false
+      return { object: running.object, outcome: 'collapsed' }
+    }
+    if (this.#isFull) return undefined
     return {
       object: this.#fill(target, stored).object,
       outcome: stored ? 'expired' : 'miss',
@@ -174,12 +193,16 @@ export class FillCache implements AsyncDisposable {
   }
 
   /** What open() would find, for people who ask why. */
-  inspect({ key, blocking }: ObjectTarget): Inspection {
+  inspect(target: ObjectTarget): Inspection {
+    const { key, blocking } = target
     const now = this.#clock.monotonic()
     const stored = this.#store.peek(key)
     const fill = this.#fills.get(key)
+    const isFresh = stored !== undefined && stored.freshUntil > now
+    const live = isFresh ? undefined : this.#live?.inspect(target)
     return {
-      next: this.#next(now, stored, fill),
+      next: live?.next ?? this.#next(now, stored, fill),
+      ...(live && { live }),
       ...(stored && {
         stored: {
           status: stored.object.head!.status,
@@ -220,7 +243,7 @@ export class FillCache implements AsyncDisposable {
       this.#fills.delete(key)
       arriving++
     }
-    return this.#store.purge(prefix) + arriving
+    return this.#store.purge(prefix) + arriving + (this.#live?.purge(prefix) ?? 0)
   }
 
   #next(now: number, stored: StoredObject | undefined, fill: Fill | undefined): Inspection['next'] {
@@ -232,11 +255,42 @@ export class FillCache implements AsyncDisposable {
 
   /** Ends what is under way; whoever disposes has drained before. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#live?.end()
     for (const fill of [...this.#fills.values()]) fill.abandon()
     this.#store.clear()
   }
 
-  #fill(target: ObjectTarget, stored: StoredObject | undefined): Fill {
+  get #isFull(): boolean {
+    return this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)
+  }
+
+  #livePlaylists(): LivePlaylists {
+    const { clock, metrics } = this.#options
+    return new LivePlaylists({
+      clock,
+      metrics,
+      io: {
+        ask: (target, ended) => (this.#isFull ? undefined : this.#fill(target, undefined, ended)),
+        prefetch: (target) => this.#prefetch(target),
+        keep: (object) => this.#keep(object),
+      },
+    })
+  }
+
+  #prefetch(target: ObjectTarget): Prefetched | undefined {
+    const { key } = target
+    if (this.#isFull || this.#fills.has(key) || this.#store.get(key)) return undefined
+    const fill = this.#fill(target, undefined)
+    fill.object.isUnread = true
+    return fill
+  }
+
+  /** `taken`: it is handed to whoever asked, and not stored here. */
+  #fill(
+    target: ObjectTarget,
+    stored: StoredObject | undefined,
+    taken?: (object: CacheObject) => void,
+  ): Fill {
     const { resolve, upstream, waitMs, maxObjectBytes } = this.#options
     const fill: Fill = new Fill({
       target,
@@ -252,9 +306,10 @@ export class FillCache implements AsyncDisposable {
           this.#log.warn(facts, 'a fill failed')
         }
         this.#ended(fill, stored, end)
+        taken?.(fill.object)
       },
     })
-    fill.object.tally = this.metrics.tallies.of(target.media)
+    fill.storable = taken === undefined
     this.#fills.set(target.key, fill)
     fill.start()
     return fill
@@ -271,15 +326,21 @@ export class FillCache implements AsyncDisposable {
       bytes: object.size,
     })
     if (end === 'substituted' && stored) stored.retryAt = now + failureTtlMs
+    if (end !== 'complete' || !fill.storable) return
+    const isSuccess = object.head?.status === 200
+    if (object.target.blocking && isSuccess) this.#outdate(object.target.path, now)
+    if (fill.isMemory && !(object.policy.isImmutable && isSuccess)) return
+    this.#keep(object)
+  }
+
+  #keep(object: CacheObject): void {
     const { head } = object
     // The end of a body that nothing delimits cannot be told from a lost connection.
-    if (end !== 'complete' || !head?.isDelimited || !fill.storable) return
-    if (object.target.blocking && head.status === 200) this.#outdate(object.target.path, now)
-    if (fill.isMemory && !(object.policy.isImmutable && head.status === 200)) return
+    if (!head?.isDelimited || object.size > this.#options.maxBytes) return
     const { freshMs, staleMs } = lifetimeOf(object.policy, head)
     if (freshMs === 0 && staleMs === 0) return
-    if (object.size > this.#options.maxBytes) return
-    this.#store.set(key, {
+    const now = this.#clock.monotonic()
+    this.#store.set(object.target.key, {
       object,
       freshUntil: now + freshMs,
       staleUntil: now + staleMs,
@@ -292,6 +353,11 @@ export class FillCache implements AsyncDisposable {
     const stored = this.#store.get(path)
     if (stored) stored.freshUntil = Math.min(stored.freshUntil, now)
   }
+}
+
+function hit({ object }: StoredObject, freshMs: number): Opened {
+  object.isUnread = false
+  return { object, outcome: 'hit', freshMs }
 }
 
 interface Refused {

@@ -1,5 +1,5 @@
-// What is asked and sent per live id or recording. A tally is found once, when an object arrives, and hangs on that object:
-// each request for it then adds to plain numbers.
+// What is asked and sent per live id or recording. A tally is found once, with the first answer from an object, and hangs on
+// that object: each request for it then adds to plain numbers.
 import { LRUCache } from 'lru-cache'
 import type { MediaObject } from './media-path.ts'
 

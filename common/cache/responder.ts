@@ -108,7 +108,7 @@ export class Responder {
     })
     const part = head.status === 200 ? selectPart(req, object, head.etag) : wholeBody(object)
     if (isGzip && part.status === 200) {
-      this.#count(opened, 200)
+      this.#metrics.requested(opened, 200)
       this.#sendWhole(req, res, object, headers, object.gzipped())
       answered?.({ media, status: 200, outcome: opened.outcome })
       return
@@ -119,7 +119,7 @@ export class Responder {
       headers.push('content-length', String(part.end - part.start))
     }
     const status = part.status === 200 ? head.status : part.status
-    this.#count(opened, status)
+    this.#metrics.requested(opened, status)
     writeHead(res, status, headers)
     if (req.method === 'HEAD' || part.status === 304 || part.status === 416) res.end()
     else this.#send(res, object, part.start, part.end)
@@ -131,11 +131,6 @@ export class Responder {
     const coding = codingOf(object, head, req.headers['accept-encoding']?.toString())
     // A range is one of the bytes as they came.
     return coding === 'gzip' && req.headers.range !== undefined ? 'identity' : coding
-  }
-
-  #count({ object, outcome }: Opened, status: number): void {
-    this.#metrics.requested(outcome, object.target.media.kind, status)
-    if (object.tally) object.tally.requests++
   }
 
   #sendWhole(

@@ -69,6 +69,8 @@ export function mergePurges(counts: readonly number[]): number {
 const byLikelihood: readonly Inspection['next'][] = [
   'hit',
   'stale-hit',
+  'too-far',
+  'held',
   'joins',
   'fill',
   'overloaded',
@@ -86,10 +88,18 @@ export function mergeWhys(answers: readonly Why[]): Why {
   const fills = caches.flatMap((cache) => cache.fill ?? [])
   const fill = fills.toSorted((a, b) => b.bytes - a.bytes || b.sinceMs - a.sinceMs)[0]
   const readers = fills.reduce((sum, one) => sum + one.readers, 0)
+  const lives = caches.flatMap((cache) => cache.live ?? [])
+  const live = lives.find(({ version }) => version) ?? lives[0]
+  const held = lives.reduce((sum, one) => sum + one.held, 0)
   const next = byLikelihood.find((likely) => caches.some((cache) => cache.next === likely))!
   return {
     ...first,
-    cache: { next, ...(stored && { stored }), ...(fill && { fill: { ...fill, readers } }) },
+    cache: {
+      next,
+      ...(stored && { stored }),
+      ...(fill && { fill: { ...fill, readers } }),
+      ...(live && { live: { ...live, next: live.next, held } }),
+    },
   }
 }
 

@@ -104,6 +104,7 @@ export class DeliveryHandler implements AsyncDisposable {
       maxObjectBytes: options.cache.maxObjectBytes,
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
       compress: true,
+      liveAware: true,
       clock,
       log,
       metrics,

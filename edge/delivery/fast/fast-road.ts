@@ -122,10 +122,8 @@ export class FastRoad implements HttpRoad, Disposable {
   }
 
   answered(viewed: Viewed, opened: Opened, status: number, agent: string): void {
-    const { tally, target } = opened.object
-    const { media } = target
-    this.metrics.requested(opened.outcome, media.kind, status)
-    if (tally) tally.requests++
+    const { media } = opened.object.target
+    this.metrics.requested(opened, status)
     this.#options.onAnswered?.(viewed, { media, status, agent })
   }
 

@@ -15,6 +15,17 @@ import { until } from '../../support/until.ts'
 const segment = '/live/demo/abcdef12-1/720p/7.m4s'
 const playlist = '/live/demo/720p.m3u8'
 
+const live = `#EXTM3U
+#EXT-X-VERSION:9
+#EXT-X-TARGETDURATION:4
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5
+#EXT-X-PART-INF:PART-TARGET=0.5
+#EXT-X-MEDIA-SEQUENCE:4
+#EXT-X-MAP:URI="abcdef12-1/720p/init.mp4"
+#EXTINF:2,
+abcdef12-1/720p/4.m4s
+`
+
 class Edge implements AsyncDisposable {
   readonly clock = new FakeClock()
   readonly gateway: ScriptedOrigin
@@ -122,6 +133,27 @@ describe('why', () => {
     expect(edge.gateway.requests).toEqual([segment])
   })
 
+  test('tells what of a live playlist is here, who is held for the next one, and what is too far', async () => {
+    await using edge = await Edge.start()
+    edge.gateway.respond = ({ req, res }) => {
+      if (!req.url!.includes('?')) res.writeHead(200).end(live)
+    }
+    await (await edge.get(playlist)).text()
+    expect(edge.why(playlist).cache).toMatchObject({
+      next: 'hit',
+      live: { next: 'hit', version: { bytes: live.length, ageSeconds: 0 }, held: 0 },
+    })
+    expect(edge.why(`${playlist}?_HLS_msn=5`).cache).toMatchObject({ next: 'held' })
+    expect(edge.why(`${playlist}?_HLS_msn=4`).cache).toMatchObject({ next: 'hit' })
+    expect(edge.why(`${playlist}?_HLS_msn=99`).cache).toMatchObject({ next: 'too-far' })
+    const leaving = new AbortController()
+    const held = edge.get(`${playlist}?_HLS_msn=5`, 'h1', { signal: leaving.signal })
+    await until('the wait upstream', () => edge.gateway.requests.some((it) => it.includes('?')))
+    expect(edge.why(playlist).cache!.live).toMatchObject({ held: 1, waitingMs: 0 })
+    leaving.abort()
+    await expect(held).rejects.toThrow()
+  })
+
   test('tells a stale object and a 404 that is held', async () => {
     await using edge = await Edge.start()
     edge.gateway.respond = (exchange) => exchange.head(200).end('#EXTM3U')
@@ -210,7 +242,7 @@ describe('top', () => {
       const waiting = edge.get(segment, protocol, { signal: leaving.signal })
       await edge.gateway.next()
       expect(edge.delivery.top('')).toMatchObject({ waiters: 2, held: 1, fills: 2 })
-      exchange.head(200).end('#EXTM3U')
+      exchange.head(404).end('{}')
       await (await held).text()
       expect(edge.delivery.top('')).toMatchObject({ waiters: 1, held: 0 })
       leaving.abort()

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { protocols } from '../../support/http-viewer.ts'
 import { LiveRoad } from '../../support/live-road.ts'
+import { until } from '../../support/until.ts'
 
 async function onAir(): Promise<{ road: LiveRoad; take: string }> {
   const road = await LiveRoad.start()
@@ -12,21 +13,21 @@ async function onAir(): Promise<{ road: LiveRoad; take: string }> {
 }
 
 describe.each(protocols)('to viewers over %s', (protocol) => {
-  it('a blocking reload is answered with the change, asked once by each cache for all', async () => {
+  it('a blocking reload is answered with the change, asked once by each cache for all, after a first look', async () => {
     const { road, take } = await onAir()
     await using _ = road
     const path = '720p.m3u8?_HLS_msn=5&_HLS_part=1'
     const held = Array.from({ length: 20 }, () => road.view(protocol, path))
     await road.edge.followers(20)
-    await road.stage.underWay(1)
+    // The change, and the part that is to come with it.
+    await road.stage.underWay(2)
     const part = road.broadcast.addPart('720p')
     for (const view of held) {
       const answer = await view
       expect(answer.status).toBe(200)
       expect(await answer.text()).toContain(`URI="${take}/720p/p${part.id}.m4s"`)
     }
-    expect(await road.gateway.requests()).toBe(1)
-    expect(road.stage.served).toHaveLength(1)
+    expect(road.stage.served.filter((it) => it.startsWith('playlist 200'))).toHaveLength(2)
   })
 
   it('the part that comes next is held, then whole', async () => {
@@ -107,9 +108,18 @@ describe.each(protocols)('to viewers over %s', (protocol) => {
     const held = road.view(protocol, '720p.m3u8?_HLS_msn=6')
     const open = await road.view(protocol, `${take}/720p/5.m4s`)
     await open.bytes(10)
-    await road.stage.underWay(2)
+    // Held: the change, and the part that is to come with it.
+    await road.stage.underWay(3)
     const stopped = road.stage[Symbol.asyncDispose]()
-    expect((await held).status).toBe(503)
+    let status: number | undefined
+    void held.then((answer) => {
+      status = answer.status
+    })
+    await until('told so', async () => {
+      await road.stage.clock.advance(250)
+      return status !== undefined
+    })
+    expect(status).toBe(503)
     expect((await open.rest()).end).toBe('broken')
     await stopped
   })

@@ -17,11 +17,18 @@ const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
 
 class Road implements AsyncDisposable {
   readonly transcoder: ScriptedOrigin
+  readonly clock: FakeClock
   readonly #stack: AsyncDisposableStack
   readonly #edges: Listeners[]
 
-  private constructor(transcoder: ScriptedOrigin, edges: Listeners[], stack: AsyncDisposableStack) {
+  private constructor(
+    transcoder: ScriptedOrigin,
+    clock: FakeClock,
+    edges: Listeners[],
+    stack: AsyncDisposableStack,
+  ) {
     this.transcoder = transcoder
+    this.clock = clock
     this.#edges = edges
     this.#stack = stack
   }
@@ -71,7 +78,7 @@ class Road implements AsyncDisposable {
       )
       stack.use(delivery)
     }
-    return new Road(transcoder, edges, stack)
+    return new Road(transcoder, plumbing.clock, edges, stack)
   }
 
   view(edge: 0 | 1, path: string, options?: ViewOptions) {
@@ -121,14 +128,22 @@ describe('the road of a segment', () => {
     expect(JSON.parse(await answer.text())).toMatchObject({ error: 'live-id-unknown' })
   })
 
-  it('lets go of a held reload up to the transcoder when its last viewer leaves', async () => {
+  it('lets go of a held reload up to the transcoder some time after its last viewer has left', async () => {
     await using road = await Road.start()
     const leaving = new AbortController()
-    const path = '/live/demo/720p.m3u8?_HLS_msn=9'
-    const held = road.view(0, path, { signal: leaving.signal })
-    const transcoder = await road.transcoder.next()
+    const path = '/live/demo/720p.m3u8'
+    const held = road.view(0, `${path}?_HLS_msn=9`, { signal: leaving.signal })
+    const server = '#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES'
+    const playlist = ['#EXTM3U', '#EXT-X-TARGETDURATION:4', '#EXT-X-MEDIA-SEQUENCE:8', server]
+    const text = [...playlist, '#EXTINF:4,', 'abcdef12-1/720p/8.m4s', ''].join('\n')
+    ;(await road.transcoder.next()).head(200).end(text)
+    const asked = [await road.transcoder.next(), await road.transcoder.next()]
+    const waits = asked.find(({ req }) => req.url === `${path}?_HLS_msn=9`)!
     leaving.abort()
     await expect(held).rejects.toThrow()
-    await transcoder.abandoned
+    // The edge hears of what comes first first.
+    await road.view(0, '/live/nobody/index.m3u8')
+    await road.clock.advance(8_000)
+    await waits.abandoned
   })
 })
