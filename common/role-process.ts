@@ -10,6 +10,8 @@ export interface RunningRole extends AsyncDisposable {
   reload(): Promise<void>
   /** Resolves when the role cannot go on by itself; never rejects. */
   readonly failed?: Promise<Error>
+  /** Resolves when there is nothing left to do: another process does it. */
+  readonly finished?: Promise<void>
 }
 
 // npm and the terminal may both deliver the same Ctrl-C.
@@ -48,7 +50,9 @@ export async function runRole(log: Logger, start: () => Promise<RunningRole>): P
     role = await start()
     process.send?.({ type: 'ready', endpoints: role.endpoints })
     log.info(role.endpoints, 'ready')
-    const failure = await Promise.race([stop.promise, role.failed ?? new Promise<never>(() => {})])
+    const never = new Promise<never>(() => {})
+    const { failed = never, finished = never } = role
+    const failure = await Promise.race([stop.promise, failed, finished])
     await role[Symbol.asyncDispose]()
     if (failure instanceof Error) throw failure
     return 0

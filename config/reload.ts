@@ -4,10 +4,16 @@ import type { Logger } from '../common/log.ts'
 import { loadConfig, type ResolvedConfigs } from './load.ts'
 
 /** Settings, with all below them, that a running role takes over. */
-const hotSettings = ['log.level', 'tls.certificates', 'ladder']
+const hotSettings = ['log.level', 'tls.certificates', 'ladder', 'drain']
 
-/** Reads the file of a running role; throws a `ConfigError` when it is bad, and the old settings stay. */
-export type Reread<C> = () => C
+export interface Candidate<C> {
+  config: C
+  /** Takes over what is everybody's; to be called when all else that the reload is about has turned out good. */
+  adopt(): void
+}
+
+/** Reads the file of a running role and changes nothing; throws a `ConfigError` when it is bad. */
+export type Reread<C> = () => Candidate<C>
 
 export function createReread<R extends keyof ResolvedConfigs>(
   role: R,
@@ -17,12 +23,14 @@ export function createReread<R extends keyof ResolvedConfigs>(
 ): Reread<ResolvedConfigs[R]> {
   return () => {
     const config = loadConfig(file, { role })
-    log.level = config.log.level
-    const waiting = changedSettings(started, config).filter(
-      (path) => !hotSettings.some((hot) => path === hot || path.startsWith(`${hot}.`)),
-    )
-    if (waiting.length > 0) log.warn({ settings: waiting }, 'changed settings wait for a restart')
-    return config
+    const adopt = () => {
+      log.level = config.log.level
+      const waiting = changedSettings(started, config).filter(
+        (path) => !hotSettings.some((hot) => path === hot || path.startsWith(`${hot}.`)),
+      )
+      if (waiting.length > 0) log.warn({ settings: waiting }, 'changed settings wait for a restart')
+    }
+    return { config, adopt }
   }
 }
 

@@ -4,6 +4,8 @@ import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
 import { accessLog } from './access-log-schema.ts'
 import { admission } from './admission-schema.ts'
+import { edgeCache, gatewayCache } from './cache-settings.ts'
+import { drain } from './drain-settings.ts'
 import { cidrs, filePath } from './schema-values.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
@@ -186,24 +188,11 @@ export const edgeConfigSchema = z.strictObject({
     .prefault({})
     .describe('Limits for publishers'),
   admission,
+  drain,
   trustedProxies: cidrs
     .default([])
     .describe('Load balancers that put a PROXY protocol header (1 or 2) before each connection'),
-  cache: z
-    .strictObject({
-      memoryBytes: z
-        .int()
-        .positive()
-        .default(512 * 1024 * 1024)
-        .describe('Finished objects kept in memory'),
-      maxObjectBytes: z
-        .int()
-        .positive()
-        .default(64 * 1024 * 1024)
-        .describe('A larger object is passed on and not kept'),
-    })
-    .prefault({})
-    .describe('Cache of playlists and segments'),
+  cache: edgeCache,
   accessLog,
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
@@ -241,21 +230,7 @@ export const gatewayConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits for publishers'),
-  cache: z
-    .strictObject({
-      memoryBytes: z
-        .int()
-        .positive()
-        .default(512 * 1024 * 1024)
-        .describe('Finished objects kept in memory'),
-      maxObjectBytes: z
-        .int()
-        .positive()
-        .default(64 * 1024 * 1024)
-        .describe('A larger object is passed on and not kept'),
-    })
-    .prefault({})
-    .describe('Cache of playlists and segments'),
+  cache: gatewayCache,
   home: z
     .strictObject({
       memoryBytes: z

@@ -58,7 +58,7 @@ export async function startCoordinator(
 
   let draining = false
   const reload = async () => {
-    overrides.reread?.()
+    overrides.reread?.().adopt()
   }
   const admin = stack.use(
     await startAdminListener({

@@ -2,14 +2,15 @@
 // the reverse.
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { startAdminListener } from '../common/admin/admin-listener.ts'
-import { systemClock } from '../common/clock.ts'
+import { type AdminListener, startAdminListener } from '../common/admin/admin-listener.ts'
+import { delay, systemClock } from '../common/clock.ts'
 import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
 import { PurgeFollower } from '../common/cluster/purge-follower.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
+import { ServiceError } from '../common/errors.ts'
 import type { Logger } from '../common/log.ts'
 import { Metrics } from '../common/metrics.ts'
 import { gaugeExpiry, readMutualTls } from '../common/net/mutual-tls.ts'
@@ -24,29 +25,50 @@ import type { Reread } from '../config/reload.ts'
 import { Admission } from './admission/admission.ts'
 import { AccessLog } from './delivery/access-log.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
+import { peersOf } from './delivery/peers.ts'
 import { StaticPages } from './delivery/static-pages.ts'
+import { EdgeDrain } from './edge-drain.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
 import { GatewayPicker } from './ingest/gateway-picker.ts'
 import { PublishIngest } from './ingest/publish-ingest.ts'
+import { InstanceLock } from './instance-lock.ts'
 
+/** For a snapshot of the cluster, before the ports are opened beside those of the edge that hands over. */
+const readyLimitMs = 30_000
 const watchPages = fileURLToPath(new URL('../web/dist/watch', import.meta.url))
 
 export async function startEdge(
   config: ResolvedEdgeConfig,
   log: Logger,
-  { reread = () => config }: { reread?: Reread<ResolvedEdgeConfig> } = {},
+  {
+    reread = () => ({ config, adopt() {} }),
+    takeOver = false,
+  }: { reread?: Reread<ResolvedEdgeConfig>; takeOver?: boolean } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
   const instance = randomUUID()
   let draining = false
+  let isHandedOver = false
+  let limits = config.drain
+  const lock = stack.use(
+    await InstanceLock.acquire({
+      dataDir: config.dataDir,
+      node: id,
+      listeners: publicListeners(config),
+      takeOver,
+      clock,
+      log,
+    }),
+  )
   const metrics = new Metrics('edge', id, version)
+  const auth = createClusterAuth(config.cluster.secret, clock)
   const nodeToken = () => coordinator.nodeToken()
   const coordinator = stack.use(
     new CoordinatorClient({
       url: config.cluster.coordinator,
-      auth: createClusterAuth(config.cluster.secret, clock),
+      auth,
       nodeId: id,
       role: 'edge',
       log,
@@ -60,7 +82,8 @@ export async function startEdge(
   const relays = new RelayHost({
     limits: config.ingest,
     refusalMemoryMs: config.ingest.refusalMemoryMs,
-    isDraining: () => draining,
+    // After a hand-over nobody comes but who is already connected, and would only have to connect again.
+    isDraining: () => draining && !isHandedOver,
     clock,
     log,
     metrics,
@@ -101,6 +124,7 @@ export async function startEdge(
       cache: config.cache,
       upstream: config.upstream,
       tls,
+      peers: peersOf(config.cache, { allowPlain, verifyNodeToken: auth.verifyNodeToken }),
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),
@@ -126,25 +150,26 @@ export async function startEdge(
       metrics,
     }),
   )
-  const urls: NodeUrls = publicUrls(config, await door.start())
   stack.use(relays)
-
+  const urls: NodeUrls = {}
   const self = new NodeHeartbeat('edge', config.node, clock)
-  const membership = new MembershipAgent({
-    client: coordinator,
-    clock,
-    log,
-    dataDir: config.dataDir,
-    heartbeat: () =>
-      self.beat({
-        urls,
-        draining,
-        streams: relays.streams,
-        bytesIn: relays.bytesIn,
-        bytesOut: delivery.bytesOut,
-        viewers: delivery.viewerCounts(),
-      }),
-  })
+  const membership = stack.use(
+    new MembershipAgent({
+      client: coordinator,
+      clock,
+      log,
+      dataDir: config.dataDir,
+      heartbeat: () =>
+        self.beat({
+          urls,
+          draining,
+          streams: relays.streams,
+          bytesIn: relays.bytesIn,
+          bytesOut: delivery.bytesOut,
+          viewers: delivery.viewerCounts(),
+        }),
+    }),
+  )
   const purges = new PurgeFollower({
     role: 'edge',
     purge: (prefix) => delivery.purge(prefix),
@@ -155,48 +180,120 @@ export async function startEdge(
     purges.update(snapshot)
     gateways.update(snapshot)
   })
+  const { takesOver } = lock
+  if (takesOver) {
+    await membership.follow()
+    await gatewaysKnown(membership, gateways)
+  }
+  await lock.claimPorts()
+  Object.assign(urls, publicUrls(config, await door.start()))
+
+  const ending = new EdgeDrain({
+    limits: () => limits,
+    viewers: door,
+    publishers: relays,
+    clock,
+  })
+  const finished = Promise.withResolvers<void>()
+  let admin: AdminListener | undefined
+  const closeAdmin = async () => {
+    const open = admin
+    admin = undefined
+    await open?.[Symbol.asyncDispose]()
+  }
+  stack.defer(closeAdmin)
+  await lock.serve(publicListeners(config, door.address), async () => {
+    draining = true
+    isHandedOver = true
+    void ending.handedOver().then(finished.resolve)
+    await Promise.all([membership.handOver(), closeAdmin()])
+  })
   const drain = () => {
     draining = true
     return membership.beat()
   }
-  const reload = async () => {
-    await door.reload(reread().tls.certificates)
-    delivery.setPages(await StaticPages.load(watchPages))
+  let reloading: Promise<unknown> = Promise.resolve()
+  const reloadOnce = async () => {
+    const { config: next, adopt } = reread()
+    const [useCertificates, pages] = await Promise.all([
+      door.prepareReload(next.tls.certificates),
+      StaticPages.load(watchPages),
+    ])
+    // Everything new is good: all of it is taken, with nothing in between that could fail.
+    const used = useCertificates()
+    limits = next.drain
+    delivery.setPages(pages)
+    adopt()
+    await used
     await accessLog?.reopen()
   }
-  const admin = stack.use(
-    await startAdminListener({
-      ...config.admin,
-      metrics,
-      log,
-      readiness: () => [
-        membership.check,
-        {
-          name: 'gateways',
-          ok: gateways.problem === undefined,
-          detail: gateways.problem ?? 'reachable',
-        },
-      ],
-      reload,
-      drain,
-      draining: () => draining,
-      purge: (prefix) => delivery.purge(prefix),
-      why: (url) => delivery.why(url),
-      top: () => delivery.top(instance),
-    }),
-  )
+  const reload = () => {
+    const done = reloading.then(reloadOnce)
+    reloading = done.catch(() => {})
+    return done
+  }
+  admin = await startAdminListener({
+    ...config.admin,
+    metrics,
+    log,
+    readiness: () => [
+      membership.check,
+      {
+        name: 'gateways',
+        ok: gateways.problem === undefined,
+        detail: gateways.problem ?? 'reachable',
+      },
+    ],
+    reload,
+    drain,
+    draining: () => draining,
+    purge: (prefix) => delivery.purge(prefix),
+    why: (url) => delivery.why(url),
+    top: () => delivery.top(instance),
+  })
   urls.admin = admin.url
-  stack.use(membership)
-  await membership.start()
+  if (takesOver) await membership.startBeats()
+  else await membership.start()
 
   const owned = stack.move()
   return {
     endpoints: { id, ...urls },
     reload,
+    finished: finished.promise,
     async [Symbol.asyncDispose]() {
       await drain()
+      await ending.stop()
       await owned.disposeAsync()
     },
+  }
+}
+
+/** With the ports that they have, once they are open. */
+function publicListeners({ tls, http, rtmp }: ResolvedEdgeConfig, open?: FrontDoorAddress) {
+  return [
+    { host: tls.host, port: open?.tlsPort ?? tls.port },
+    ...(http.enabled ? [{ host: http.host, port: open?.httpPort ?? http.port }] : []),
+    ...(rtmp.enabled ? [{ host: rtmp.host, port: open?.rtmpPort ?? rtmp.port }] : []),
+  ]
+}
+
+async function gatewaysKnown(membership: MembershipAgent, gateways: GatewayPicker): Promise<void> {
+  const stop = new AbortController()
+  const known = new Promise<void>((resolve) => {
+    const look = () => {
+      if (membership.known && gateways.problem === undefined) resolve()
+    }
+    membership.onSnapshot(look)
+    look()
+  })
+  await Promise.race([known, delay(systemClock, readyLimitMs, stop.signal)])
+  stop.abort()
+  if (!membership.known || gateways.problem !== undefined) {
+    const problem = gateways.problem ?? 'the cluster is not known'
+    throw new ServiceError(`Nothing taken over, since this one could not serve: ${problem}.`, {
+      code: 'not-ready',
+      source: 'internal',
+    })
   }
 }
 

@@ -6,6 +6,7 @@ import { descendantsOf, isEncoder } from '../../test/support/processes.ts'
 import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
 import { until } from '../../test/support/until.ts'
 import type { Fault, Strike } from './fault.ts'
+import { rollingUpgrade, viewerPopKilled } from './pop-strikes.ts'
 import { ProxiedTranscoders } from './proxied-transcoder.ts'
 import { reconnectStorm } from './reconnect-storm.ts'
 import { isBack, kill, killHolder } from './strikes.ts'
@@ -19,6 +20,7 @@ const size = '1280x720'
 const nothing = async () => {}
 
 export const faults: readonly Fault[] = [
+  viewerPopKilled,
   {
     id: 'F3',
     name: 'POP killed',
@@ -136,6 +138,7 @@ export const faults: readonly Fault[] = [
     mayLose: true,
     strike: secondPublisher,
   },
+  rollingUpgrade,
 ]
 
 function passing(ms: number): Promise<void> {

@@ -11,6 +11,7 @@ import {
   checkDisk,
   checkFfmpeg,
   checkGuards,
+  checkMigration,
   checkNode,
   checkOpenFiles,
 } from '../doctor/machine-checks.ts'
@@ -91,6 +92,7 @@ async function examineNode(config: ResolvedConfig): Promise<Finding[]> {
   found.push(...(await findings('disk', () => checkDisk(config.dataDir, wanted))))
   if (config.role === 'edge') {
     const now = systemClock.now()
+    found.push(...(await findings('hand-over', () => checkMigration())))
     found.push(...(await findings('certificate', () => checkCertificates(config, now))))
   }
   found.push(...(await findings('mutual TLS', () => checkMutualTls(config, systemClock.now()))))

@@ -1,7 +1,7 @@
 // `nearcast edge|gateway|transcoder|coordinator --config FILE`: one role in this process.
 import type { Command } from 'commander'
 
-type Main = (configFile: string | undefined) => Promise<number>
+type Main = (configFile: string | undefined, takeOver?: boolean) => Promise<number>
 
 // Loaded when asked for: a command of an operator does not wait for the code of a whole role.
 const roles: Record<string, { description: string; load: () => Promise<{ main: Main }> }> = {
@@ -25,13 +25,19 @@ const roles: Record<string, { description: string; load: () => Promise<{ main: M
 
 export function register(program: Command): void {
   for (const [role, { description, load }] of Object.entries(roles)) {
-    program
+    const command = program
       .command(role)
       .description(description)
       .requiredOption('--config <file>', `config file, as nearcast config init ${role} prints one`)
-      .action(async ({ config }: { config: string }) => {
-        const { main } = await load()
-        process.exit(await main(config))
-      })
+    if (role === 'edge') {
+      command.option(
+        '--take-over',
+        'where an edge runs on the same dataDir: take its ports over, so that no request is lost; it then ends by itself',
+      )
+    }
+    command.action(async ({ config, takeOver }: { config: string; takeOver?: boolean }) => {
+      const { main } = await load()
+      process.exit(await main(config, takeOver))
+    })
   }
 }

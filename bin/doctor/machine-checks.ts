@@ -24,7 +24,7 @@ export function checkNode(version = process.versions.node): Finding[] {
 const wantedFiles = 8_192
 
 /** A viewer is a file descriptor, so is a publisher, so is a file. */
-export function checkOpenFiles(limits = readLimits()): Finding[] {
+export function checkOpenFiles(limits = readOr('/proc/self/limits', '')): Finding[] {
   const soft = /^Max open files\s+(\S+)/m.exec(limits)?.[1]
   if (soft === undefined) return []
   if (soft === 'unlimited' || Number(soft) >= wantedFiles) return [ok('open files', soft)]
@@ -32,12 +32,28 @@ export function checkOpenFiles(limits = readLimits()): Finding[] {
   return [warn('open files', `${soft} at most; each viewer needs one`, fix)]
 }
 
-function readLimits(): string {
+function readOr<T>(file: string, otherwise: T): string | T {
   try {
-    return readFileSync('/proc/self/limits', 'utf8')
+    return readFileSync(file, 'utf8')
   } catch {
-    return ''
+    return otherwise
   }
+}
+
+const migrationSetting = '/proc/sys/net/ipv4/tcp_migrate_req'
+
+/** Of edges alone: what becomes of connections that a closing listener has not accepted yet. */
+export function checkMigration(value = readOr(migrationSetting, undefined)): Finding[] {
+  const name = 'hand-over'
+  if (process.platform !== 'linux') return []
+  if (value?.trim() === '1') return [ok(name, 'net.ipv4.tcp_migrate_req is 1')]
+  const loss = 'resets some new connections while edges or their workers change'
+  if (value === undefined) {
+    return [warn(name, `this kernel ${loss}`, 'Linux 5.14 or newer has net.ipv4.tcp_migrate_req.')]
+  }
+  const fix =
+    'sysctl -w net.ipv4.tcp_migrate_req=1, and the same in /etc/sysctl.d/; deploy/ sets it.'
+  return [warn(name, `net.ipv4.tcp_migrate_req is ${value.trim()}: ${loss}`, fix)]
 }
 
 export type Run = (command: string, args: string[]) => Promise<string | undefined>

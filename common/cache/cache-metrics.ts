@@ -3,6 +3,7 @@
 import type { Metrics } from '../metrics.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import type { CacheOutcome } from './cache-status.ts'
+import type { UpstreamFailure } from './error-answer.ts'
 import type { FillEnd } from './fill.ts'
 import type { Opened } from './fill-cache.ts'
 import { LiveTallies, type LiveTally } from './live-tallies.ts'
@@ -11,6 +12,9 @@ import { WaitTimes } from './wait-times.ts'
 
 export const requestResults = ['hit', 'miss', 'collapsed', 'stale', 'error'] as const
 export type RequestResult = (typeof requestResults)[number]
+
+/** What a cache can be full of. */
+export type CacheBound = 'fills' | 'waiters' | 'readers'
 
 const resultOf: Record<CacheOutcome, number> = {
   hit: 0,
@@ -59,7 +63,16 @@ export interface CacheCounts extends CacheGauges {
   lives: LiveTally[]
 }
 
-export class CacheMetrics {
+/** What is counted of answers. */
+export interface ServingMetrics {
+  requested(opened: Pick<Opened, 'object' | 'outcome'>, status: number): void
+  /** Body bytes handed to a connection; `protocol` is a row of `protocolRows`. */
+  sent(bytes: number, protocol: number, tally: LiveTally | undefined): void
+  /** A request begins to wait for the head of an answer; to be called when that is over, `answered` or not. */
+  waits(target: ObjectTarget): (answered: boolean, seconds: number) => void
+}
+
+export class CacheMetrics implements ServingMetrics {
   /** One number for each result and kind: see `slotOf`. */
   readonly requests = new Float64Array(requestResults.length * kinds.length)
   /** Body bytes handed to downstream connections, one number for each protocol: see `protocolRows`. */
@@ -76,6 +89,8 @@ export class CacheMetrics {
   readonly #fills
   readonly #fillSeconds
   readonly #upstreamBytes
+  readonly #retries
+  readonly #refusals
 
   constructor(metrics: Metrics, gauges: () => CacheGauges) {
     this.#gauges = gauges
@@ -95,6 +110,16 @@ export class CacheMetrics {
       help: 'Body bytes received from upstream.',
     })
     this.#registerFolded(metrics)
+    this.#retries = metrics.counter({
+      name: 'cache_fill_retries_total',
+      help: 'Fills that failed before an answer had begun and asked once more, by the failure.',
+      labels: ['reason'] as const,
+    })
+    this.#refusals = metrics.counter({
+      name: 'cache_refusals_total',
+      help: 'Requests answered 503 because a bound was reached: fills, waiters of all fills, readers of one.',
+      labels: ['bound'] as const,
+    })
     const gauge = (name: string, help: string, read: (now: CacheGauges) => number) =>
       metrics.gauge({ name, help }, (made) => made.set(read(gauges())))
     gauge('cache_bytes', 'Memory taken by complete objects.', (now) => now.bytes)
@@ -165,6 +190,14 @@ export class CacheMetrics {
   sent(bytes: number, protocol: number, tally: LiveTally | undefined): void {
     this.egress[protocol]! += bytes
     if (tally) tally.bytes += bytes
+  }
+
+  retried(reason: UpstreamFailure): void {
+    this.#retries.inc({ reason })
+  }
+
+  refused(bound: CacheBound): void {
+    this.#refusals.inc({ bound })
   }
 
   evicted(reason: EvictionReason): void {
@@ -256,4 +289,63 @@ function byName<Name extends string>(
     Name,
     number
   >
+}
+
+/** Of answers to other caches of the same tier. */
+export class PeerMetrics implements ServingMetrics {
+  readonly #requests
+  readonly #bytes
+
+  constructor(metrics: Metrics) {
+    this.#requests = metrics.counter({
+      name: 'cache_peer_requests_total',
+      help: 'Requests of other edges of this POP for what is owned here, by what the cache did.',
+      labels: ['result', 'kind'] as const,
+    })
+    this.#bytes = metrics.counter({
+      name: 'cache_peer_bytes_total',
+      help: 'Body bytes handed to other edges of this POP.',
+    })
+  }
+
+  requested({ object, outcome }: Pick<Opened, 'object' | 'outcome'>, status: number): void {
+    const result = requestResults[status >= 500 ? errorResult : resultOf[outcome]]!
+    this.#requests.inc({ result, kind: object.target.media.kind })
+  }
+
+  sent(bytes: number): void {
+    this.#bytes.inc(bytes)
+  }
+
+  /** Its own viewers are told of by the edge that asks. */
+  waits(): () => void {
+    return () => {}
+  }
+}
+
+/** What an upstream client asked in addition to one question each. */
+export class UpstreamMetrics {
+  readonly #hedges
+  readonly #retries
+
+  constructor(metrics: Metrics) {
+    this.#hedges = metrics.counter({
+      name: 'upstream_hedges_total',
+      help: 'Answers that took long to begin, so that another origin was asked too (won, lost), or would have been (denied: over the budget).',
+      labels: ['result'] as const,
+    })
+    this.#retries = metrics.counter({
+      name: 'upstream_retries_total',
+      help: 'Questions asked once more, by what came of the one before: its idle connection was closed, its origin failed, it was answered with an error, its answer broke off.',
+      labels: ['cause'] as const,
+    })
+  }
+
+  hedged(result: 'won' | 'lost' | 'denied'): void {
+    this.#hedges.inc({ result })
+  }
+
+  retried(cause: 'idle-connection' | 'next-origin' | 'error-status' | 'resumed'): void {
+    this.#retries.inc({ cause })
+  }
 }

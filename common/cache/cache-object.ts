@@ -14,6 +14,11 @@ import type { LiveTally } from './live-tallies.ts'
 
 export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
 
+/** Of any number of objects: those who follow one that is not over yet. */
+export interface Crowd {
+  readers: number
+}
+
 const firstBytes = 32 * 1024
 
 export class CacheObject {
@@ -35,10 +40,13 @@ export class CacheObject {
   #gzipped: Buffer | undefined
   #twin: CacheObject | undefined
   readonly #readers = new Set<() => void>()
+  readonly #crowd: Crowd
+  #wasFollowed = false
 
-  constructor(target: ObjectTarget, policy: ObjectPolicy) {
+  constructor(target: ObjectTarget, policy: ObjectPolicy, crowd: Crowd = { readers: 0 }) {
     this.target = target
     this.policy = policy
+    this.#crowd = crowd
   }
 
   get state(): ObjectState {
@@ -68,6 +76,11 @@ export class CacheObject {
     return this.#readers.size
   }
 
+  /** All who ever followed have left. */
+  get isDeserted(): boolean {
+    return this.#wasFollowed && this.#readers.size === 0
+  }
+
   /** Age in seconds at that moment of the clock (RFC 9111 §4.2.3). The time upstream took to answer is left
    * out: it holds blocking reloads back on purpose, and players correct the live edge by this number. */
   ageSeconds(now: number): number {
@@ -92,21 +105,18 @@ export class CacheObject {
 
   complete(): void {
     if (this.#buffer.length !== this.#size) this.#reallocate(this.#size)
-    this.#state = 'complete'
-    this.#wake()
+    this.#finish('complete')
   }
 
   /** The rest of the body will never come. */
   break(): void {
-    this.#state = 'broken'
-    this.#wake()
+    this.#finish('broken')
   }
 
   substituteWith(object: CacheObject, failedStatus: number | undefined): void {
     this.#substitute = object
     this.#substituteStatus = failedStatus
-    this.#state = 'broken'
-    this.#wake()
+    this.#finish('broken')
   }
 
   /** Whoever waits gets `object`, which is complete, as if it had been asked for. */
@@ -134,10 +144,24 @@ export class CacheObject {
 
   /** Calls back on every change of state or size until the returned function is called. */
   follow(wake: () => void): () => void {
+    this.#wasFollowed = true
     this.#readers.add(wake)
+    if (!this.#isOver) this.#crowd.readers++
     return () => {
-      if (this.#readers.delete(wake) && this.#readers.size === 0) this.onDeserted?.()
+      if (!this.#readers.delete(wake)) return
+      if (!this.#isOver) this.#crowd.readers--
+      if (this.#readers.size === 0) this.onDeserted?.()
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#state === 'complete' || this.#state === 'broken'
+  }
+
+  #finish(state: 'complete' | 'broken'): void {
+    if (!this.#isOver) this.#crowd.readers -= this.#readers.size
+    this.#state = state
+    this.#wake()
   }
 
   #wake(): void {

@@ -14,18 +14,19 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { type ObjectTarget, targetOf } from './cache-key.ts'
-import { type CacheCounts, CacheMetrics } from './cache-metrics.ts'
-import type { CacheObject } from './cache-object.ts'
+import type { ObjectTarget } from './cache-key.ts'
+import { type CacheBound, type CacheCounts, CacheMetrics, PeerMetrics } from './cache-metrics.ts'
+import type { CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
-import { errorAnswer, type LocalAnswer } from './error-answer.ts'
+import { errorAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
 import { LivePlaylists } from './live/live-playlists.ts'
 import type { Prefetched } from './live/live-prefetch.ts'
 import type { LiveInspection } from './live/live-rendition.ts'
-import { classify, isMalformed, type MediaObject } from './media-path.ts'
+import type { MediaObject } from './media-path.ts'
 import { ObjectStore, type StoredObject } from './object-store.ts'
+import { readTarget, requestTarget } from './request-target.ts'
 import { Responder } from './responder.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -42,6 +43,11 @@ export interface FillCacheOptions {
   resolve: Resolve
   upstream: Upstream
   maxFills?: number
+  /** Who may wait for fills at the same time, for all of them and for one. */
+  maxWaiters?: number
+  maxReadersPerFill?: number
+  /** From 0 to 1; spreads retries. */
+  random?: () => number
   /** Compresses playlists and MPDs for those who take it. */
   compress?: boolean
   /** Reads live playlists: holds reloads here, one request upstream for each playlist, and fetches ahead. */
@@ -95,6 +101,8 @@ export type CacheRequest = IncomingMessage | Http2ServerRequest
 export type CacheResponse = ServerResponse | Http2ServerResponse
 
 const defaultMaxFills = 4_096
+const defaultMaxWaiters = 20_000
+const defaultMaxReadersPerFill = 10_000
 const overloaded = errorAnswer(503, 'overloaded', 'Too much is being fetched at the moment.')
 
 export class FillCache implements AsyncDisposable {
@@ -104,9 +112,14 @@ export class FillCache implements AsyncDisposable {
   readonly metrics: CacheMetrics
   readonly compress: boolean
   readonly #store: ObjectStore
+  /** Those that may be joined. */
   readonly #fills = new Map<string, Fill>()
+  /** Those and the ones that a purge has taken out. */
+  readonly #underWay = new Set<Fill>()
+  readonly #crowd: Crowd = { readers: 0 }
   readonly #responder: Responder
   readonly #live: LivePlaylists | undefined
+  #peerResponder: Responder | undefined
 
   constructor(options: FillCacheOptions) {
     this.#options = options
@@ -116,10 +129,8 @@ export class FillCache implements AsyncDisposable {
     this.metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
-      fills: this.#fills.size,
-      readers:
-        this.#fills.values().reduce((sum, fill) => sum + fill.object.readers, 0) +
-        (this.#live?.readers ?? 0),
+      fills: this.#underWay.size,
+      readers: this.#crowd.readers,
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
@@ -141,18 +152,38 @@ export class FillCache implements AsyncDisposable {
 
   /** Answers a request for a media object, whatever its method and path. */
   handle(req: CacheRequest, res: CacheResponse, answered?: (answer: Answered) => void): void {
+    this.#handle(this.#responder, req, res, answered)
+  }
+
+  /** As `handle`, for another cache of the same tier: counted apart, no viewer's. */
+  handlePeer(req: CacheRequest, res: CacheResponse): void {
+    this.#peerResponder ??= new Responder({
+      name: this.#options.name,
+      clock: this.#clock,
+      metrics: new PeerMetrics(this.#options.metrics),
+      compress: false,
+    })
+    this.#handle(this.#peerResponder, req, res)
+  }
+
+  #handle(
+    responder: Responder,
+    req: CacheRequest,
+    res: CacheResponse,
+    answered?: (answer: Answered) => void,
+  ): void {
     if (req.method === 'OPTIONS') {
-      this.#responder.preflight(res)
+      responder.preflight(res)
       return
     }
-    const target = checkRequest(req)
+    const target = requestTarget(req)
     if ('refused' in target) {
-      this.#responder.refuse(req, res, target.refused, target.headers)
+      responder.refuse(req, res, target.refused, target.headers)
       return
     }
     const opened = this.open(target)
-    if (opened) this.#responder.serve(req, res, opened, answered)
-    else this.#responder.refuse(req, res, overloaded, ['retry-after', '1'])
+    if (opened) responder.serve(req, res, opened, answered)
+    else responder.refuse(req, res, overloaded, ['retry-after', '1'])
   }
 
   /** For a GET of this target, as sent; undefined where only `handle` can answer. */
@@ -164,7 +195,7 @@ export class FillCache implements AsyncDisposable {
     return 'refused' in named ? undefined : this.open(named)
   }
 
-  /** Undefined when too many fills are under way. */
+  /** Undefined when too many fills are under way, or too many wait for them. */
   open(target: ObjectTarget): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
@@ -176,16 +207,20 @@ export class FillCache implements AsyncDisposable {
         return { object: stored.object, outcome: 'stale-hit', freshMs }
       }
     }
+    const running = this.#fills.get(key)
+    const bound = this.#boundReached(running)
+    if (bound !== undefined) {
+      this.metrics.refused(bound)
+      return undefined
+    }
     if (this.#live?.concerns(target.media)) {
       const opened = this.#live.open(target)
       if (opened !== 'opaque') return opened
     }
-    const running = this.#fills.get(key)
     if (running) {
       running.object.isUnread = false
       return { object: running.object, outcome: 'collapsed' }
     }
-    if (this.#isFull) return undefined
     return {
       object: this.#fill(target, stored).object,
       outcome: stored ? 'expired' : 'miss',
@@ -256,12 +291,22 @@ export class FillCache implements AsyncDisposable {
   /** Ends what is under way; whoever disposes has drained before. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#live?.end()
-    for (const fill of [...this.#fills.values()]) fill.abandon()
+    for (const fill of [...this.#underWay]) fill.abandon()
     this.#store.clear()
   }
 
+  #boundReached(running: Fill | undefined): CacheBound | undefined {
+    const { maxFills, maxWaiters, maxReadersPerFill } = this.#options
+    if (this.#crowd.readers >= (maxWaiters ?? defaultMaxWaiters)) return 'waiters'
+    if (running) {
+      const maxReaders = maxReadersPerFill ?? defaultMaxReadersPerFill
+      return running.object.readers >= maxReaders ? 'readers' : undefined
+    }
+    return this.#underWay.size >= (maxFills ?? defaultMaxFills) ? 'fills' : undefined
+  }
+
   get #isFull(): boolean {
-    return this.#fills.size >= (this.#options.maxFills ?? defaultMaxFills)
+    return this.#boundReached(undefined) !== undefined
   }
 
   #livePlaylists(): LivePlaylists {
@@ -273,6 +318,7 @@ export class FillCache implements AsyncDisposable {
         ask: (target, ended) => (this.#isFull ? undefined : this.#fill(target, undefined, ended)),
         prefetch: (target) => this.#prefetch(target),
         keep: (object) => this.#keep(object),
+        crowd: this.#crowd,
       },
     })
   }
@@ -291,7 +337,7 @@ export class FillCache implements AsyncDisposable {
     stored: StoredObject | undefined,
     taken?: (object: CacheObject) => void,
   ): Fill {
-    const { resolve, upstream, waitMs, maxObjectBytes } = this.#options
+    const { resolve, upstream, waitMs, maxObjectBytes, random } = this.#options
     const fill: Fill = new Fill({
       target,
       stored,
@@ -300,6 +346,9 @@ export class FillCache implements AsyncDisposable {
       clock: this.#clock,
       waitMs,
       maxObjectBytes,
+      crowd: this.#crowd,
+      random: random ?? Math.random,
+      onRetry: (reason) => this.metrics.retried(reason),
       onEnd: (end, failure) => {
         if (failure) {
           const facts = { key: target.key, end, reason: failure.reason, detail: failure.detail }
@@ -311,6 +360,7 @@ export class FillCache implements AsyncDisposable {
     })
     fill.storable = taken === undefined
     this.#fills.set(target.key, fill)
+    this.#underWay.add(fill)
     fill.start()
     return fill
   }
@@ -319,6 +369,7 @@ export class FillCache implements AsyncDisposable {
     const { object } = fill
     const { key, media } = object.target
     const now = this.#clock.monotonic()
+    this.#underWay.delete(fill)
     // A purge has already taken it out, and its place may be taken.
     if (this.#fills.get(key) === fill) this.#fills.delete(key)
     this.metrics.filled(end, media.kind, {
@@ -358,42 +409,4 @@ export class FillCache implements AsyncDisposable {
 function hit({ object }: StoredObject, freshMs: number): Opened {
   object.isUnread = false
   return { object, outcome: 'hit', freshMs }
-}
-
-interface Refused {
-  refused: LocalAnswer
-  headers?: string[]
-}
-
-/** Everything that is wrong with a request before the cache is asked. */
-function checkRequest(req: CacheRequest): ObjectTarget | Refused {
-  const { method, url = '', headers } = req
-  if (method !== 'GET' && method !== 'HEAD') {
-    const refused = errorAnswer(405, 'method-not-allowed', 'Use GET, HEAD or OPTIONS.')
-    return { refused, headers: ['allow', 'GET, HEAD, OPTIONS'] }
-  }
-  // A body could be taken for the next request by somebody on the way.
-  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') {
-    const refused = errorAnswer(400, 'body-not-allowed', 'This request may not have a body.')
-    return { refused, headers: ['connection', 'close'] }
-  }
-  return readTarget(url)
-}
-
-function readTarget(url: string): ObjectTarget | Refused {
-  const mark = url.indexOf('?')
-  const path = mark < 0 ? url : url.slice(0, mark)
-  const media = classify(path)
-  if (!media) {
-    return {
-      refused: isMalformed(path)
-        ? errorAnswer(400, 'path-malformed', 'No URL of this server is written like this.')
-        : errorAnswer(404, 'path-unknown', 'There is nothing under this path.'),
-    }
-  }
-  const target = targetOf(media, path, mark < 0 ? '' : url.slice(mark + 1))
-  if ('problem' in target) {
-    return { refused: errorAnswer(400, 'directive-malformed', target.problem) }
-  }
-  return target
 }

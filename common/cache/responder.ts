@@ -14,7 +14,7 @@ import {
   preflightHeaders,
 } from './answer-headers.ts'
 import { awaitAnswer } from './await-answer.ts'
-import { type CacheMetrics, protocolRows } from './cache-metrics.ts'
+import { protocolRows, type ServingMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import { memberName } from './cache-status.ts'
 import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
@@ -25,7 +25,7 @@ import { type Downstream, maxWriteBytes, Reader } from './reader.ts'
 export interface ResponderOptions {
   name: string
   clock: Clock
-  metrics: CacheMetrics
+  metrics: ServingMetrics
   compress: boolean
 }
 
@@ -33,7 +33,7 @@ export class Responder {
   readonly #member: string
   readonly #compress: boolean
   readonly #clock: Clock
-  readonly #metrics: CacheMetrics
+  readonly #metrics: ServingMetrics
 
   constructor(options: ResponderOptions) {
     this.#member = memberName(options.name)

@@ -62,6 +62,8 @@ export class MembershipAgent implements AsyncDisposable {
   #beatAgain = false
   #beatTimer: Timer | undefined
   #following: Promise<void> | undefined
+  /** Another process has this node's id. */
+  #isHandedOver = false
 
   constructor(options: MembershipAgentOptions) {
     this.#client = options.client
@@ -103,16 +105,42 @@ export class MembershipAgent implements AsyncDisposable {
 
   /** Resolves when the stored snapshot is read and one heartbeat was tried, whether or not it arrived. */
   async start(): Promise<void> {
+    await this.#readStored()
+    await this.startBeats()
+    this.#following = this.#follow()
+  }
+
+  /** As `start`, but without heartbeats: another process has this node's id, until `startBeats`. */
+  async follow(): Promise<void> {
+    await this.#readStored()
+    this.#following = this.#follow()
+  }
+
+  /** Resolves when one was tried. */
+  startBeats(): Promise<void> {
+    this.#beatTimer = this.#clock.setInterval(() => void this.beat(), this.#intervalMs)
+    return this.beat()
+  }
+
+  /**
+   * Another process has this node's id from now on: no heartbeat after this, and no goodbye. Resolves when none is
+   * under way; snapshots go on coming.
+   */
+  async handOver(): Promise<void> {
+    this.#isHandedOver = true
+    this.#beatTimer?.cancel()
+    this.#beatTimer = undefined
+    await Promise.race([this.#beating, delay(this.#clock, leaveTimeoutMs)])
+  }
+
+  async #readStored(): Promise<void> {
     const stored = await this.#file.read()
     if (stored) this.#adopt(stored)
-    this.#beatTimer = this.#clock.setInterval(() => void this.beat(), this.#intervalMs)
-    await this.beat()
-    this.#following = this.#follow()
   }
 
   /** Sends a heartbeat now: after a change that should not wait, such as the start of a drain. */
   beat(): Promise<void> {
-    if (this.#stop.signal.aborted) return Promise.resolve()
+    if (this.#stop.signal.aborted || !this.#beatTimer) return Promise.resolve()
     if (this.#beating) this.#beatAgain = true
     this.#beating ??= this.#sendBeats().finally(() => {
       this.#beating = undefined
@@ -128,7 +156,9 @@ export class MembershipAgent implements AsyncDisposable {
     await this.#following
     // A heartbeat that arrives after the goodbye would bring the node back.
     await this.#beating
-    await Promise.race([this.#client.leave(), delay(this.#clock, leaveTimeoutMs)])
+    if (!this.#isHandedOver && this.#beatTimer) {
+      await Promise.race([this.#client.leave(), delay(this.#clock, leaveTimeoutMs)])
+    }
     await this.#file.settled()
   }
 
@@ -136,7 +166,7 @@ export class MembershipAgent implements AsyncDisposable {
     do {
       this.#beatAgain = false
       await this.#sendBeat()
-    } while (this.#beatAgain && !this.#stop.signal.aborted)
+    } while (this.#beatAgain && this.#beatTimer && !this.#stop.signal.aborted)
   }
 
   async #sendBeat(): Promise<void> {

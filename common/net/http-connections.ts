@@ -66,6 +66,8 @@ export interface HttpRoad {
   accept(socket: Socket, handOver: () => void): void
   /** False: it has not touched the stream. */
   stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasBody: boolean): boolean
+  /** The next answer on each connection is its last. */
+  announceDrain(): void
   /** Idle connections end now, the others with their answer. */
   drain(): void
 }
@@ -81,6 +83,8 @@ const maxHeaderPairs = 100
 // HTTP/2 rapid reset (CVE-2023-44487): a burst of so many, then so many a second, then GOAWAY.
 const streamResetBurst = 100
 const streamResetRatePerSecond = 10
+/** The highest that a client may use. */
+const lastStreamId = 2 ** 31 - 1
 
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
@@ -90,7 +94,7 @@ export class HttpConnections implements Disposable {
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
   #isStarted = false
-  #isDraining = false
+  #drain: 'none' | 'announced' | 'ending' = 'none'
 
   constructor(options: HttpConnectionsOptions) {
     this.#handlers = options.handlers
@@ -115,9 +119,18 @@ export class HttpConnections implements Disposable {
     this.#http2.emit('connection', socket)
   }
 
+  /**
+   * Tells every client with its next answer to go on over another connection: `Connection: close`, or a GOAWAY. None
+   * is closed under a request that is on its way; `drain` does that, and is to come when who wanted to ask has asked.
+   */
+  announceDrain(): void {
+    this.#drain = 'announced'
+    this.#road?.announceDrain()
+  }
+
   /** Idle connections end now, the others with their answer. */
   drain(): void {
-    this.#isDraining = true
+    this.#drain = 'ending'
     this.#road?.drain()
     this.#http1.closeIdleConnections()
     for (const session of this.#sessions) session.close()
@@ -168,6 +181,7 @@ export class HttpConnections implements Disposable {
     server.on('stream', (opened, headers, flags, rawHeaders) => {
       const stream = opened as ServerHttp2Stream
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+      if (this.#drain === 'announced') sayGoodbye(stream.session)
       if (this.#road?.stream(stream, headers, hasBody)) return
       const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
       this.#request(req as never, new Http2ServerResponse(stream) as never)
@@ -176,7 +190,7 @@ export class HttpConnections implements Disposable {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
       session.setTimeout(limits.idleTimeoutMs, () => session.destroy())
-      if (this.#isDraining) session.close()
+      if (this.#drain === 'ending') session.close()
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
@@ -190,10 +204,10 @@ export class HttpConnections implements Disposable {
 
   #request(req: IncomingMessage, res: ServerResponse): void {
     const isHttp1 = !isHttp2(req)
-    if (isHttp1 && this.#isDraining) res.setHeader('connection', 'close')
+    if (isHttp1 && this.#drain !== 'none') res.setHeader('connection', 'close')
     if (isHttp1) {
       res.once('close', () => {
-        if (this.#isDraining) setImmediate(() => this.#http1.closeIdleConnections())
+        if (this.#drain === 'ending') setImmediate(() => this.#http1.closeIdleConnections())
       })
     }
     const fault = requestFault(req)
@@ -232,6 +246,14 @@ export class HttpConnections implements Disposable {
       socket.destroy()
     }
   }
+}
+
+/**
+ * Before an answer: a client that waits for one is not about to ask for something else, which it would then give up.
+ * Streams that it has opened all the same are served too (RFC 9113 §6.8).
+ */
+function sayGoodbye(session: Http2Session | undefined): void {
+  if (session && !session.closed && !session.destroyed) session.goaway(0, lastStreamId)
 }
 
 function answerFault(req: IncomingMessage, res: ServerResponse, fault: RequestFault): void {

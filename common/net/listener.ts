@@ -54,20 +54,21 @@ export class Listener implements AsyncDisposable {
     return this.#sockets.size
   }
 
-  /** New connections are refused from now on; those that are there go on. */
-  stopAccepting(): void {
+  /** New connections are refused from now on; those that are there go on. Resolves when none is left. */
+  stopAccepting(): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
       if (this.#options.server.listening) this.#options.server.close(() => resolve())
       else resolve()
     })
+    return this.#closed
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.stopAccepting()
+    const closed = this.stopAccepting()
     const limit = this.#options.clock.setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy()
     }, this.#options.drainLimitMs)
-    await this.#closed
+    await closed
     limit.cancel()
   }
 }

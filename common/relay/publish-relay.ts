@@ -152,6 +152,14 @@ export class PublishRelay {
     this.#road?.destroy()
   }
 
+  /**
+   * As `close`, but all that came before goes up, and the publish ends there as if the publisher had left. `isHurried`: it
+   * goes up if there is a next hop.
+   */
+  dismiss(reason: Refusal, isHurried: boolean): void {
+    this.#refuse(reason, () => void this.#road?.finish(isHurried))
+  }
+
   #receive(bytes: Buffer): void {
     this.#gathered.push(bytes)
     this.#gatheredBytes += bytes.length
@@ -299,7 +307,7 @@ export class PublishRelay {
     })
   }
 
-  #refuse(reason: Refusal): void {
+  #refuse(reason: Refusal, endRoad?: () => void): void {
     if (this.#state === 'refused' || this.#state === 'ended') return
     const wasLive = this.#state === 'live'
     const mayBeTold = this.#streamId !== 0
@@ -311,14 +319,14 @@ export class PublishRelay {
       if (wasLive) this.#session.sendStatus(this.#streamId, { level: 'error', ...status })
       else this.#session.refusePublish(this.#streamId, status)
     }
-    this.#leaveSoon(`refused: ${reason.code}`)
+    this.#leaveSoon(`refused: ${reason.code}`, endRoad)
   }
 
   /** Leaves time for the last answer. Reading goes on, so that it is not lost to a reset meanwhile. */
-  #leaveSoon(reason: string): void {
+  #leaveSoon(reason: string, endRoad = () => this.#road?.destroy()): void {
     this.#state = 'refused'
     this.#leaving = reason
-    this.#road?.destroy()
+    endRoad()
     this.#flush()
     this.#socket.resume()
     this.#after(statusLeadMs, () => this.#end(reason))

@@ -1,6 +1,7 @@
 // The publishers of one node: a relay with a memory for each, their counts, log lines and verdicts, what bounds
 // them together, and their end with the node.
 import type { Duplex } from 'node:stream'
+import { isKeyframe } from '../../media/flv/media-kind.ts'
 import type { Clock } from '../clock.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
 import type { Logger } from '../log.ts'
@@ -8,6 +9,7 @@ import { LogBudget } from '../log-budget.ts'
 import type { Metrics } from '../metrics.ts'
 import { ArrivalTimes } from './arrival-times.ts'
 import { CatchUpTurns } from './catch-up-turns.ts'
+import { Farewell } from './farewell.ts'
 import { Gather } from './gather.ts'
 import { IngestMetrics } from './ingest-metrics.ts'
 import { MediaMemory, relayMemoryLimits } from './media-memory.ts'
@@ -72,6 +74,8 @@ export class RelayHost implements AsyncDisposable {
   readonly #turns = new CatchUpTurns(catchUpsAtATime)
   readonly #budget = new MemoryBudget(memoryBudgetBytes())
   readonly #gather: Gather | undefined
+  #farewell: Farewell<PublishRelay> | undefined
+  #isHurried = false
   #bytesIn = 0
 
   constructor(options: RelayHostOptions) {
@@ -163,6 +167,9 @@ export class RelayHost implements AsyncDisposable {
       },
       onMedia: (message) => {
         this.#bytesIn += message.payload.length
+        const farewell = this.#farewell
+        // The keyframe itself is still to be sent on.
+        if (farewell && isKeyframe(message)) queueMicrotask(() => farewell.keyframe(relay))
       },
     })
     const ended = relay.run().then((end) => {
@@ -182,8 +189,27 @@ export class RelayHost implements AsyncDisposable {
     return this.#verdicts.recall(keyDigest)
   }
 
-  /** Lets every publisher go with the reason `maintenance`. */
+  /** Resolves when no publisher is left: until `letGo`, when all have left by themselves. */
+  async left(): Promise<void> {
+    while (this.#relays.size > 0) await Promise.race(this.#relays.values())
+  }
+
+  /**
+   * Lets publishers go with the reason `maintenance`, at most 5 % of them a second (one at least), each right after a
+   * keyframe. `isHurried`: this process waits for nobody's next hop any more.
+   */
+  letGo(isHurried: boolean): void {
+    this.#isHurried ||= isHurried
+    this.#farewell ??= new Farewell<PublishRelay>({
+      clock: this.#options.clock,
+      publishers: () => this.#relays.keys(),
+      dismiss: (relay) => relay.dismiss(refusal('maintenance'), this.#isHurried),
+    })
+  }
+
+  /** Lets every publisher go at once with the reason `maintenance`. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#farewell?.[Symbol.dispose]()
     for (const relay of this.#relays.keys()) relay.close(refusal('maintenance'))
     await Promise.all(this.#relays.values())
   }

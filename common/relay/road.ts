@@ -7,8 +7,11 @@ export interface Road {
   open(): Promise<Refusal | undefined>
   /** False: the publisher has to wait. */
   push(message: MediaMessage): boolean
-  /** The publisher has left; resolves once nothing of it is under way any more. */
-  finish(): Promise<void>
+  /**
+   * The publisher has left; resolves once nothing of it is under way any more. `isHurried`: no other next hop is looked
+   * for, for what it has sent.
+   */
+  finish(isHurried?: boolean): Promise<void>
   /** Goes over another next hop, if one takes it; the present one serves until then. */
   move(): void
   destroy(): void

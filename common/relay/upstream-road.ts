@@ -90,6 +90,7 @@ export class UpstreamRoad implements Road {
   #failures = 0
   #catchUp: { since: number; over(caughtUpMs: number | undefined): void } | undefined
   #isLeaving = false
+  #isHurried = false
   #isMoving = false
 
   constructor(options: UpstreamRoadOptions) {
@@ -121,10 +122,12 @@ export class UpstreamRoad implements Road {
   }
 
   /** The publisher has left: what it has sent goes up as far as it can, then the publish ends. */
-  finish(): Promise<void> {
+  finish(isHurried = false): Promise<void> {
     if (this.#ended.signal.aborted || this.#isLeaving) return this.#done.promise
     this.#isLeaving = true
-    if (this.#number === 0 || (!this.#upstream && this.#awaySince === undefined)) this.#close()
+    this.#isHurried = isHurried
+    const isAway = this.#awaySince !== undefined && !isHurried
+    if (this.#number === 0 || (!this.#upstream && !isAway)) this.#close()
     else {
       this.#lingerTimer = this.#options.clock.setTimeout(() => this.#unpublish(), lingerMs)
       this.#pump()
@@ -241,6 +244,10 @@ export class UpstreamRoad implements Road {
     metrics.moved(why)
     this.#upstream?.abandon()
     this.#detach()
+    if (this.#isHurried) {
+      this.#close()
+      return
+    }
     this.#catchUp ??= { since: now, ...metrics.away() }
     if (this.#awaySince === undefined) {
       this.#awaySince = now

@@ -1,10 +1,12 @@
 // What an edge answers over HTTP: media from the cache, time, health and the watch page. Media is fetched from
-// the gateway that the hash of its live id gives, the next one when that cannot be reached.
+// the gateway that the hash of its live id gives, the next one when that cannot be reached or takes long. Where the
+// edges of a POP share, the owner of a segment among them comes first (peers.ts).
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
 
 import { corsHeaders } from '../../common/cache/answer-headers.ts'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
 import { maxReportedLives, type Top, type Why } from '../../common/cache/cache-report.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
@@ -27,18 +29,22 @@ import type { AccessLog } from './access-log.ts'
 import { why } from './control.ts'
 import { watchExchange } from './exchange-watch.ts'
 import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
+import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
 export interface DeliveryOptions {
   /** Name in Cache-Status: the node's id. */
   name: string
-  cache: EdgeConfig['cache']
+  cache: Pick<EdgeConfig['cache'], 'memoryBytes' | 'maxObjectBytes'> &
+    Partial<Pick<EdgeConfig['cache'], 'maxWaiters'>>
   upstream: Pick<EdgeConfig['upstream'], 'connectTimeoutMs' | 'waitTargetDurations'>
   /** Towards gateways that are reached by mutual TLS. */
   tls?: MutualTls | undefined
   /** Base URLs of gateways in the order of trying, for a live id or the id of a recording. */
   pickGateways: (id: string) => readonly string[]
+  /** The edges that this one shares with. */
+  peers?: Peers | undefined
   /** A node token for gateways. */
   authorize: () => Promise<string>
   isReady: () => boolean
@@ -54,6 +60,8 @@ export interface DeliveryOptions {
 const targetDurationMs = 4_000
 // The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
+/** An origin that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
+const patienceMs = { atOnce: 4_000, held: 8_000 }
 
 const contentSecurityPolicy = [
   "default-src 'none'",
@@ -96,19 +104,21 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       connectTimeoutMs: upstream.connectTimeoutMs,
+      metrics: new UpstreamMetrics(metrics),
       ...(options.tls && { tls: options.tls }),
     })
     this.#cache = new FillCache({
       name: options.name,
       maxBytes: options.cache.memoryBytes,
       maxObjectBytes: options.cache.maxObjectBytes,
+      ...(options.cache.maxWaiters !== undefined && { maxWaiters: options.cache.maxWaiters }),
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
       compress: true,
       liveAware: true,
       clock,
       log,
       metrics,
-      resolve: (target) => this.#resolve(target),
+      resolve: (target, hasStored) => this.#resolve(target, hasStored),
       upstream: this.#upstream,
     })
     this.#road = new FastRoad({
@@ -173,6 +183,9 @@ export class DeliveryHandler implements AsyncDisposable {
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
     if (page) send(req, res, page)
+    else if (this.#options.peers && saysPeer(req)) {
+      void this.#answerPeer(this.#options.peers, req, res, path)
+    }
     // The cache answers all else: media, preflights, wrong methods, malformed and unknown paths.
     else {
       this.#cache.handle(req, res, (answer) => {
@@ -188,10 +201,35 @@ export class DeliveryHandler implements AsyncDisposable {
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve({ media }: ObjectTarget): Promise<Resolution> {
-    const origins = this.#options.pickGateways(media.id)
-    const token = await this.#options.authorize()
-    return { origins, headers: { authorization: `Bearer ${token}` } }
+  async #resolve(target: ObjectTarget, hasStored: boolean): Promise<Resolution> {
+    const peer = this.#options.peers?.toAsk(target)
+    const gateways = this.#options.pickGateways(target.media.id)
+    const authorization = `Bearer ${await this.#options.authorize()}`
+    const isAtOnce = isAnsweredAtOnce(target, hasStored)
+    return {
+      origins: peer === undefined ? gateways : [peer, ...gateways],
+      headers: { authorization, ...(peer !== undefined && asksPeer) },
+      // Of segments few are held back, and those for a moment.
+      mayHedge: isAtOnce || target.media.kind === 'segment',
+      ...(isAtOnce && { patienceMs: patienceMs.atOnce }),
+      ...(!isAtOnce && peer !== undefined && { patienceMs: patienceMs.held }),
+    }
+  }
+
+  async #answerPeer(
+    peers: Peers,
+    req: CacheRequest,
+    res: CacheResponse,
+    path: string,
+  ): Promise<void> {
+    let hasLeft = false
+    res.once('close', () => {
+      hasLeft = true
+    })
+    const isAdmitted = await peers.admits(req, path).catch(() => false)
+    if (hasLeft) return
+    if (isAdmitted) this.#cache.handlePeer(req, res)
+    else refuseMisdirected(res)
   }
 
   #count(req: CacheRequest, answer: Answered): void {
@@ -250,6 +288,12 @@ function countsAsViewing({ media, status }: Pick<Answered, 'media' | 'status'>):
   if (media.scope !== 'live' || (status !== 200 && status !== 304)) return false
   const { kind } = media
   return kind === 'media-playlist' || kind === 'mpd' || kind === 'multivariant'
+}
+
+/** What is live may be held back by a gateway: until it is there, or until anything is listed at all. */
+function isAnsweredAtOnce({ media, blocking }: ObjectTarget, hasStored: boolean): boolean {
+  if (media.scope === 'replay' || media.kind === 'init' || media.kind === 'status') return true
+  return !blocking && hasStored
 }
 
 interface Page {

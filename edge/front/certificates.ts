@@ -1,5 +1,5 @@
-// The certificates of the TLS port: PEM files chosen by server name, or one from the local CA. They are loaded
-// again when the files change; what cannot be loaded leaves its predecessor in place.
+// The certificates of the TLS port: PEM files chosen by server name, or one from the local CA. A reload takes all or
+// none. They are also loaded again when the files change; what cannot be loaded then leaves its predecessor in place.
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
@@ -58,7 +58,7 @@ export class CertificateStore implements AsyncDisposable {
     const failures = await this.#load()
     if (failures.length > 0) {
       await this[Symbol.asyncDispose]()
-      throw new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
+      throw bad(failures)
     }
     this.#renewal = this.#options.clock.setInterval(() => this.#onChange(), renewalCheckMs)
   }
@@ -89,28 +89,23 @@ export class CertificateStore implements AsyncDisposable {
   }
 
   /**
-   * Rejects when a certificate cannot be loaded: that one stays as it was, the others are taken. A new list of
-   * files is taken whole or not at all.
+   * Loads all of a list, or rejects with nothing changed. What is returned takes them into use, all at once; it resolves
+   * when changes of these files are watched for.
    */
-  reload(files: CertificateOptions['files'] = this.#files): Promise<void> {
-    const next = this.#reloading.then(async () => {
-      const before = this.#slots.map((slot) => slot.digest)
-      const failures = isSameList(files, this.#files)
-        ? await this.#load()
-        : await this.#replace(files)
-      if (this.#slots.some((slot, i) => slot.digest !== before[i])) {
-        this.#options.log.info(
-          { names: this.#slots.flatMap((slot) => slot.names) },
-          'certificates loaded',
-        )
-        for (const listener of this.#listeners) listener()
-      }
-      if (failures.length > 0) {
-        throw new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
-      }
-    })
-    this.#reloading = next.catch(() => {})
-    return next
+  async prepare(files: CertificateOptions['files'] = this.#files): Promise<() => Promise<void>> {
+    const { loaded, failures } = await this.#read(files)
+    if (failures.length > 0) throw bad(failures)
+    return async () => {
+      const isNew = !isSameList(files, this.#files)
+      if (isNew) this.#files = files
+      this.#use(loaded.filter((slot) => slot !== undefined))
+      if (isNew) await this.#startWatch()
+    }
+  }
+
+  /** Takes all of a list, or rejects and keeps what is in use. */
+  reload(files?: CertificateOptions['files']): Promise<void> {
+    return this.#inTurn(async () => (await this.prepare(files))())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -119,8 +114,13 @@ export class CertificateStore implements AsyncDisposable {
     await this.#reloading
   }
 
+  /** Each pair alone: one that is bad for long must not keep the others from being renewed. */
   #onChange(): void {
-    this.reload().catch((err) =>
+    const loading = this.#inTurn(async () => {
+      const failures = await this.#load()
+      if (failures.length > 0) throw bad(failures)
+    })
+    loading.catch((err) =>
       this.#options.log.error(
         { detail: messageOf(err) },
         'new certificate refused; the old one stays',
@@ -139,30 +139,40 @@ export class CertificateStore implements AsyncDisposable {
     })
   }
 
-  async #replace(files: CertificateOptions['files']): Promise<string[]> {
-    const failures = await this.#load(files, [])
-    if (failures.length === 0) {
-      this.#files = files
-      await this.#startWatch()
-    }
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const next = this.#reloading.then(work)
+    this.#reloading = next.catch(() => {})
+    return next
+  }
+
+  /** Takes what can be loaded, keeps what is there of the others, and answers what went wrong with them. */
+  async #load(): Promise<string[]> {
+    const files = this.#files
+    const { loaded, failures } = await this.#read(files)
+    // Others have come into use meanwhile.
+    if (files !== this.#files) return []
+    const slots = loaded.map((slot, i) => slot ?? this.#slots[i]).filter((it) => it !== undefined)
+    if (slots.length === loaded.length) this.#use(slots)
     return failures
   }
 
-  /** Fills every slot that can be filled and answers what went wrong with the others. */
-  async #load(files = this.#files, previous = this.#slots): Promise<string[]> {
+  async #read(files: CertificateOptions['files']) {
     const failures: string[] = []
     const loaded = await Promise.all(
-      this.#sources(files).map(async (source, i) => {
+      this.#sources(files).map(async (source) => {
         try {
           return certificateOf(await source())
         } catch (err) {
           failures.push(messageOf(err))
-          return previous[i]
+          return undefined
         }
       }),
     )
-    const slots = loaded.filter((slot) => slot !== undefined)
-    if (slots.length < loaded.length) return failures
+    return { loaded, failures }
+  }
+
+  #use(slots: Certificate[]): void {
+    const before = this.#slots
     this.#slots = slots
     this.#byName = new Map()
     // The first pair that has a name keeps it.
@@ -170,7 +180,11 @@ export class CertificateStore implements AsyncDisposable {
       for (const name of slot.names) this.#byName.set(name, slot)
       this.#warnOfExpiry(slot)
     }
-    return failures
+    const isSame = slots.every((slot, i) => slot.digest === before[i]?.digest)
+    // The first of all has nobody to hear of it.
+    if (before.length === 0 || (isSame && slots.length === before.length)) return
+    this.#options.log.info({ names: slots.flatMap((slot) => slot.names) }, 'certificates loaded')
+    for (const listener of this.#listeners) listener()
   }
 
   #sources(
@@ -207,6 +221,10 @@ export class CertificateStore implements AsyncDisposable {
       leftMs < 0 ? 'certificate has expired' : 'certificate expires soon',
     )
   }
+}
+
+function bad(failures: readonly string[]): ServiceError {
+  return new ServiceError(failures.join('; '), { code: 'certificate-bad', source: 'internal' })
 }
 
 function isSameList(a: CertificateOptions['files'], b: CertificateOptions['files']): boolean {

@@ -55,6 +55,9 @@ export interface FrontDoorAddress {
   rtmpPort: number | undefined
 }
 
+/** Another process can open the same ports, and take them over without a gap. */
+const isShared = process.platform === 'linux'
+
 const defaultLimits: FrontDoorLimits = { handshakeTimeoutMs: 10_000, drainLimitMs: 5_000 }
 
 export class FrontDoor implements AsyncDisposable {
@@ -128,14 +131,29 @@ export class FrontDoor implements AsyncDisposable {
     return this.#peers.addressOf(req.socket)
   }
 
-  /** Loads the certificates again, from new files where given; rejects when one is bad, and the old one stays. */
+  /** Loads the certificates again, from new files where given; rejects when one is bad, and all old ones stay. */
   reload(files?: EdgeConfig['tls']['certificates']): Promise<void> {
     return this.#certificates.reload(files)
   }
 
+  /** As `reload`, but what was loaded is in use only once what is returned was called. */
+  prepareReload(files: EdgeConfig['tls']['certificates']): Promise<() => Promise<void>> {
+    return this.#certificates.prepare(files)
+  }
+
+  /** No new connections; those that are there go on as they were. Resolves when none is left. */
+  async stopListening(): Promise<void> {
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.stopAccepting()))
+  }
+
+  /** Viewers are told to use other connections, and still answered. */
+  announceDrain(): void {
+    this.#http.announceDrain()
+  }
+
   /** No new connections; idle ones end, the others after their answer. Publishers are the ingest's to end. */
   stopAccepting(): void {
-    for (const listener of this.#listeners.values()) listener.stopAccepting()
+    void this.stopListening()
     this.#http.drain()
   }
 
@@ -162,7 +180,7 @@ export class FrontDoor implements AsyncDisposable {
       log,
       onDropped: () => this.#counters.dropped?.inc({ listener: name }),
     })
-    await listener.start({ host: target.host, port: target.port })
+    await listener.start({ host: target.host, port: target.port, reusePort: isShared })
     this.#listeners.set(name, listener)
   }
 

@@ -32,7 +32,7 @@ const refusalMemoryMs = 15_000
 export async function startGateway(
   config: ResolvedGatewayConfig,
   log: Logger,
-  { reread = () => config }: { reread?: Reread<ResolvedGatewayConfig> } = {},
+  { reread = () => ({ config, adopt() {} }) }: { reread?: Reread<ResolvedGatewayConfig> } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
@@ -166,9 +166,7 @@ export async function startGateway(
   // Its answers have no end: they are to go before the door waits for what is under way.
   stack.use(progress)
   stack.use(relays)
-  const reload = async () => {
-    reread()
-  }
+  const reload = async () => reread().adopt()
   const admin = stack.use(
     await startAdminListener({
       ...config.admin,

@@ -31,7 +31,7 @@ const reportEveryMs = 15_000
 export async function startTranscoder(
   config: ResolvedTranscoderConfig,
   log: Logger,
-  { reread = () => config }: { reread?: Reread<ResolvedTranscoderConfig> } = {},
+  { reread = () => ({ config, adopt() {} }) }: { reread?: Reread<ResolvedTranscoderConfig> } = {},
 ): Promise<RunningRole> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
@@ -164,8 +164,10 @@ export async function startTranscoder(
   stack.use(streams)
 
   const reload = async () => {
+    const candidate = reread()
     // For broadcasts from now on.
-    ladder = reread().ladder
+    ladder = candidate.config.ladder
+    candidate.adopt()
   }
   const admin = stack.use(
     await startAdminListener({

@@ -31,8 +31,17 @@ describe('a config file read again', () => {
     const file = write('')
     const reread = createReread('edge', file, loadConfig(file, { role: 'edge' }), log)
     write('log: {level: debug}')
-    reread()
+    reread().adopt()
     expect(log.level).toBe('debug')
+    expect(lines).toEqual([])
+  })
+
+  test('changes nothing before all else is known to be good', () => {
+    const file = write('')
+    const reread = createReread('edge', file, loadConfig(file, { role: 'edge' }), log)
+    write('log: {level: debug}\nhttp: {port: 8080}')
+    expect(reread().config.log.level).toBe('debug')
+    expect(log.level).toBe('info')
     expect(lines).toEqual([])
   })
 
@@ -40,7 +49,7 @@ describe('a config file read again', () => {
     const file = write('')
     const reread = createReread('edge', file, loadConfig(file, { role: 'edge' }), log)
     write('http: {port: 8080}')
-    reread()
+    reread().adopt()
     expect(lines.join('')).toContain('"settings":["http.port"]')
   })
 

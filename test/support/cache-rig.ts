@@ -20,6 +20,7 @@ import { FastRoad } from '../../edge/delivery/fast/fast-road.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Protocol, type ViewedAnswer, type ViewOptions, view } from './http-viewer.ts'
 import { ScriptedOrigin } from './scripted-origin.ts'
+import { until } from './until.ts'
 
 export type Handle = (req: CacheRequest, res: CacheResponse) => void
 
@@ -49,7 +50,8 @@ export class Listeners implements AsyncDisposable {
           else handOver()
         },
         stream: (...stream) => road()?.stream(...stream) === true,
-        drain: () => {},
+        announceDrain: () => road()?.announceDrain(),
+        drain: () => road()?.drain(),
       },
     })
     this.#servers = {
@@ -146,6 +148,12 @@ export class CacheRig implements AsyncDisposable {
 
   view(protocol: Protocol, path: string, options?: ViewOptions): Promise<ViewedAnswer> {
     return this.listeners.view(protocol, path, options)
+  }
+
+  /** Waits until that many fills have failed and pause before their retry, and turns the clock past it. */
+  async passPause(fills = 1): Promise<void> {
+    await until('the pause', async () => (await this.metric('cache_fill_retries_total')) === fills)
+    await this.clock.advance(150)
   }
 
   async metric(name: string, labels: Record<string, string> = {}): Promise<number> {

@@ -191,8 +191,8 @@ function startNode(
   settings: Record<string, unknown>,
   log: Logger,
 ): Promise<RunningRole> {
-  const reread = () => resolvedTranscoderConfig(dir, settings)
-  return startTranscoder(reread(), log, { reread })
+  const read = () => resolvedTranscoderConfig(dir, settings)
+  return startTranscoder(read(), log, { reread: () => ({ config: read(), adopt() {} }) })
 }
 
 /** As it would stand in a file. */

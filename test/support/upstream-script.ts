@@ -22,6 +22,7 @@ export function targetAt(query = '', path = playlistPath): ObjectTarget {
 }
 
 export class UpstreamScript implements LiveIo {
+  readonly crowd = { readers: 0 }
   /** Keys of all that was asked. */
   readonly asked: string[] = []
   /** Not answered nor given up. */

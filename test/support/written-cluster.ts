@@ -15,6 +15,9 @@ export class WrittenCluster implements AsyncDisposable {
   readonly dir: string
   /** In start order, the coordinator first. */
   readonly #nodes = new Map<string, RoleChild>()
+  /** Processes whose node has another one now, and which may not have left yet. */
+  readonly #former: RoleChild[] = []
+  readonly #gone: string[] = []
 
   private constructor(dir: string) {
     this.dir = dir
@@ -51,6 +54,23 @@ export class WrittenCluster implements AsyncDisposable {
     await until(`${id} to be ready`, async () => (await fetch(`${admin}/readyz`)).ok)
   }
 
+  /**
+   * Starts another process of an edge, which takes over from the one that runs; resolves when it serves, with what
+   * waits until the other has left by itself, with 0.
+   */
+  async takeOver(id: string): Promise<{ left(): Promise<void> }> {
+    const before = this.#nodes.get(id)!
+    await this.#run(id, ['edge', '--config', this.file('config', `${id}.yaml`), '--take-over'])
+    this.#former.push(before)
+    const left = async () => {
+      await until(`the former ${id} to leave`, () =>
+        this.#gone.includes(`${id} was stopped and stays down`),
+      )
+      this.#gone.length = 0
+    }
+    return { left }
+  }
+
   file(...names: string[]): string {
     return join(this.dir, ...names)
   }
@@ -84,7 +104,7 @@ export class WrittenCluster implements AsyncDisposable {
   /** The coordinator last; throws when a process of the cluster outlives it. */
   async [Symbol.asyncDispose](): Promise<void> {
     const [coordinator, ...others] = this.#nodes.values()
-    await Promise.all(others.map((node) => node.stop()))
+    await Promise.all([...others, ...this.#former].map((node) => node.stop()))
     await coordinator?.stop()
     const left = await processesMentioning(this.dir)
     rmSync(this.dir, { recursive: true, force: true })
@@ -100,13 +120,21 @@ export class WrittenCluster implements AsyncDisposable {
       admin: { host: '127.0.0.1', port: 0 },
     }
     writeFileSync(file, stringify({ ...common, ...settings }))
+    await this.#run(id, [role, '--config', file])
+  }
+
+  /** A process that does not start leaves the one before in its place. */
+  async #run(id: string, args: string[]): Promise<void> {
     const node = new RoleChild({
       id,
-      args: [role, '--config', file],
+      args,
       logFile: this.file('logs', `${id}.log`),
       restart: false,
+      onGone: (message) => this.#gone.push(message),
     })
-    this.#nodes.set(id, node)
+    const before = this.#nodes.get(id)
+    if (!before) this.#nodes.set(id, node)
     await node.start()
+    this.#nodes.set(id, node)
   }
 }

@@ -9,7 +9,7 @@
 //   target durations old; then both are told so.
 import type { Clock, Timer } from '../../clock.ts'
 import type { ObjectTarget } from '../cache-key.ts'
-import type { CacheObject } from '../cache-object.ts'
+import type { CacheObject, Crowd } from '../cache-object.ts'
 import type { LocalAnswer } from '../error-answer.ts'
 import type { Opened } from '../fill-cache.ts'
 import { failureTtlMs, notFoundTtlMs } from '../freshness.ts'
@@ -28,6 +28,8 @@ export interface LiveIo {
   prefetch(target: ObjectTarget): Prefetched | undefined
   /** Stores it as an answer that nobody has read. */
   keep(object: CacheObject): void
+  /** All who wait at the cache, those who are held here among them. */
+  readonly crowd: Crowd
 }
 
 export interface LiveRenditionOptions {
@@ -90,7 +92,7 @@ export class LiveRendition {
   constructor(options: LiveRenditionOptions) {
     this.#options = options
     this.#clock = options.clock
-    this.#room = new WaitingRoom(options.clock)
+    this.#room = new WaitingRoom(options.clock, options.io.crowd)
     this.#prefetch = new LivePrefetch({
       target: options.target,
       clock: options.clock,

@@ -2,7 +2,7 @@
 // many they are, and each object is held for a limited time.
 import type { Clock, Timer } from '../../clock.ts'
 import type { ObjectTarget } from '../cache-key.ts'
-import { CacheObject } from '../cache-object.ts'
+import { CacheObject, type Crowd } from '../cache-object.ts'
 import { policyOf } from '../freshness.ts'
 import type { Position } from './hold-rules.ts'
 
@@ -24,10 +24,12 @@ const maxQuestions = 64
 
 export class WaitingRoom {
   readonly #clock: Clock
+  readonly #crowd: Crowd
   readonly #waiting = new Map<string, Waiting>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, crowd: Crowd) {
     this.#clock = clock
+    this.#crowd = crowd
   }
 
   get size(): number {
@@ -55,7 +57,7 @@ export class WaitingRoom {
   ): CacheObject | undefined {
     if (this.#waiting.size >= maxQuestions) return undefined
     const { key } = target
-    const object = new CacheObject(target, policyOf(target.media))
+    const object = new CacheObject(target, policyOf(target.media), this.#crowd)
     const timer = this.#clock.setTimeout(() => this.#take(key)?.object.becomes(late()), ms)
     object.onDeserted = () => this.#take(key)
     this.#waiting.set(key, { ...asked, object, timer })

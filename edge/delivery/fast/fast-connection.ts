@@ -151,6 +151,7 @@ export class FastConnection implements Downstream {
   ): void {
     const { object } = opened
     const coding = this.#codingOf(object, head, facts)
+    if (this.#road.isLeaving) this.#isLast = true
     const isLast = this.#isLast
     const prepared = this.#road.http1.of({ opened, head, coding, isLast, failedStatus })
     this.#road.answered(this, opened, head.status, facts.agent)

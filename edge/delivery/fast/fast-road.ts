@@ -62,7 +62,7 @@ export class FastRoad implements HttpRoad, Disposable {
   readonly #connections = new Set<FastConnection>()
   readonly #sessions = new WeakMap<Http2Session, Viewed>()
   #checks: Timer | undefined
-  #isDraining = false
+  #drain: 'none' | 'announced' | 'ending' = 'none'
 
   constructor(options: FastRoadOptions) {
     this.#options = options
@@ -79,12 +79,17 @@ export class FastRoad implements HttpRoad, Disposable {
     return this.#connections.size
   }
 
+  /** Every answer is its connection's last. */
+  get isLeaving(): boolean {
+    return this.#drain !== 'none'
+  }
+
   now(): number {
     return this.clock.monotonic()
   }
 
   accept(socket: Socket, handOver: () => void): void {
-    if (this.#isDraining) {
+    if (this.#drain === 'ending') {
       handOver()
       return
     }
@@ -103,8 +108,12 @@ export class FastRoad implements HttpRoad, Disposable {
     return true
   }
 
+  announceDrain(): void {
+    this.#drain = 'announced'
+  }
+
   drain(): void {
-    this.#isDraining = true
+    this.#drain = 'ending'
     for (const connection of this.#connections) connection.close()
   }
 

@@ -7,6 +7,7 @@ import {
   checkDisk,
   checkFfmpeg,
   checkGuards,
+  checkMigration,
   checkNode,
   checkOpenFiles,
   type Run,
@@ -30,6 +31,14 @@ test.each([
   ['Max open files            unlimited            unlimited            files', 'OK'],
 ])('%s is %s', (line, verdict) => {
   expect(checkOpenFiles(`Limit   Soft   Hard\n${line}\n`)[0]?.verdict).toBe(verdict)
+})
+
+test.each([
+  ['1\n', 'OK', /is 1/],
+  ['0\n', 'WARN', /is 0: resets/],
+])('net.ipv4.tcp_migrate_req of %j is %s', (value, verdict, detail) => {
+  const [found] = checkMigration(value)
+  expect(found).toMatchObject({ verdict, detail: expect.stringMatching(detail) })
 })
 
 test('a machine without /proc has nothing to say about open files', () => {

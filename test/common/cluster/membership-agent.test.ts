@@ -105,6 +105,36 @@ test('a node is told of itself and of others, and when they leave', async () => 
   await when(one.agent, (snapshot) => !has('pop-2')(snapshot))
 })
 
+test('a process that hands over is replaced without having left', async () => {
+  const { url } = stack.use(await coordinator())
+  const witness = agent(url, 'pop-9')
+  const former = agent(url, 'pop-1')
+  await Promise.all([witness.agent.start(), former.agent.start()])
+  await when(witness.agent, has('pop-1', 'pop-9'))
+  const instances: (string | undefined)[] = []
+  witness.agent.onSnapshot(({ nodes }) => {
+    instances.push(nodes.find(({ id }) => id === 'pop-1')?.instance)
+  })
+  const next = agent(url, 'pop-1')
+  await next.agent.follow()
+  await when(next.agent, has('pop-1'))
+  const before = next.agent.snapshot.nodes.find(({ id }) => id === 'pop-1')!.instance
+  await former.agent.handOver()
+  await next.agent.startBeats()
+  await when(witness.agent, ({ nodes }) => {
+    return nodes.some(({ id, instance }) => id === 'pop-1' && instance !== before)
+  })
+  // Neither a late heartbeat nor a goodbye of the former one is heard.
+  await former.agent.beat()
+  await former.agent[Symbol.asyncDispose]()
+  const last = agent(url, 'pop-3')
+  await last.agent.start()
+  await when(witness.agent, has('pop-1', 'pop-3'))
+  expect(instances).not.toContain(undefined)
+  const changes = instances.filter((instance, i) => i > 0 && instance !== instances[i - 1])
+  expect(changes.length).toBeLessThanOrEqual(1)
+})
+
 test('what is known stays while the coordinator is away, and is followed again when it is back', async () => {
   const first = await coordinator()
   const { agent: one } = agent(first.url, 'pop-1')

@@ -116,6 +116,26 @@ describe('a relay host', () => {
     expect(await metrics.registry.metrics()).toContain('nearcast_relay_memory_bytes 0')
   })
 
+  test('lets a publisher go right after a keyframe, which still goes up', async () => {
+    const publisher = started(await publish('a-key'))
+    const told = new Promise((resolve) => {
+      publisher.onStatus = resolve
+    })
+    const messages = broadcast(2)
+    for (const message of messages) publisher.send(message)
+    await hop.has(messages.length)
+    host.letGo(false)
+    publisher.send(rtmpMedia.picture(4_000))
+    await hop.has(messages.length + 1)
+    expect(host.streams).toBe(1)
+    publisher.send(rtmpMedia.keyframe(4_040))
+    await hop.has(messages.length + 2)
+    expect(await told).toMatchObject({ description: expect.stringContaining('(maintenance)') })
+    await host.left()
+    expect(host.streams).toBe(0)
+    expect(hop.received).toHaveLength(messages.length + 2)
+  })
+
   test('lets everybody go with a reason when it ends', async () => {
     const publisher = started(await publish('a-key'))
     expect(host.streams).toBe(1)

@@ -411,6 +411,24 @@ describe('a way up', () => {
     expect(memory.bytes).toBe(0)
   })
 
+  test.each(['before', 'after'])(
+    'looks for no other next hop in a hurry: lost %s',
+    async (when) => {
+      const { road, hops, clock, memory, answers } = rig({ room: 2 })
+      await road.open()
+      for (const message of messages) road.push(message)
+      answers.push({ failed: 'nobody there' })
+      if (when === 'before') hops[0]!.close()
+      await settle()
+      const finished = road.finish(true)
+      if (when === 'after') hops[0]!.close()
+      await finished
+      expect(clock.monotonic()).toBe(0)
+      expect(clock.pending).toBe(0)
+      expect(memory.bytes).toBe(0)
+    },
+  )
+
   test('leaves no timer, turn, listener or media behind, wherever it ends', async () => {
     for (const endsAfter of [0, 1, 2, 3, 4]) {
       const { road, hops, clock, memory, turns, answers } = rig({ room: 3 })

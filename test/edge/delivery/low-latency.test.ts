@@ -1,8 +1,8 @@
 // The live edge through both caches: what a transcoder holds back and what is still growing there.
 import { describe, expect, it } from 'vitest'
+import { turnFor } from '../../support/fake-clock.ts'
 import { protocols } from '../../support/http-viewer.ts'
 import { LiveRoad } from '../../support/live-road.ts'
-import { until } from '../../support/until.ts'
 
 async function onAir(): Promise<{ road: LiveRoad; take: string }> {
   const road = await LiveRoad.start()
@@ -111,16 +111,9 @@ describe.each(protocols)('to viewers over %s', (protocol) => {
     // Held: the change, and the part that is to come with it.
     await road.stage.underWay(3)
     const stopped = road.stage[Symbol.asyncDispose]()
-    let status: number | undefined
-    void held.then((answer) => {
-      status = answer.status
-    })
-    await until('told so', async () => {
-      await road.stage.clock.advance(250)
-      return status !== undefined
-    })
-    expect(status).toBe(503)
-    expect((await open.rest()).end).toBe('broken')
+    const { clock } = road.stage
+    expect((await turnFor(clock, held)).status).toBe(503)
+    expect((await turnFor(clock, open.rest())).end).toBe('broken')
     await stopped
   })
 })

@@ -7,7 +7,7 @@ import { DeliveryHandler } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Shield } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
+import { FakeClock, turnFor } from '../../support/fake-clock.ts'
 import type { ViewOptions } from '../../support/http-viewer.ts'
 import { routeTo } from '../../support/routes.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
@@ -115,9 +115,15 @@ describe('the road of a segment', () => {
     const transcoder = await road.transcoder.next()
     transcoder.head(200, immutable).write('abc')
     for (const view of views) await (await view).bytes(3)
+    // Gateway and edges ask once more each.
+    road.transcoder.respond = (exchange) => exchange.cut()
     transcoder.cut()
-    for (const view of views) expect((await (await view).rest()).end).toBe('broken')
+    for (const view of views) {
+      expect((await turnFor(road.clock, (await view).rest())).end).toBe('broken')
+    }
     road.transcoder.respond = (exchange) => exchange.head(200, immutable).end('abcdef')
+    // An error is remembered for a moment.
+    await road.clock.advance(250)
     expect(await (await road.view(0, segment)).text()).toBe('abcdef')
   })
 

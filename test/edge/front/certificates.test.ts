@@ -9,6 +9,8 @@ import { systemClock } from '../../../common/clock.ts'
 import { type IssuedCertificate, LocalCa, readCaFacts } from '../../../common/local-ca/local-ca.ts'
 import { CertificateStore } from '../../../edge/front/certificates.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
+import { RequestStorm } from '../../support/request-storm.ts'
+import { until } from '../../support/until.ts'
 import { captureLog, openDoor, type TestDoor, tlsClient } from './support.ts'
 
 let dir: string
@@ -162,7 +164,50 @@ describe('exchange', () => {
     expect(await commonNameAt(door, 'new.test')).toBe('new.test')
   })
 
-  it('takes the good ones when one of several is bad, on request, and says which', async () => {
+  it('fails no request and ends no connection under traffic, whether the new ones are good or bad', async () => {
+    const one = await write('one', await authority.issue(['localhost', 'one.test']))
+    const two = await write('two', await authority.issue(['localhost', 'two.test']))
+    await using door = await openDoor({ tls: { certificates: [one] } })
+    const before = await tlsClient({ port: door.port, ca })
+    const storm = new RequestStorm({
+      host: '127.0.0.1',
+      httpPort: door.httpPort,
+      tlsPort: door.port,
+      ca: Buffer.from(ca),
+      path: '/',
+      viewers: { plain: 2, tls: 4, kept: 4, http2: 2 },
+    })
+    for (const files of [[two], [one, two], [two, pathsOf('missing')], [one], [two]]) {
+      const asked = storm.requests
+      await door.door.reload(files).catch(() => {})
+      await until('more requests', () => storm.requests > asked + 50)
+    }
+    const { kept, http2, tls } = await storm.stop()
+    expect(storm.failures).toEqual([])
+    for (const { ok } of [kept, http2, tls]) expect(ok).toBeGreaterThan(0)
+    expect(storm.connections).toEqual({ kept: 4, http2: 2 })
+    expect(await commonNameAt(door, 'two.test')).toBe('localhost')
+    before.write(Buffer.from([3]))
+    await once(before, 'data')
+    before.destroy()
+  })
+
+  it('changes nothing of the first when the second of a new list is bad', async () => {
+    const files = [await write('a', await authority.issue(['a.test']))]
+    await using door = await openDoor({ tls: { certificates: files } })
+    const before = await tlsClient({ port: door.port, ca }, { servername: 'a.test' })
+    const renewed = await write('a2', await authority.issue(['new.test', 'a.test']))
+    await writeFile(pathsOf('b').certFile, 'nonsense')
+    await writeFile(pathsOf('b').keyFile, 'nonsense')
+    await expect(door.door.reload([renewed, pathsOf('b')])).rejects.toThrow(pathsOf('b').certFile)
+    expect(await commonNameAt(door, 'a.test')).toBe('a.test')
+    expect(await commonNameAt(door, '')).toBe('a.test')
+    before.write(Buffer.from([3]))
+    await once(before, 'data')
+    before.destroy()
+  })
+
+  it('by itself takes the good ones when files have changed and one of several is bad', async () => {
     const files = [
       await write('a', await authority.issue(['a.test'])),
       await write('b', await authority.issue(['b.test'])),
@@ -170,7 +215,7 @@ describe('exchange', () => {
     await using door = await openDoor({ tls: { certificates: files } })
     await writeFile(files[0]!.certFile, 'nonsense')
     await write('b', await authority.issue(['b.test', 'c.test']))
-    await expect(door.door.reload()).rejects.toThrow(files[0]!.certFile)
+    await door.logged.until('certificates loaded')
     expect(await commonNameAt(door, 'a.test')).toBe('a.test')
     expect(await commonNameAt(door, 'c.test')).toBe('b.test')
   })

@@ -143,6 +143,19 @@ describe('a connection on the fast road', () => {
     expect(rig.road.connections).toBe(0)
   })
 
+  it('is told with its next answer when a drain is announced, and not closed before', async () => {
+    await using rig = await started()
+    using client = new RawClient(rig)
+    client.send(get(playlist))
+    await client.answers(1, playlist)
+    rig.road.announceDrain()
+    expect(client.isClosed).toBe(false)
+    client.send(get(playlist))
+    await until('the end', () => client.isClosed)
+    expect(client.text.split('HTTP/1.1 ')[2]).toContain('connection: close')
+    expect(client.text.endsWith(playlist)).toBe(true)
+  })
+
   it('goes with its answer when the road drains, at once when there is none', async () => {
     await using rig = await started()
     using idle = new RawClient(rig)
