@@ -4,9 +4,14 @@ import { TestOrder } from './test/support/test-order.ts'
 // `unit` runs files side by side, and so does `fuzz`, whose parsers would be a third slower in a process where other files
 // had used them before. `e2e-light` boots whole clusters and mostly waits, two files at a time; `e2e` has players or faults
 // whose traces are counted, one file at a time.
-const light = ['hostile-input', 'mutual-tls', 'processes', 'refusals', 'start-errors'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-)
+const light = [
+  'hostile-input',
+  'mutual-tls',
+  'operators-eyes',
+  'processes',
+  'refusals',
+  'start-errors',
+].map((name) => `test/e2e/${name}.test.ts`)
 const cluster = { pool: 'forks', testTimeout: 120_000, hookTimeout: 60_000 } as const
 
 export default defineConfig({

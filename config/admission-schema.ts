@@ -1,20 +1,7 @@
-// The settings of who is let in, and how much of a POP an address or a key may take.
+// Settings of who is let in, and how much of a POP an address or a key may take.
 import { z } from 'zod'
-import { isNetwork } from '../common/net/allowed-networks.ts'
 import { isHostEntry } from '../common/net/host-list.ts'
-
-export const cidrs = z.array(
-  z.string().refine(isNetwork, { message: 'a network such as 10.0.0.0/8 or fc00::/7' }),
-)
-export const privateNetworks = [
-  '127.0.0.0/8',
-  '::1/128',
-  '10.0.0.0/8',
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  'fc00::/7',
-  'fe80::/10',
-]
+import { cidrs } from './schema-values.ts'
 
 export const hosts = z
   .array(

@@ -2,18 +2,28 @@
 // editors and the settings page of the docs. Durations and sizes carry their unit in the name.
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
-import { admission, cidrs, hosts, privateNetworks } from './admission-schema.ts'
+import { accessLog } from './access-log-schema.ts'
+import { admission, hosts } from './admission-schema.ts'
 import { edgeCache, gatewayCache } from './cache-settings.ts'
 import { drain } from './drain-settings.ts'
+import { cidrs, filePath } from './schema-values.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
 const httpUrl = z.url({ protocol: /^https?$/ }).meta({ examples: ['https://host:443'] })
 const rtmpUrl = z.url({ protocol: /^rtmps?$/ }).meta({ examples: ['rtmps://host:443/live'] })
-/** Relative paths are taken from the folder of the config file: the loader finds them by this mark. */
-const filePath = z.string().min(1).meta({ format: 'path' })
 /** A name, or a path where it has a slash in it. */
 const nameOrPath = z.string().min(1).meta({ format: 'name-or-path' })
+const privateNetworks = [
+  '127.0.0.0/8',
+  '::1/128',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  'fc00::/7',
+  'fe80::/10',
+]
+
 const node = z
   .strictObject({
     id: nodeIdSchema.describe('Unique name of this node in the cluster'),
@@ -188,6 +198,7 @@ export const edgeConfigSchema = z.strictObject({
     .default([])
     .describe('Load balancers that put a PROXY protocol header (1 or 2) before each connection'),
   cache: edgeCache,
+  accessLog,
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
 

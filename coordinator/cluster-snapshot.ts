@@ -1,6 +1,7 @@
 // The cluster as it is pushed to every node: who is here, and where each live id is served from.
 import type { Clock } from '../common/clock.ts'
 import type { NodeInfo, Route } from '../common/contract/membership.ts'
+import type { PurgeOrder } from '../common/contract/purge.ts'
 import type { ActiveLease, LeaseStore } from './lease-store.ts'
 import type { Membership } from './membership.ts'
 import type { StreamMoves } from './stream-moves.ts'
@@ -9,10 +10,18 @@ export class SnapshotRenderer {
   readonly #membership: Membership
   readonly #leases: LeaseStore
   readonly #moves: StreamMoves
+  readonly #purges: () => PurgeOrder[]
   #content = ''
   #generation: number
 
-  constructor(clock: Clock, membership: Membership, leases: LeaseStore, moves: StreamMoves) {
+  constructor(
+    clock: Clock,
+    membership: Membership,
+    leases: LeaseStore,
+    moves: StreamMoves,
+    purges: () => PurgeOrder[],
+  ) {
+    this.#purges = purges
     this.#membership = membership
     this.#leases = leases
     this.#moves = moves
@@ -32,7 +41,10 @@ export class SnapshotRenderer {
     const nodes: NodeInfo[] = this.#membership.members().map((member) => member.info)
     nodes.sort((a, b) => (a.id < b.id ? -1 : 1))
     const routes = leases.flatMap((lease) => this.#route(lease) ?? [])
-    const content = `"nodes":${JSON.stringify(nodes)},"routes":${JSON.stringify(routes)}`
+    const purges = this.#purges()
+    const content =
+      `"nodes":${JSON.stringify(nodes)},"routes":${JSON.stringify(routes)}` +
+      (purges.length > 0 ? `,"purges":${JSON.stringify(purges)}` : '')
     if (content !== this.#content) {
       this.#content = content
       this.#generation += 1

@@ -27,6 +27,7 @@ import { type ActiveLease, LeaseStore } from './lease-store.ts'
 import { Membership } from './membership.ts'
 import { Placement } from './placement.ts'
 import { type PlacementReason, PublishService } from './publish-service.ts'
+import { PurgeService } from './purge-service.ts'
 import { RecordingStore } from './recording-store.ts'
 import { KeySealer } from './stream-key.ts'
 import { StreamKeyStore } from './stream-key-store.ts'
@@ -68,6 +69,7 @@ export class Coordinator implements AsyncDisposable {
   readonly #statuses: ChannelStatuses
   readonly #refusals: ChannelRefusals
   readonly #bandwidthTests: BandwidthTests
+  readonly #purges: PurgeService
   readonly #snapshot: SnapshotRenderer
   readonly #snapshotFeed: ChangeFeed
   readonly #view: ClusterView
@@ -118,7 +120,19 @@ export class Coordinator implements AsyncDisposable {
       onChange: () => this.#changed(),
       onPlaced: (reason) => this.onPlaced(reason),
     })
-    this.#snapshot = new SnapshotRenderer(clock, this.membership, this.leaseStore, this.#moves)
+    this.#purges = new PurgeService({
+      membership: this.membership,
+      clock,
+      log,
+      onChange: () => this.#snapshotFeed.touch(0),
+    })
+    this.#snapshot = new SnapshotRenderer(
+      clock,
+      this.membership,
+      this.leaseStore,
+      this.#moves,
+      () => this.#purges.orders(),
+    )
     this.#snapshotFeed = new ChangeFeed({
       clock,
       log,
@@ -203,6 +217,7 @@ export class Coordinator implements AsyncDisposable {
       statuses: this.#statuses,
       refusals: this.#refusals,
       bandwidthTests: this.#bandwidthTests,
+      purges: this.#purges,
       snapshot: this.#snapshot,
       snapshotFeed: this.#snapshotFeed,
       onChange: () => this.#changed(),

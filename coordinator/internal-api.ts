@@ -18,6 +18,7 @@ import {
   type RecordingLocation,
   recordingReportSchema,
 } from '../common/contract/placement.ts'
+import { purgeReportSchema } from '../common/contract/purge.ts'
 import { isRetryable, type Refusal } from '../common/contract/refusal.ts'
 import { refusalReportSchema } from '../common/contract/refusal-report.ts'
 import type { KnownKeyList } from '../common/contract/stand-in.ts'
@@ -35,6 +36,7 @@ import type { LeaseStore } from './lease-store.ts'
 import type { Membership } from './membership.ts'
 import { invalidRequest, Problem } from './problem.ts'
 import type { PublishService } from './publish-service.ts'
+import type { PurgeService } from './purge-service.ts'
 import type { RecordingStore } from './recording-store.ts'
 import type { ViewerCounts } from './viewer-counts.ts'
 
@@ -55,6 +57,7 @@ export interface InternalApiParts {
   statuses: ChannelStatuses
   refusals: ChannelRefusals
   bandwidthTests: BandwidthTests
+  purges: PurgeService
   snapshot: SnapshotRenderer
   snapshotFeed: ChangeFeed
   onChange: () => void
@@ -136,6 +139,16 @@ export function internalApi(parts: InternalApiParts): Hono<Env> {
     const { nodeId, role } = c.get('node')
     if (role !== 'edge' && role !== 'gateway') throw notYours()
     await parts.refusals.note(nodeId, await bodyOf(c.req, refusalReportSchema))
+    return c.body(null, 204)
+  })
+
+  app.post('/purges/:id/done', async (c) => {
+    const { nodeId, role } = c.get('node')
+    if (role !== 'edge' && role !== 'gateway') throw notYours()
+    const report = await bodyOf(c.req, purgeReportSchema)
+    if (!parts.purges.note(nodeId, c.req.param('id'), report)) {
+      throw new Problem(404, 'purge-unknown', 'There was no such purge lately.')
+    }
     return c.body(null, 204)
   })
 

@@ -1,6 +1,7 @@
 // Composition root of an edge, the POP that publishers and viewers meet; start order is reading order, disposal
 // the reverse. This is what the edge is to the cluster and to its operator; its ports are served by worker threads, each
 // with a composition root of its own (worker/edge-worker.ts).
+import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { type AdminListener, startAdminListener } from '../common/admin/admin-listener.ts'
 import { delay, systemClock } from '../common/clock.ts'
@@ -8,6 +9,7 @@ import { createClusterAuth } from '../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../common/cluster/node-heartbeat.ts'
+import { PurgeFollower } from '../common/cluster/purge-follower.ts'
 import type { NodeUrls } from '../common/contract/membership.ts'
 import { ServiceError } from '../common/errors.ts'
 import { type Logger, lineLock } from '../common/log.ts'
@@ -18,8 +20,9 @@ import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
+import { mergePurges, mergeTops, mergeWhys } from './delivery/control.ts'
 import { StaticPages, watchPages } from './delivery/static-pages.ts'
-import { ViewerCounter } from './delivery/viewer-counter.ts'
+import { gaugeViewers, ViewerCounter } from './delivery/viewer-counter.ts'
 import { certificateStoreOf, type FrontDoorAddress } from './front/front-door.ts'
 import { GatewayPicker } from './ingest/gateway-picker.ts'
 import { InstanceLock } from './instance-lock.ts'
@@ -44,6 +47,7 @@ export async function startEdge(
   const clock = systemClock
   const { id } = config.node
   const workers = workersOf(config)
+  const instance = randomUUID()
   let draining = false
   let limits = config.drain
   const lock = stack.use(
@@ -72,6 +76,7 @@ export async function startEdge(
   if (tls) gaugeExpiry(metrics, tls)
   const gateways = new GatewayPicker({ clock, allowPlain, isSecure: tls !== undefined })
   const viewers = new ViewerCounter({ clock })
+  gaugeViewers(metrics, viewers)
   const certificates = stack.use(certificateStoreOf({ config, clock, log }))
   await certificates.start()
   const pool = stack.use(
@@ -101,7 +106,15 @@ export async function startEdge(
       heartbeat: () => self.beat({ urls, draining, ...pool.stats, viewers: viewers.counts() }),
     }),
   )
+  const purge = async (prefix: string) => mergePurges(await pool.call('purge', { prefix }))
+  const purges = new PurgeFollower({
+    role: 'edge',
+    purge,
+    report: (order, report) => coordinator.reportPurge(order, report),
+    log,
+  })
   membership.onSnapshot((snapshot) => {
+    purges.update(snapshot)
     gateways.update(snapshot)
     pool.setSnapshot(snapshot)
   })
@@ -146,7 +159,11 @@ export async function startEdge(
     limits = next.drain
     adopt()
     pool.setLogLevel(log.level)
-    await Promise.all([used, pool.call('reload-pages', undefined)])
+    await Promise.all([
+      used,
+      pool.call('reload-pages', undefined),
+      pool.call('reopen-log', undefined),
+    ])
   }
   const reload = () => {
     const done = reloading.then(reloadOnce)
@@ -170,10 +187,12 @@ export async function startEdge(
     reload,
     drain,
     draining: () => draining,
-    purge: async (prefix) => {
-      const purged = await pool.call('purge', { prefix })
-      return purged.reduce((sum, count) => sum + count, 0)
-    },
+    purge,
+    why: async (url) => mergeWhys(await pool.call('why', { url })),
+    top: async () => ({
+      ...mergeTops(await pool.call('top', { instance })),
+      viewers: viewers.counts(),
+    }),
   })
   urls.admin = admin.url
   if (takesOver) await membership.startBeats()

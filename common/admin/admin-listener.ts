@@ -42,6 +42,10 @@ export interface AdminListenerOptions {
   draining?: () => boolean
   /** Drops every cached object whose path starts with `prefix`; answers how many. */
   purge?: (prefix: string) => Promise<number> | number
+  /** What the cache would do with a GET of this URL now, as data. */
+  why?: (url: string) => Promise<object> | object
+  /** What the cache has done since the start, as data. */
+  top?: () => Promise<object> | object
   /** Bearer that a POST must carry when the listener is not on loopback. */
   token?: string | undefined
 }
@@ -51,6 +55,7 @@ export interface AdminListener extends AsyncDisposable {
 }
 
 const maxBodyBytes = 16 * 1024
+const maxUrlLength = 2_048
 
 export async function startAdminListener(options: AdminListenerOptions): Promise<AdminListener> {
   const app = adminApp(options)
@@ -154,11 +159,28 @@ export function adminApp(options: AdminListenerOptions): Hono {
     return c.json({ purged })
   })
 
+  app.get('/cache/why', async (c) => {
+    if (!options.why) return c.json({ error: 'this node does not explain its cache' }, 404)
+    const url = c.req.query('url')
+    if (!url || url.length > maxUrlLength) {
+      return c.json({ error: 'expected ?url= with a URL or path, percent-encoded' }, 400)
+    }
+    return c.json(await options.why(url))
+  })
+
+  app.get('/cache/top', async (c) => {
+    if (!options.top) return c.json({ error: 'this node has no cache' }, 404)
+    return c.json(await options.top())
+  })
+
   for (const path of ['/reload', '/drain', '/purge']) {
     app.all(path, (c) => c.text('Use POST.\n', 405, { allow: 'POST' }))
   }
   app.notFound((c) =>
-    c.text('Here are /metrics, /livez, /readyz, POST /reload, /drain and /purge.\n', 404),
+    c.text(
+      'Here are /metrics, /livez, /readyz, /cache/why, /cache/top, POST /reload, /drain and /purge.\n',
+      404,
+    ),
   )
   app.onError((err, c) => {
     log.error({ err, path: c.req.path }, 'admin request failed')

@@ -1,9 +1,14 @@
 // Waits until an object can be answered with: its head is here, a stale one stands in, or it is broken.
+import type { Clock } from '../clock.ts'
 import type { AnswerHead } from './answer-head.ts'
+import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import type { Opened } from './fill-cache.ts'
 
 export interface AnswerListener {
+  /** Those who wait are counted, and how long. */
+  metrics: Pick<CacheMetrics, 'waits'>
+  clock: Clock
   /** The whole body is wanted first. */
   wantsWhole(object: CacheObject, head: AnswerHead): boolean
   answer(opened: Opened, head: AnswerHead, failedStatus: number | undefined): void
@@ -26,9 +31,17 @@ export function awaitAnswer(opened: Opened, listener: AnswerListener): (() => vo
   }
   // The fill may have ended within the call that began it.
   if (proceed()) return undefined
+  const since = listener.clock.monotonic()
+  const over = listener.metrics.waits(object.target)
   const leave = object.follow(() => {
+    if (!proceed()) return
+    const isAnswered = object.substitute !== undefined || object.head !== undefined
+    over(isAnswered, (listener.clock.monotonic() - since) / 1_000)
     // Followed as a reader before it is left: who changes places is not one that has left.
-    if (proceed()) leave()
+    leave()
   })
-  return leave
+  return () => {
+    over(false, 0)
+    leave()
+  }
 }

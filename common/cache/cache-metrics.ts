@@ -1,23 +1,49 @@
-// What a cache counts.
+// What a cache counts. Whatever happens once a request is a plain number here, to be added to and nothing else; the
+// metrics of Prometheus are made from them on a scrape.
 import type { Metrics } from '../metrics.ts'
+import type { ObjectTarget } from './cache-key.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import type { UpstreamFailure } from './error-answer.ts'
 import type { FillEnd } from './fill.ts'
+import type { Opened } from './fill-cache.ts'
+import { LiveTallies, type LiveTally } from './live-tallies.ts'
 import type { ObjectKind } from './media-path.ts'
+import { WaitTimes } from './wait-times.ts'
 
-export type RequestResult = 'hit' | 'miss' | 'collapsed' | 'stale' | 'error'
+export const requestResults = ['hit', 'miss', 'collapsed', 'stale', 'error'] as const
+export type RequestResult = (typeof requestResults)[number]
 
 /** What a cache can be full of. */
 export type CacheBound = 'fills' | 'waiters' | 'readers'
 
-const results: Record<CacheOutcome, RequestResult> = {
-  hit: 'hit',
-  miss: 'miss',
-  expired: 'miss',
-  collapsed: 'collapsed',
-  stale: 'stale',
-  'stale-hit': 'stale',
+const resultOf: Record<CacheOutcome, number> = {
+  hit: 0,
+  miss: 1,
+  expired: 1,
+  collapsed: 2,
+  stale: 3,
+  'stale-hit': 3,
 }
+const errorResult = 4
+
+const kindRows: Record<ObjectKind, number> = {
+  multivariant: 0,
+  'media-playlist': 1,
+  mpd: 2,
+  status: 3,
+  init: 4,
+  segment: 5,
+  part: 6,
+}
+const kinds = Object.keys(kindRows) as ObjectKind[]
+
+/** `https` is HTTP/1.1 over TLS. */
+export const deliveryProtocols = ['http', 'https', 'h2'] as const
+export type DeliveryProtocol = (typeof deliveryProtocols)[number]
+export const protocolRows: Record<DeliveryProtocol, number> = { http: 0, https: 1, h2: 2 }
+
+export const evictionReasons = ['room', 'purge'] as const
+export type EvictionReason = (typeof evictionReasons)[number]
 
 /** Read on each scrape. */
 export interface CacheGauges {
@@ -27,32 +53,47 @@ export interface CacheGauges {
   readers: number
 }
 
+/** Since the start of the process, but for what is now; plain data. */
+export interface CacheCounts extends CacheGauges {
+  requests: Record<RequestResult, number>
+  bytesOut: Record<DeliveryProtocol, number>
+  /** Requests that wait for an answer of upstream to begin, and those of them that upstream holds back. */
+  waiters: number
+  held: number
+  lives: LiveTally[]
+}
+
 /** What is counted of answers. */
 export interface ServingMetrics {
-  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void
-  /** Body bytes handed to a connection. */
-  sent(bytes: number): void
+  requested(opened: Pick<Opened, 'object' | 'outcome'>, status: number): void
+  /** Body bytes handed to a connection; `protocol` is a row of `protocolRows`. */
+  sent(bytes: number, protocol: number, tally: LiveTally | undefined): void
+  /** A request begins to wait for the head of an answer; to be called when that is over, `answered` or not. */
+  waits(target: ObjectTarget): (answered: boolean, seconds: number) => void
 }
 
 export class CacheMetrics implements ServingMetrics {
-  readonly #requests
+  /** One number for each result and kind: see `slotOf`. */
+  readonly requests = new Float64Array(requestResults.length * kinds.length)
+  /** Body bytes handed to downstream connections, one number for each protocol: see `protocolRows`. */
+  readonly egress = new Float64Array(deliveryProtocols.length)
+  readonly tallies = new LiveTallies()
+  waiters = 0
+  held = 0
+  readonly #evictions = { room: 0, purge: 0 }
+  readonly #waits = new WaitTimes(
+    kinds.length,
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 12],
+  )
+  readonly #gauges: () => CacheGauges
   readonly #fills
   readonly #fillSeconds
   readonly #upstreamBytes
-  readonly #downstreamBytes
-  readonly #evictions
   readonly #retries
   readonly #refusals
-  /** Body bytes handed to downstream connections since the start. */
-  bytesOut = 0
-  readonly #requestCounters = new Map<string, { inc(): void }>()
 
   constructor(metrics: Metrics, gauges: () => CacheGauges) {
-    this.#requests = metrics.counter({
-      name: 'cache_requests_total',
-      help: 'Requests for media objects by what the cache did.',
-      labels: ['result', 'kind'] as const,
-    })
+    this.#gauges = gauges
     this.#fills = metrics.counter({
       name: 'cache_fills_total',
       help: 'Objects asked of upstream, by how that ended.',
@@ -68,14 +109,7 @@ export class CacheMetrics implements ServingMetrics {
       name: 'cache_upstream_bytes_total',
       help: 'Body bytes received from upstream.',
     })
-    this.#downstreamBytes = metrics.counter({
-      name: 'cache_downstream_bytes_total',
-      help: 'Body bytes handed to downstream connections.',
-    })
-    this.#evictions = metrics.counter({
-      name: 'cache_evictions_total',
-      help: 'Objects that left memory to make room.',
-    })
+    this.#registerFolded(metrics)
     this.#retries = metrics.counter({
       name: 'cache_fill_retries_total',
       help: 'Fills that failed before an answer had begun and asked once more, by the failure.',
@@ -92,17 +126,58 @@ export class CacheMetrics implements ServingMetrics {
     gauge('cache_objects', 'Complete objects in memory.', (now) => now.objects)
     gauge('cache_fills', 'Fills under way.', (now) => now.fills)
     gauge('cache_fill_readers', 'Requests that follow a fill under way.', (now) => now.readers)
+    gauge(
+      'cache_waiters',
+      'Requests that wait for an answer of upstream to begin.',
+      () => this.waiters,
+    )
+    gauge(
+      'cache_held_requests',
+      'Of these, playlist reloads that upstream holds back until there is news.',
+      () => this.held,
+    )
   }
 
-  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
-    const result = status >= 500 ? 'error' : results[outcome]
-    const key = `${result} ${kind}`
-    let counter = this.#requestCounters.get(key)
-    if (!counter) {
-      counter = this.#requests.labels({ result, kind })
-      this.#requestCounters.set(key, counter)
+  get bytesOut(): number {
+    return this.egress.reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  counts(maxLives: number): CacheCounts {
+    return {
+      ...this.#gauges(),
+      requests: this.#requestsByResult(),
+      bytesOut: byName(deliveryProtocols, (_name, row) => this.egress[row]!),
+      waiters: this.waiters,
+      held: this.held,
+      lives: this.tallies.latest(maxLives),
     }
-    counter.inc()
+  }
+
+  /** Where in `requests` an answer is counted. */
+  slotOf(outcome: CacheOutcome, kind: ObjectKind, status: number): number {
+    const result = status >= 500 ? errorResult : resultOf[outcome]
+    return result * kinds.length + kindRows[kind]
+  }
+
+  requested({ object, outcome }: Pick<Opened, 'object' | 'outcome'>, status: number): void {
+    const { media } = object.target
+    this.requests[this.slotOf(outcome, media.kind, status)]!++
+    object.tally ??= this.tallies.of(media)
+    object.tally.requests++
+  }
+
+  /** A request begins to wait for the head of an answer; to be called when that is over, `answered` or not. */
+  waits({ media, blocking }: ObjectTarget): (answered: boolean, seconds: number) => void {
+    let isOver = false
+    this.waiters++
+    if (blocking) this.held++
+    return (answered, seconds) => {
+      if (isOver) return
+      isOver = true
+      this.waiters--
+      if (blocking) this.held--
+      if (answered) this.#waits.observe(kindRows[media.kind], seconds)
+    }
   }
 
   filled(end: FillEnd, kind: ObjectKind, facts: { seconds: number; bytes: number }): void {
@@ -111,9 +186,10 @@ export class CacheMetrics implements ServingMetrics {
     if (end === 'complete') this.#fillSeconds.observe({ kind }, facts.seconds)
   }
 
-  sent(bytes: number): void {
-    this.bytesOut += bytes
-    this.#downstreamBytes.inc(bytes)
+  /** `protocol` is a row of `protocolRows`. */
+  sent(bytes: number, protocol: number, tally: LiveTally | undefined): void {
+    this.egress[protocol]! += bytes
+    if (tally) tally.bytes += bytes
   }
 
   retried(reason: UpstreamFailure): void {
@@ -124,9 +200,95 @@ export class CacheMetrics implements ServingMetrics {
     this.#refusals.inc({ bound })
   }
 
-  evicted(): void {
-    this.#evictions.inc()
+  evicted(reason: EvictionReason): void {
+    this.#evictions[reason]++
   }
+
+  #requestsByResult(): Record<RequestResult, number> {
+    return byName(requestResults, (_result, row) =>
+      this.requests
+        .subarray(row * kinds.length, (row + 1) * kinds.length)
+        .reduce((sum, count) => sum + count, 0),
+    )
+  }
+
+  /** Those that are kept as plain numbers. */
+  #registerFolded(metrics: Metrics): void {
+    metrics.foldedCounter(
+      {
+        name: 'cache_requests_total',
+        help: 'Requests for media objects by what the cache did.',
+      },
+      () =>
+        requestResults
+          .flatMap((result, row) =>
+            kinds.map((kind, column) => ({
+              labels: { result, kind },
+              value: this.requests[row * kinds.length + column]!,
+            })),
+          )
+          .filter(({ value }) => value > 0),
+    )
+    metrics.foldedCounter(
+      {
+        name: 'cache_downstream_bytes_total',
+        help: 'Body bytes handed to downstream connections.',
+      },
+      () => [{ labels: {}, value: this.bytesOut }],
+    )
+    metrics.foldedCounter(
+      {
+        name: 'egress_bytes_total',
+        help: 'Body bytes of media handed to connections, by protocol.',
+      },
+      () =>
+        deliveryProtocols.map((protocol, row) => ({
+          labels: { protocol },
+          value: this.egress[row]!,
+        })),
+    )
+    metrics.foldedCounter(
+      {
+        name: 'cache_evictions_total',
+        help: 'Objects that left memory, to make room or by a purge.',
+      },
+      () =>
+        evictionReasons.map((reason) => ({ labels: { reason }, value: this.#evictions[reason] })),
+    )
+    metrics.foldedHistogram(
+      {
+        name: 'http_ttfb_seconds',
+        help: 'From a request for media to the head of its answer; what is answered at once counts as 0.',
+        bounds: this.#waits.bounds,
+      },
+      () =>
+        kinds
+          .map((kind, row) => ({
+            labels: { kind },
+            row: this.#waits.row(row, this.#atOnce(row)),
+          }))
+          .filter(({ row }) => row.count > 0),
+    )
+  }
+
+  /** Answers of a kind that nobody waited for. */
+  #atOnce(kindRow: number): number {
+    const all = requestResults.reduce(
+      (sum, _result, row) => sum + this.requests[row * kinds.length + kindRow]!,
+      0,
+    )
+    return Math.max(0, all - this.#waits.count(kindRow))
+  }
+}
+
+function byName<Name extends string>(
+  names: readonly Name[],
+  read: (name: Name, row: number) => number,
+): Record<Name, number> {
+  return Object.fromEntries(names.map((name, row) => [name, read(name, row)])) as Record<
+    Name,
+    number
+  >
 }
 
 /** Of answers to other caches of the same tier. */
@@ -146,12 +308,18 @@ export class PeerMetrics implements ServingMetrics {
     })
   }
 
-  requested(outcome: CacheOutcome, kind: ObjectKind, status: number): void {
-    this.#requests.inc({ result: status >= 500 ? 'error' : results[outcome], kind })
+  requested({ object, outcome }: Pick<Opened, 'object' | 'outcome'>, status: number): void {
+    const result = requestResults[status >= 500 ? errorResult : resultOf[outcome]]!
+    this.#requests.inc({ result, kind: object.target.media.kind })
   }
 
   sent(bytes: number): void {
     this.#bytes.inc(bytes)
+  }
+
+  /** Its own viewers are told of by the edge that asks. */
+  waits(): () => void {
+    return () => {}
   }
 }
 

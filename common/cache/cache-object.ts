@@ -11,6 +11,7 @@ import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import type { ObjectPolicy } from './freshness.ts'
+import type { LiveTally } from './live-tallies.ts'
 
 export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
 
@@ -37,6 +38,8 @@ export class CacheObject {
   readonly policy: ObjectPolicy
   /** Called when the last reader has left. */
   onDeserted: (() => void) | undefined
+  /** Of its live id or recording: what is asked and sent of it is added here. */
+  tally: LiveTally | undefined
   /** Fetched ahead of any request, and not asked for so far. */
   isUnread = false
   #state: ObjectState = 'waiting'

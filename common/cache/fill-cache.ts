@@ -15,12 +15,13 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { ObjectTarget } from './cache-key.ts'
-import { type CacheBound, CacheMetrics, PeerMetrics } from './cache-metrics.ts'
+import { type CacheBound, type CacheCounts, CacheMetrics, PeerMetrics } from './cache-metrics.ts'
 import type { Allocate, CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer } from './error-answer.ts'
 import { Fill, type FillEnd, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
+import { type Inspection, inspected } from './inspection.ts'
 import { LivePlaylists } from './live/live-playlists.ts'
 import type { Prefetched } from './live/live-prefetch.ts'
 import { localObject } from './local-object.ts'
@@ -81,6 +82,7 @@ export interface Opened {
 export interface Answered {
   media: MediaObject
   status: number
+  outcome: CacheOutcome
 }
 
 export type CacheRequest = IncomingMessage | Http2ServerRequest
@@ -122,7 +124,7 @@ export class FillCache implements AsyncDisposable {
     }))
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
-      onEvicted: () => this.metrics.evicted(),
+      onEvicted: (reason) => this.metrics.evicted(reason),
       onLeft: ({ object, isMirror }) => {
         if (isMirror) this.#forgetKey(object.target)
         else options.threads?.left(object)
@@ -260,6 +262,22 @@ export class FillCache implements AsyncDisposable {
   /** As `forgetMirror`, for all that was asked of a path, at whatever position. */
   outdateMirrors(path: string): void {
     for (const key of [...(this.#mirrors.get(path) ?? [])]) this.forgetMirror(key)
+  }
+
+  /** What open() would find, for people who ask why. */
+  inspect(target: ObjectTarget): Inspection {
+    const { key, blocking } = target
+    const now = this.#clock.monotonic()
+    const stored = this.#store.peek(key)
+    const fill = this.#fills.get(key)
+    const isFresh = stored !== undefined && stored.freshUntil > now
+    const live = isFresh ? undefined : this.#live?.inspect(target)
+    return inspected({ now, blocking, stored, fill, live, isFull: this.#isFull })
+  }
+
+  /** What is counted, with at most so many live ids and recordings. */
+  counts(maxLives: number): CacheCounts {
+    return this.metrics.counts(maxLives)
   }
 
   /** Forgets every object whose path starts so, also those that are just arriving; answers how many, without mirrors. */

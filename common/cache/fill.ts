@@ -87,6 +87,8 @@ export class Fill implements UpstreamSink {
   storable = true
   /** Whoever answers is in this process. */
   isMemory = false
+  /** Who is asked, in this order; empty before that is known, and where nobody is. */
+  origins: readonly string[] = []
   readonly #options: FillOptions
   readonly #clock: Clock
   #request: { cancel(): void } | undefined
@@ -216,6 +218,7 @@ export class Fill implements UpstreamSink {
       return
     }
     this.isMemory = resolution.isMemory === true
+    this.origins = resolution.origins
     this.#request = this.#options.upstream.fetch(
       {
         origins: resolution.origins,

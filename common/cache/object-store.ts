@@ -1,5 +1,6 @@
 // Complete objects in memory, the least recently used ones leaving first; sized in bytes.
 import { LRUCache } from 'lru-cache'
+import type { EvictionReason } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 
 /** Times are monotonic milliseconds. */
@@ -17,13 +18,20 @@ export interface StoredObject {
 // Key, headers and bookkeeping; measured with keys of 60 characters.
 const overheadBytes = 1_024
 
+/** By the words of the LRU. */
+const reasons: Partial<Record<LRUCache.DisposeReason, EvictionReason>> = {
+  evict: 'room',
+  delete: 'purge',
+}
+
 export class ObjectStore {
   readonly #objects: LRUCache<string, StoredObject>
   #mirrors = 0
+  #isClearing = false
 
   constructor(options: {
     maxBytes: number
-    onEvicted: () => void
+    onEvicted: (reason: EvictionReason) => void
     /** An object has left, in whatever way. */
     onLeft?: (stored: StoredObject) => void
   }) {
@@ -31,8 +39,9 @@ export class ObjectStore {
       maxSize: options.maxBytes,
       sizeCalculation: (stored) => (stored.isMirror ? 0 : stored.object.size) + overheadBytes,
       dispose: (stored, _key, reason) => {
+        const why = reasons[reason]
         if (stored.isMirror) this.#mirrors--
-        else if (reason === 'evict') options.onEvicted()
+        else if (why && !this.#isClearing) options.onEvicted(why)
         options.onLeft?.(stored)
       },
     })
@@ -49,6 +58,11 @@ export class ObjectStore {
 
   get(key: string): StoredObject | undefined {
     return this.#objects.get(key)
+  }
+
+  /** Without being used by that. */
+  peek(key: string): StoredObject | undefined {
+    return this.#objects.peek(key)
   }
 
   set(key: string, stored: StoredObject): void {
@@ -69,6 +83,7 @@ export class ObjectStore {
   }
 
   clear(): void {
+    this.#isClearing = true
     this.#objects.clear()
   }
 }

@@ -12,6 +12,8 @@ import type { CacheObject } from './cache-object.ts'
 export interface Downstream {
   /** Writes copy: the reader begins with small ones. */
   readonly isCopying: boolean
+  /** A row of `protocolRows`. */
+  readonly protocol: number
   /** False: enough for now, `room()` will be called. */
   write(piece: Buffer): boolean
   end(piece?: Buffer): void
@@ -101,7 +103,7 @@ export class Reader {
 
   #write(piece: Buffer, isLast: boolean): void {
     this.#offset += piece.length
-    this.#metrics.sent(piece.length)
+    this.#metrics.sent(piece.length, this.#downstream.protocol, this.#object.tally)
     if (isLast) {
       this.#close(piece)
       return

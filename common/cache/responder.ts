@@ -14,7 +14,7 @@ import {
   preflightHeaders,
 } from './answer-headers.ts'
 import { awaitAnswer } from './await-answer.ts'
-import type { ServingMetrics } from './cache-metrics.ts'
+import { protocolRows, type ServingMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import { memberName } from './cache-status.ts'
 import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
@@ -73,6 +73,8 @@ export class Responder {
     answered: ((answer: Answered) => void) | undefined,
   ): void {
     const leave = awaitAnswer(opened, {
+      metrics: this.#metrics,
+      clock: this.#clock,
       // Compressed it is sent whole; its bytes come with its head, or shortly after.
       wantsWhole: (object, head) => this.#coding(req, object, head) === 'gzip',
       answer: (found, head, failedStatus) =>
@@ -106,9 +108,9 @@ export class Responder {
     })
     const part = head.status === 200 ? selectPart(req, object, head.etag) : wholeBody(object)
     if (isGzip && part.status === 200) {
-      this.#metrics.requested(opened.outcome, media.kind, 200)
-      this.#sendWhole(req, res, headers, object.gzipped())
-      answered?.({ media, status: 200 })
+      this.#metrics.requested(opened, 200)
+      this.#sendWhole(req, res, object, headers, object.gzipped())
+      answered?.({ media, status: 200, outcome: opened.outcome })
       return
     }
     if (part.status === 200 && head.status === 200) headers.push('accept-ranges', 'bytes')
@@ -117,11 +119,11 @@ export class Responder {
       headers.push('content-length', String(part.end - part.start))
     }
     const status = part.status === 200 ? head.status : part.status
-    this.#metrics.requested(opened.outcome, media.kind, status)
+    this.#metrics.requested(opened, status)
     writeHead(res, status, headers)
     if (req.method === 'HEAD' || part.status === 304 || part.status === 416) res.end()
     else this.#send(res, object, part.start, part.end)
-    answered?.({ media, status })
+    answered?.({ media, status, outcome: opened.outcome })
   }
 
   #coding(req: CacheRequest, object: CacheObject, head: AnswerHead): Coding | undefined {
@@ -131,18 +133,24 @@ export class Responder {
     return coding === 'gzip' && req.headers.range !== undefined ? 'identity' : coding
   }
 
-  #sendWhole(req: CacheRequest, res: CacheResponse, headers: string[], body: Buffer): void {
+  #sendWhole(
+    req: CacheRequest,
+    res: CacheResponse,
+    object: CacheObject,
+    headers: string[],
+    body: Buffer,
+  ): void {
     writeHead(res, 200, [...headers, 'content-length', String(body.length)])
     if (req.method === 'HEAD') res.end()
     else {
-      this.#metrics.sent(body.length)
+      this.#metrics.sent(body.length, protocolOf(res), object.tally)
       res.end(body)
     }
   }
 
   #send(res: CacheResponse, object: CacheObject, start: number, end: number | undefined): void {
     if (end !== undefined && object.size >= end && end - start <= maxWriteBytes) {
-      this.#metrics.sent(end - start)
+      this.#metrics.sent(end - start, protocolOf(res), object.tally)
       res.end(object.slice(start, end))
       return
     }
@@ -190,6 +198,12 @@ function selectPart(req: CacheRequest, object: CacheObject, etag: string | undef
   return { status: 206, start, end, contentRange: `bytes ${start}-${end - 1}/${length}` }
 }
 
+/** Its row among `deliveryProtocols`. */
+function protocolOf(res: CacheResponse): number {
+  if (res instanceof Http2ServerResponse) return protocolRows.h2
+  return res.socket && 'encrypted' in res.socket ? protocolRows.https : protocolRows.http
+}
+
 function writeHead(res: CacheResponse, status: number, headers: string[]): void {
   if (isGone(res)) return
   if (res instanceof Http2ServerResponse) res.writeHead(status, headers)
@@ -199,6 +213,7 @@ function writeHead(res: CacheResponse, status: number, headers: string[]): void 
 function downstreamOf(res: CacheResponse): Downstream {
   const isHttp2 = res instanceof Http2ServerResponse
   return {
+    protocol: protocolOf(res),
     isCopying: isHttp2 || 'encrypted' in (res.socket ?? {}),
     // Both kinds have this method, with signatures that no one call fits.
     write: (piece) => (isHttp2 ? res.write(piece) : res.write(piece)),

@@ -26,6 +26,7 @@ import {
   type RecordingReport,
   recordingLocationSchema,
 } from '../contract/placement.ts'
+import type { PurgeReport } from '../contract/purge.ts'
 import { type Refusal, refusal } from '../contract/refusal.ts'
 import type { RefusalReport } from '../contract/refusal-report.ts'
 import { type KnownKeyList, knownKeysSchema } from '../contract/stand-in.ts'
@@ -103,6 +104,12 @@ export class CoordinatorClient implements AsyncDisposable {
   /** False when the coordinator did not hear it: report again later. */
   async reportRefusals(report: RefusalReport): Promise<boolean> {
     const call = await this.#call('POST', '/refusals', report)
+    return !('error' in call) && call.status < 500
+  }
+
+  /** False when the coordinator did not hear it: report again later. True also where it no longer asks. */
+  async reportPurge(id: string, report: PurgeReport): Promise<boolean> {
+    const call = await this.#call('POST', `/purges/${encodeURIComponent(id)}/done`, report)
     return !('error' in call) && call.status < 500
   }
 

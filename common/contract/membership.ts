@@ -1,5 +1,6 @@
 // What nodes tell the coordinator about themselves, and what it pushes back to all of them.
 import { z } from 'zod'
+import { purgeOrderSchema } from './purge.ts'
 
 export const roleSchema = z.enum(['edge', 'gateway', 'transcoder', 'coordinator'])
 export type Role = z.infer<typeof roleSchema>
@@ -101,5 +102,7 @@ export const clusterSnapshotSchema = z.object({
   generation: z.int(),
   nodes: z.array(nodeInfoSchema),
   routes: z.array(routeSchema),
+  /** The latest ones. */
+  purges: z.array(purgeOrderSchema).optional(),
 })
 export type ClusterSnapshot = z.infer<typeof clusterSnapshotSchema>

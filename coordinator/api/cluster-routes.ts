@@ -5,6 +5,8 @@ import type { BroadcastStore } from '../broadcast-store.ts'
 import type { ClusterView } from '../cluster-view.ts'
 import { Problem } from '../problem.ts'
 import type { PublishService } from '../publish-service.ts'
+import type { PurgeService } from '../purge-service.ts'
+import { prefixOfRecording } from '../purge-target.ts'
 import type { RecordingStore } from '../recording-store.ts'
 import {
   json,
@@ -28,6 +30,7 @@ export interface ClusterRouteParts {
   publishes: PublishService
   broadcasts: BroadcastStore
   recordings: RecordingStore
+  purges: PurgeService
   onChange: () => void
 }
 
@@ -109,7 +112,7 @@ const listNodes = createRoute({
 })
 
 export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): void {
-  const { view, publishes, broadcasts, recordings, onChange } = parts
+  const { view, publishes, broadcasts, recordings, purges, onChange } = parts
 
   api.openapi(listStreams, async (c) =>
     c.json({ streams: await view.streams(c.req.valid('query')) }, 200),
@@ -153,10 +156,13 @@ export function addClusterRoutes(api: OpenAPIHono, parts: ClusterRouteParts): vo
   })
 
   api.openapi(deleteRecording, async (c) => {
-    if (!(await recordings.markDeleted(c.req.valid('param').id))) {
+    const { id } = c.req.valid('param')
+    if (!(await recordings.markDeleted(id))) {
       throw new Problem(404, 'recording-unknown', 'There is no such recording.')
     }
     onChange()
+    // What caches have of it would play on.
+    void purges.purge(prefixOfRecording(id))
     return c.body(null, 204)
   })
 

@@ -15,6 +15,7 @@ import { addClusterRoutes, type ClusterRouteParts } from './cluster-routes.ts'
 import { addDrainRoutes, type DrainRouteParts } from './drain-routes.ts'
 import { addIngestRoutes, type IngestRouteParts } from './ingest-routes.ts'
 import { addKeyRoutes } from './key-routes.ts'
+import { addPurgeRoutes, type PurgeRouteParts } from './purge-routes.ts'
 import { addRingRoutes, type RingRouteParts } from './ring-routes.ts'
 import { json, problems, secured } from './route-parts.ts'
 import { ingestsSchema, nodeSchema, streamSchema } from './schemas.ts'
@@ -27,6 +28,7 @@ export interface PublicApiParts
     ClusterRouteParts,
     RingRouteParts,
     DrainRouteParts,
+    PurgeRouteParts,
     IngestRouteParts {
   clock: Clock
   tokens: AccessTokens
@@ -91,6 +93,7 @@ export function addPublicApi(app: OpenAPIHono, parts: PublicApiParts): void {
   addClusterRoutes(api, parts)
   addRingRoutes(api, parts)
   addDrainRoutes(api, parts)
+  addPurgeRoutes(api, parts)
   addSessionRoutes(api, parts.tokens)
   // The response is a stream, which the typed answers of a route cannot express.
   api.openAPIRegistry.registerPath(events)

@@ -22,7 +22,9 @@ const readRing = createRoute({
   summary: 'Who owns which part of the ring, and where each stream is',
   request: {
     query: z.object({
-      liveId: z.optional(liveIdSchema).openapi({ description: 'Also tell where this one would go' }),
+      liveId: z
+        .optional(liveIdSchema)
+        .openapi({ description: 'Also tell where this one would go' }),
     }),
   },
   responses: { 200: json(ringSchema), ...problems },

@@ -256,6 +256,29 @@ export const whatIfSchema = z
   .openapi('RingWhatIf')
 export type WhatIfView = z.infer<typeof whatIfSchema>
 
+export const purgeSchema = z
+  .object({
+    id: z.uuid(),
+    prefix: z.string().openapi({ description: 'Every object whose path starts so was dropped' }),
+    complete: z
+      .boolean()
+      .openapi({ description: 'Every cache of the cluster has said that it is done' }),
+    milliseconds: z.int(),
+    nodes: z.array(
+      z.object({
+        id: nodeIdSchema,
+        role: z.enum(['gateway', 'edge']),
+        outcome: z.enum(['purged', 'not-reached', 'away']).openapi({
+          description:
+            'not-reached: it did not answer in time; away: it is gone, and may still serve viewers. Either purges when it is back within ten minutes, or starts empty',
+        }),
+        objects: z.int().openapi({ description: 'Objects that it has dropped' }),
+      }),
+    ),
+  })
+  .openapi('Purge')
+export type PurgeView = z.infer<typeof purgeSchema>
+
 export const ingestsSchema = z
   .object({
     ingests: z.array(

@@ -7,6 +7,7 @@
 import { corsHeaders } from '../../common/cache/answer-headers.ts'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
+import { maxReportedLives, type Top, type Why } from '../../common/cache/cache-report.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import {
@@ -27,10 +28,13 @@ import type { HttpLimits, HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { RequestPace } from '../admission/request-pace.ts'
+import type { AccessLog } from './access-log.ts'
+import { why } from './control.ts'
+import { watchExchange } from './exchange-watch.ts'
 import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
 import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
-import { type ViewerBook, ViewerCounter } from './viewer-counter.ts'
+import { gaugeViewers, type ViewerBook, ViewerCounter } from './viewer-counter.ts'
 
 export interface DeliveryOptions {
   /** Name in Cache-Status: the node's id. */
@@ -51,6 +55,7 @@ export interface DeliveryOptions {
   clock: Clock
   log: Logger
   metrics: Metrics
+  accessLog?: AccessLog | undefined
   /** Address of the viewer; default the socket's. */
   addressOf?: (req: Pick<Viewed, 'socket'>) => string
   /** Without it everybody may ask as often as they like. */
@@ -105,6 +110,7 @@ export class DeliveryHandler implements AsyncDisposable {
     const { clock, log, metrics, upstream } = options
     this.#counter = new ViewerCounter({ clock })
     this.#viewers = options.viewers ?? this.#counter
+    if (!options.viewers) gaugeViewers(metrics, this.#counter)
     this.#upstream = new UpstreamClient({
       clock,
       log,
@@ -134,6 +140,7 @@ export class DeliveryHandler implements AsyncDisposable {
       ...(options.limits && { limits: options.limits }),
       hosts: options.hosts,
       pace: options.pace,
+      accessLog: options.accessLog,
       addressOf: this.#addressOf,
       onAnswered: (viewed, answer) => this.#countFast(viewed, answer),
     })
@@ -162,6 +169,25 @@ export class DeliveryHandler implements AsyncDisposable {
     return this.#cache.purge(prefix)
   }
 
+  /** What a GET of this URL would get now, and why. */
+  why(url: string): Why {
+    const { name, pickGateways } = this.#options
+    return why({ name, cache: this.#cache, pickGateways, pageAt }, url)
+  }
+
+  /** What is going on; `instance` is new with every start of the process. */
+  top(instance: string): Top {
+    const { name, clock } = this.#options
+    return {
+      node: name,
+      role: 'edge',
+      instance,
+      atMs: clock.monotonic(),
+      ...this.#cache.counts(maxReportedLives),
+      viewers: this.#counter.counts(),
+    }
+  }
+
   /** Takes a new build of the watch page. */
   setPages(pages: StaticPages): void {
     this.#pages = pages
@@ -169,7 +195,10 @@ export class DeliveryHandler implements AsyncDisposable {
 
   /** For the `request` event of HTTP/1.1 and HTTP/2 servers. */
   handle(req: CacheRequest, res: CacheResponse): void {
-    const { pace } = this.#options
+    const { accessLog, clock, pace } = this.#options
+    const entry = accessLog?.samples()
+      ? watchExchange(accessLog, req, res, { address: this.#addressOf(req), clock })
+      : undefined
     if (pace && !pace.allows(this.#addressOf(req))) {
       send(req, res, tooMany)
       return
@@ -182,7 +211,12 @@ export class DeliveryHandler implements AsyncDisposable {
       void this.#answerPeer(this.#options.peers, req, res, path)
     }
     // The cache answers all else: media, preflights, wrong methods, malformed and unknown paths.
-    else this.#cache.handle(req, res, (answer) => this.#count(req, answer))
+    else {
+      this.#cache.handle(req, res, (answer) => {
+        if (entry) entry.outcome = answer.outcome
+        this.#count(req, answer)
+      })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -262,7 +296,19 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 }
 
-function countsAsViewing({ media, status }: Answered): boolean {
+/** What answers a path that is no media, in words. */
+function pageAt(path: string): string | undefined {
+  if (path === '/time') return 'the time of this node, never stored'
+  if (path === '/livez' || path === '/readyz') return 'the health of this node, never stored'
+  if (path === '/') return 'the front page of this node'
+  if (path.startsWith('/assets/')) return 'a file of the watch page, from memory'
+  if (path.startsWith('/watch/')) return 'the watch page, from memory'
+  return notYet.test(path)
+    ? 'a 404: this kind of playback is not served by this version'
+    : undefined
+}
+
+function countsAsViewing({ media, status }: Pick<Answered, 'media' | 'status'>): boolean {
   if (media.scope !== 'live' || (status !== 200 && status !== 304)) return false
   const { kind } = media
   return kind === 'media-playlist' || kind === 'mpd' || kind === 'multivariant'

@@ -3,6 +3,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import type { Clock } from '../../common/clock.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
+import type { Metrics } from '../../common/metrics.ts'
 
 export interface ViewerCounterOptions {
   clock: Clock
@@ -102,4 +103,11 @@ export class ViewerCounter implements ViewerBook {
     }
     return false
   }
+}
+
+export function gaugeViewers(metrics: Metrics, counter: ViewerCounter): void {
+  metrics.gauge(
+    { name: 'viewers', help: 'Distinct viewers that asked for a playlist within 15 s.' },
+    (gauge) => gauge.set(counter.counts().reduce((sum, { current }) => sum + current, 0)),
+  )
 }

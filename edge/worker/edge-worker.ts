@@ -15,6 +15,7 @@ import { threadClock } from '../../common/thread-clock.ts'
 import { version } from '../../common/version.ts'
 import { Admission } from '../admission/admission.ts'
 import { sharedTables } from '../admission/admission-tables.ts'
+import { AccessLog } from '../delivery/access-log.ts'
 import { DeliveryHandler } from '../delivery/delivery-handler.ts'
 import { peersOf } from '../delivery/peers.ts'
 import { StaticPages, watchPages } from '../delivery/static-pages.ts'
@@ -139,6 +140,13 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
   const viewers = new ViewerReports(clock, start.viewerSalt)
   const memory = workers > 1 ? new SharedMemory(allowanceOf(start.config)) : undefined
   const peers = new ThreadPeers(index, memory)
+  const { file } = config.accessLog
+  const accessLog =
+    file === undefined
+      ? undefined
+      : stack.use(
+          await AccessLog.open({ config: { ...config.accessLog, file }, clock, log, metrics }),
+        )
   const delivery = stack.use(
     new DeliveryHandler({
       name: id,
@@ -153,6 +161,7 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
       hosts: createHostList(config.hosts),
       isReady: () => !draining && gateways.problem === undefined,
       pages: await StaticPages.load(watchPages),
+      accessLog,
       viewers,
       threads: peers,
       clock,
@@ -217,6 +226,12 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
     operations: {
       metrics: () => metrics.toJson(),
       purge: ({ prefix }) => delivery.purge(prefix),
+      why: ({ url }) => delivery.why(url),
+      top: ({ instance }) => delivery.top(instance),
+      'reopen-log': async () => {
+        await accessLog?.reopen()
+        return true
+      },
       'reload-pages': async () => {
         delivery.setPages(await StaticPages.load(watchPages))
         return true

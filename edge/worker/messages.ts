@@ -1,5 +1,6 @@
 // What the main thread of an edge and its workers tell each other. Everything is plain data.
 import type { MessagePort } from 'node:worker_threads'
+import type { Top, Why } from '../../common/cache/cache-report.ts'
 import type { ClusterSnapshot } from '../../common/contract/membership.ts'
 import type { Refusal } from '../../common/contract/refusal.ts'
 import type { LogFormat } from '../../common/log.ts'
@@ -37,6 +38,9 @@ export type SharedFact =
 export interface WorkerOperations {
   metrics: { args: undefined; result: MetricsJson }
   purge: { args: { prefix: string }; result: number }
+  why: { args: { url: string }; result: Why }
+  top: { args: { instance: string }; result: Top }
+  'reopen-log': { args: undefined; result: boolean }
   'reload-pages': { args: undefined; result: boolean }
   /** Another process has the ports: closes its own, and leaves what is connected as it is. */
   'stop-listening': { args: undefined; result: boolean }

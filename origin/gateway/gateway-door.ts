@@ -147,7 +147,7 @@ export class GatewayDoor implements AsyncDisposable {
 
   /** Stops accepting, lets answers finish for 2 s. Publishers are the ingest's to end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const listener of this.#listeners) listener.stopAccepting()
+    for (const listener of this.#listeners) void listener.stopAccepting()
     this.#http.drain()
     await Promise.all(this.#listeners.map((listener) => listener[Symbol.asyncDispose]()))
     this.#http[Symbol.dispose]()

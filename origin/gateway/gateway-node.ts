@@ -1,10 +1,12 @@
 // Composition root of a gateway; start order is reading order, disposal the reverse.
+import { randomUUID } from 'node:crypto'
 import { startAdminListener } from '../../common/admin/admin-listener.ts'
 import { systemClock } from '../../common/clock.ts'
 import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import { CoordinatorClient } from '../../common/cluster/coordinator-client.ts'
 import { MembershipAgent } from '../../common/cluster/membership-agent.ts'
 import { NodeHeartbeat } from '../../common/cluster/node-heartbeat.ts'
+import { PurgeFollower } from '../../common/cluster/purge-follower.ts'
 import type { Logger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
@@ -35,6 +37,7 @@ export async function startGateway(
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const { id } = config.node
+  const instance = randomUUID()
   const metrics = new Metrics('gateway', id, version)
   const auth = createClusterAuth(config.cluster.secret, clock)
   const coordinator = stack.use(
@@ -177,10 +180,18 @@ export async function startGateway(
       },
       draining: () => draining,
       purge: (prefix) => shield.purge(prefix),
+      top: () => shield.top(instance),
     }),
   )
   stack.use(membership)
+  const purges = new PurgeFollower({
+    role: 'gateway',
+    purge: (prefix) => shield.purge(prefix),
+    report: (purge, report) => coordinator.reportPurge(purge, report),
+    log,
+  })
   membership.onSnapshot((snapshot) => {
+    purges.update(snapshot)
     homes.update(snapshot)
     ingest.update(snapshot)
   })

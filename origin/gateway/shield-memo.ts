@@ -36,6 +36,10 @@ export class AnswerMemo<Answer> {
     return entry.answer
   }
 
+  clear(): void {
+    this.#entries.clear()
+  }
+
   #forget(id: string, entry: object): void {
     if (this.#entries.get(id) === entry) this.#entries.delete(id)
   }

@@ -4,6 +4,7 @@
 
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
 import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
+import { maxReportedLives, type Top } from '../../common/cache/cache-report.ts'
 import { errorAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.ts'
@@ -118,7 +119,23 @@ export class Shield implements AsyncDisposable {
   }
 
   purge(prefix: string): number {
+    this.#statuses.clear()
+    this.#locations.clear()
     return this.#cache.purge(prefix)
+  }
+
+  /** What is going on; `instance` is new with every start of the process. */
+  top(instance: string): Top {
+    const { name, clock } = this.#options
+    const counts = this.#cache.counts(maxReportedLives)
+    return {
+      node: name,
+      role: 'gateway',
+      instance,
+      atMs: clock.monotonic(),
+      ...counts,
+      viewers: [],
+    }
   }
 
   /** Nobody waits here any more for what had its home here. */

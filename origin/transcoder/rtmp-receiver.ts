@@ -127,7 +127,7 @@ export class RtmpReceiver implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.stopAccepting()
+    void this.#listener.stopAccepting()
     for (const relay of this.#relays.keys()) relay.close(refusal('maintenance'))
     await Promise.all(this.#relays.values())
     await this.#listener[Symbol.asyncDispose]()

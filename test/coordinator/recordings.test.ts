@@ -67,6 +67,8 @@ test('a deleted one is hidden at once, and gone when the transcoder has deleted 
   await put(transcoder, id)
   expect((await fixture.call('DELETE', `/api/v1/recordings/${id}`)).status).toBe(204)
   expect((await gateway.call('GET', `/recordings/${id}`)).status).toBe(404)
+  // Caches would play on what they have.
+  expect(JSON.parse(await fixture.snapshot()).purges).toMatchObject([{ prefix: `/replay/${id}/` }])
   expect((await put(transcoder, id)).status).toBe(410)
   expect((await transcoder.beat()).body).toMatchObject({ recordingsToDelete: [id] })
   expect((await gateway.beat()).body).toMatchObject({ recordingsToDelete: [] })

@@ -5,7 +5,7 @@ import type { ObjectTarget } from '../cache-key.ts'
 import type { Opened } from '../fill-cache.ts'
 import type { MediaObject } from '../media-path.ts'
 import { LiveMetrics } from './live-metrics.ts'
-import { type LiveIo, LiveRendition } from './live-rendition.ts'
+import { type LiveInspection, type LiveIo, LiveRendition } from './live-rendition.ts'
 
 export interface LivePlaylistsOptions {
   clock: Clock
@@ -55,6 +55,13 @@ export class LivePlaylists {
       this.#renditions.set(path, rendition)
     }
     return rendition.open(target)
+  }
+
+  /** What open() would find; undefined where it is not for these to answer, or nothing is known. */
+  inspect(target: ObjectTarget): LiveInspection | undefined {
+    return this.concerns(target.media)
+      ? this.#renditions.get(target.path)?.inspect(target)
+      : undefined
   }
 
   /** Forgets every version whose path starts so; answers of how many. */

@@ -40,6 +40,22 @@ export interface LiveRenditionOptions {
   metrics: LiveMetrics
 }
 
+/** What is here of one playlist, for people who ask why. */
+export interface LiveInspection {
+  next: 'hit' | 'stale-hit' | 'too-far' | 'held' | 'joins' | 'fill'
+  version?: {
+    bytes: number
+    ageSeconds: number
+    /** Negative: for so long no longer. */
+    freshMs: number
+    isEnded: boolean
+  }
+  /** A request for what comes next has been held by upstream for so long. */
+  waitingMs?: number
+  /** Requests that are held here. */
+  held: number
+}
+
 interface Request {
   /** Undefined: for the newest version, at once. */
   position: Position | undefined
@@ -127,6 +143,40 @@ export class LiveRendition {
     if (!object) return undefined
     if (!this.#pursue()) return { object, outcome: 'collapsed' }
     return { object, outcome: version ? 'expired' : 'miss' }
+  }
+
+  /** What open() would do, without doing it; undefined: not for this rendition to answer. */
+  inspect(target: ObjectTarget): LiveInspection | undefined {
+    const now = this.#clock.monotonic()
+    if (now < this.#opaqueUntil) return undefined
+    const version = this.#versions.newest
+    return {
+      next: this.#nextFor(askedOf(target), now),
+      ...(version && {
+        version: {
+          bytes: version.object.size,
+          ageSeconds: version.object.ageSeconds(now),
+          freshMs: Math.round(version.freshUntil - now),
+          isEnded: version.facts?.isEnded === true,
+        },
+      }),
+      ...(this.#wait && { waitingMs: Math.round(now - this.#wait.startedAt) }),
+      held: this.readers,
+    }
+  }
+
+  #nextFor(asked: Asked, now: number): LiveInspection['next'] {
+    const version = this.#versions.newest
+    const failure = this.#failure && now < this.#failure.until ? this.#failure : undefined
+    const fetched = this.#refresh ? 'joins' : 'fill'
+    if (!version) return failure?.object ? 'hit' : fetched
+    const isCurrent = now < version.freshUntil || this.#isVouchedFor(version, now)
+    const state = reloadState(version, asked)
+    if (state === 'too-far' && isCurrent) return 'too-far'
+    if (state !== 'ready') return 'held'
+    if (isCurrent) return 'hit'
+    if (failure && now < version.staleUntil) return 'stale-hit'
+    return now < version.revalidateUntil ? 'hit' : fetched
   }
 
   /** Forgets all versions; who waits gets the next one. */

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { AnswerHead } from '../../../common/cache/answer-head.ts'
 import { type Coding, codingOf } from '../../../common/cache/answer-headers.ts'
 import { awaitAnswer } from '../../../common/cache/await-answer.ts'
+import { protocolRows } from '../../../common/cache/cache-metrics.ts'
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { Opened } from '../../../common/cache/fill-cache.ts'
 import {
@@ -13,6 +14,7 @@ import {
   readerGraceMs,
 } from '../../../common/cache/reader.ts'
 import type { FastRoad } from './fast-road.ts'
+import type { LoggedAnswer } from './logged-answer.ts'
 import type { HeaderFacts } from './simple-get.ts'
 
 const own = Symbol('fast connection')
@@ -36,6 +38,7 @@ const lineEnd = Buffer.from('\r\n')
 
 export class FastConnection implements Downstream {
   readonly isCopying: boolean
+  readonly protocol: number
   readonly #road: FastRoad
   readonly #socket: OwnedSocket
   readonly #handOver: () => void
@@ -44,6 +47,7 @@ export class FastConnection implements Downstream {
   /** Read while an answer was under way. */
   #pending: Buffer | undefined
   #reader: Reader | undefined
+  #logged: LoggedAnswer | undefined
   #stopWaiting: (() => void) | undefined
   #isChunked = false
   /** The connection ends with the answer that is under way. */
@@ -61,6 +65,7 @@ export class FastConnection implements Downstream {
     this.#socket = socket
     this.#handOver = handOver
     this.isCopying = 'encrypted' in socket
+    this.protocol = this.isCopying ? protocolRows.https : protocolRows.http
     this.#activeAt = road.now()
     this.#socket[own] = this
     // Shared functions, not closures: there are as many connections as viewers.
@@ -111,6 +116,7 @@ export class FastConnection implements Downstream {
     }
     this.#facts = request.facts
     if (request.facts.isLast) this.#isLast = true
+    this.#logged = this.#road.logged(this, request.target, request.facts.agent, this.protocol)
     this.#serve(opened, request.facts)
   }
 
@@ -121,7 +127,10 @@ export class FastConnection implements Downstream {
       this.#answer(opened, head, facts, undefined)
       return
     }
+    const { clock, metrics } = this.#road
     this.#stopWaiting = awaitAnswer(opened, {
+      clock,
+      metrics,
       // Compressed it is sent whole; its bytes come with its head, or shortly after.
       wantsWhole: (object, head) => this.#codingOf(object, head, facts) === 'gzip',
       answer: (found, head, failedStatus) => {
@@ -148,9 +157,10 @@ export class FastConnection implements Downstream {
     const isLast = this.#isLast
     const prepared = this.#road.http1.of({ opened, head, coding, isLast, failedStatus })
     this.#road.answered(this, opened, head.status, facts.agent)
+    this.#logged?.begins(head.status, opened.outcome)
     const { body, bytes } = prepared
     if (prepared.hasBody) {
-      this.#road.sent(body?.length ?? 0)
+      this.#sent(body?.length ?? 0, object)
       this.#finish(bytes)
       return
     }
@@ -162,6 +172,11 @@ export class FastConnection implements Downstream {
     socket.uncork()
   }
 
+  #sent(bytes: number, object: CacheObject): void {
+    this.#road.sent(bytes, this.protocol, object)
+    this.#logged?.sends(bytes)
+  }
+
   /** A whole body that is too large for one buffer with its head. */
   #send(object: CacheObject, body: Buffer): void {
     const { clock, metrics } = this.#road
@@ -169,7 +184,7 @@ export class FastConnection implements Downstream {
     // What is not the object's own bytes was compressed, and is small.
     const isOwn = body.length === object.size
     if (!isOwn) {
-      this.#road.sent(body.length)
+      this.#sent(body.length, object)
       this.#finish(body)
       return
     }
@@ -187,6 +202,7 @@ export class FastConnection implements Downstream {
 
   write(piece: Buffer): boolean {
     this.#activeAt = this.#road.now()
+    this.#logged?.sends(piece.length)
     const socket = this.#socket
     if (!this.#isChunked) return socket.write(piece)
     socket.cork()
@@ -199,6 +215,7 @@ export class FastConnection implements Downstream {
 
   end(piece?: Buffer): void {
     if (!this.#isChunked) {
+      if (piece) this.#logged?.sends(piece.length)
       this.#finish(piece)
       return
     }
@@ -213,6 +230,7 @@ export class FastConnection implements Downstream {
   /** The last bytes of an answer; the next request when they have been taken. */
   #finish(bytes: Buffer | undefined): void {
     this.#reader = undefined
+    this.#logged?.ends()
     this.#activeAt = this.#road.now()
     const hasRoom = bytes === undefined || this.#socket.write(bytes)
     if (this.#isLast) {
@@ -246,6 +264,7 @@ export class FastConnection implements Downstream {
     this.#road.left(this)
     this.#reader?.gone()
     this.#stopWaiting?.()
+    this.#logged?.ends()
   }
 
   #leave(bytes: Buffer): void {

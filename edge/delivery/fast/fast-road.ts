@@ -2,7 +2,8 @@
 // connections by bare writes, on HTTP/2 by bare streams. Everything else goes to node:http and node:http2, untouched.
 import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { CacheMetrics } from '../../../common/cache/cache-metrics.ts'
+import { type CacheMetrics, deliveryProtocols } from '../../../common/cache/cache-metrics.ts'
+import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { FillCache, Opened } from '../../../common/cache/fill-cache.ts'
 import type { MediaObject } from '../../../common/cache/media-path.ts'
 import type { Clock, Timer } from '../../../common/clock.ts'
@@ -13,8 +14,10 @@ import {
   type HttpRoad,
 } from '../../../common/net/http-connections.ts'
 import type { RequestPace } from '../../admission/request-pace.ts'
+import type { AccessLog } from '../access-log.ts'
 import { FastConnection } from './fast-connection.ts'
 import { FastStream, simpleTarget } from './fast-stream.ts'
+import { LoggedAnswer } from './logged-answer.ts'
 import { PreparedAnswers, toHttp1, toHttp2 } from './prepared-answers.ts'
 import { SimpleGets } from './simple-get.ts'
 
@@ -26,7 +29,8 @@ export interface FastRoadOptions {
   limits?: Partial<HttpLimits>
   /** Where given, requests for other hosts are not answered here. */
   hosts?: HostList | undefined
-  /** Of the viewer; needed where there is a pace. */
+  accessLog?: Pick<AccessLog, 'samples' | 'note'> | undefined
+  /** Address of the viewer; default the socket's. */
   addressOf?: (viewed: Pick<Viewed, 'socket'>) => string
   /** Without it everybody may ask as often as they like. */
   pace?: Pick<RequestPace, 'allows'> | undefined
@@ -138,12 +142,30 @@ export class FastRoad implements HttpRoad, Disposable {
 
   answered(viewed: Viewed, opened: Opened, status: number, agent: string): void {
     const { media } = opened.object.target
-    this.metrics.requested(opened.outcome, media.kind, status)
+    this.metrics.requested(opened, status)
     this.#options.onAnswered?.(viewed, { media, status, agent })
   }
 
-  sent(bytes: number): void {
-    this.metrics.sent(bytes)
+  /** `protocol` is a row of `protocolRows`. */
+  sent(bytes: number, protocol: number, { tally }: CacheObject): void {
+    this.metrics.sent(bytes, protocol, tally)
+  }
+
+  /** Undefined for what the access log does not want; else to be filled in and noted at the end. */
+  logged(
+    viewed: Viewed,
+    target: string,
+    agent: string,
+    protocol: number,
+  ): LoggedAnswer | undefined {
+    const { accessLog, addressOf } = this.#options
+    if (!accessLog?.samples()) return undefined
+    return new LoggedAnswer(accessLog, this.clock, {
+      target,
+      agent,
+      address: addressOf?.(viewed) ?? viewed.socket.remoteAddress ?? '',
+      protocol: deliveryProtocols[protocol]!,
+    })
   }
 
   left(connection: FastConnection): void {

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { AnswerHead } from '../../../common/cache/answer-head.ts'
 import { type Coding, codingOf } from '../../../common/cache/answer-headers.ts'
 import { awaitAnswer } from '../../../common/cache/await-answer.ts'
+import { protocolRows } from '../../../common/cache/cache-metrics.ts'
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { Opened } from '../../../common/cache/fill-cache.ts'
 import { type Downstream, maxWriteBytes, Reader } from '../../../common/cache/reader.ts'
@@ -11,6 +12,7 @@ import { acceptsCoding } from '../../../common/net/accept-encoding.ts'
 import type { HostList } from '../../../common/net/host-list.ts'
 import { isHost } from '../../../common/net/request-guard.ts'
 import type { FastRoad, Viewed } from './fast-road.ts'
+import type { LoggedAnswer } from './logged-answer.ts'
 import { isSimpleTarget, notSimple } from './simple-get.ts'
 
 /** Path and query of a request that the fast road may answer; undefined for any other. */
@@ -30,11 +32,13 @@ export function simpleTarget(
 
 export class FastStream implements Downstream {
   readonly isCopying = true
+  readonly protocol = protocolRows.h2
   readonly #road: FastRoad
   readonly #stream: ServerHttp2Stream
   readonly #viewed: Viewed
   readonly #takesGzip: boolean
   readonly #agent: string
+  readonly #logged: LoggedAnswer | undefined
 
   constructor(
     road: FastRoad,
@@ -48,10 +52,16 @@ export class FastStream implements Downstream {
     this.#takesGzip = acceptsCoding(headers['accept-encoding']?.toString(), 'gzip')
     this.#agent = headers['user-agent'] ?? ''
     stream.on('error', ignore)
+    const logged = road.logged(viewed, headers[':path'] ?? '', this.#agent, this.protocol)
+    this.#logged = logged
+    if (logged) stream.once('close', () => logged.ends())
   }
 
   serve(opened: Opened): void {
+    const { clock, metrics } = this.#road
     const leave = awaitAnswer(opened, {
+      clock,
+      metrics,
       // Compressed it is sent whole; its bytes come with its head, or shortly after.
       wantsWhole: (object, head) => this.#codingOf(object, head) === 'gzip',
       answer: (found, head, failedStatus) => this.#answer(found, head, failedStatus),
@@ -61,12 +71,15 @@ export class FastStream implements Downstream {
   }
 
   write(piece: Buffer): boolean {
+    this.#logged?.sends(piece.length)
     return this.#stream.write(piece)
   }
 
   end(piece?: Buffer): void {
-    if (piece) this.#stream.end(piece)
-    else this.#stream.end()
+    if (piece) {
+      this.#logged?.sends(piece.length)
+      this.#stream.end(piece)
+    } else this.#stream.end()
   }
 
   abort(): void {
@@ -86,10 +99,11 @@ export class FastStream implements Downstream {
     const coding = this.#codingOf(object, head)
     const { body, fields } = road.http2.of({ opened, head, coding, failedStatus })
     road.answered(this.#viewed, opened, head.status, this.#agent)
+    this.#logged?.begins(head.status, opened.outcome)
     stream.respond(fields)
     if (body && body.length <= maxWriteBytes) {
-      road.sent(body.length)
-      stream.end(body)
+      road.sent(body.length, this.protocol, object)
+      this.end(body)
       return
     }
     const { clock, metrics } = road

@@ -59,6 +59,22 @@ describe('admin listener', () => {
     expect(done).toEqual(['reload', 'reload', '/live/a/', '/live/b/', 'drain'])
   })
 
+  test('tells of the cache what is asked, where there is one', async () => {
+    const told = adminApp(options({ why: async (url) => ({ url }), top: () => ({ requests: 1 }) }))
+    const why = await told.request('/cache/why?url=%2Flive%2Fa%2F%3Fx%3D1', { headers: local })
+    expect(await why.json()).toEqual({ url: '/live/a/?x=1' })
+    expect(await (await told.request('/cache/top', { headers: local })).json()).toEqual({
+      requests: 1,
+    })
+    const url = `/cache/why?url=/${'x'.repeat(2_048)}`
+    expect((await told.request(url, { headers: local })).status).toBe(400)
+    expect((await told.request('/cache/why', { headers: local })).status).toBe(400)
+    const cacheless = adminApp(options())
+    for (const path of ['/cache/why?url=/', '/cache/top']) {
+      expect((await cacheless.request(path, { headers: local })).status).toBe(404)
+    }
+  })
+
   test('refuses connections once disposed', async () => {
     const admin = await startAdminListener(options())
     await fetch(`${admin.url}/livez`)
