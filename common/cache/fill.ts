@@ -54,6 +54,8 @@ export interface FillOptions {
   target: ObjectTarget
   /** What is stored of the object, too old to be used while upstream works. */
   stored: StoredObject | undefined
+  /** What whoever asks has of it: they give it out, and ask again, while upstream fails. */
+  earlier?: Pick<StoredObject, 'staleUntil'> | undefined
   resolve: Resolve
   upstream: Upstream
   clock: Clock
@@ -116,8 +118,8 @@ export class Fill implements UpstreamSink {
 
   #resolve(): void {
     try {
-      const { resolve, target, stored } = this.#options
-      const resolution = resolve(target, stored !== undefined)
+      const { resolve, target, stored, earlier } = this.#options
+      const resolution = resolve(target, (stored ?? earlier) !== undefined)
       if (resolution instanceof Promise) {
         resolution.then(
           (resolved) => this.#ask(resolved),
@@ -183,9 +185,11 @@ export class Fill implements UpstreamSink {
 
   #retry(reason: UpstreamFailure): boolean {
     if (this.#hasRetried || !transientFailures.has(reason)) return false
-    const pauseMs = retryPauseMs.least + retryPauseMs.spread * this.#options.random()
-    const deadline = this.startedAt + this.#options.waitMs
-    if (this.#clock.monotonic() + pauseMs >= deadline || this.object.isDeserted) return false
+    const now = this.#clock.monotonic()
+    const { earlier, random, waitMs } = this.#options
+    if (earlier && now < earlier.staleUntil) return false
+    const pauseMs = retryPauseMs.least + retryPauseMs.spread * random()
+    if (now + pauseMs >= this.startedAt + waitMs || this.object.isDeserted) return false
     this.#hasRetried = true
     this.#request = undefined
     this.#options.onRetry(reason)
