@@ -252,6 +252,13 @@ describe('gateways that take 2 s and fail three times in ten', () => {
     expect(brown.requests.length).toBeLessThanOrEqual(1.1 * brown.fills + 10 + 0.1 * 30)
   })
 
+  it('are asked hardly more than sound ones where they fail at once, and viewers see no error', async () => {
+    const sound = await run(answer)
+    const brown = await run(brownOut(0))
+    expect(brown.requests.length).toBeLessThanOrEqual(1.1 * sound.requests.length)
+    expect(brown.answers.filter(({ status }) => status !== 200)).toEqual([])
+  })
+
   it('are left for the other where there is a sound one, and viewers see no error at all', async () => {
     const { answers, requests, atOne } = await run(brownOut(), answer)
     expect(answers.filter(({ status }) => status !== 200)).toEqual([])
