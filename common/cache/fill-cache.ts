@@ -283,6 +283,7 @@ export class FillCache implements AsyncDisposable {
       stored,
       earlier: rendition?.earlier,
       resolve,
+      isAhead: this.#live?.isAhead(target) === true,
       upstream,
       clock: this.#clock,
       waitMs,

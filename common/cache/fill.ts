@@ -45,8 +45,15 @@ export type Resolution =
     }
   | { answer: LocalAnswer }
 
-/** `hasStored`: an earlier version of it is here, so that nobody waits for the first. */
-export type Resolve = (target: ObjectTarget, hasStored: boolean) => Resolution | Promise<Resolution>
+/**
+ * `hasStored`: an earlier version of it is here, so that nobody waits for the first. `isAhead`: a segment that is not
+ * whole, by the newest playlist that is here.
+ */
+export type Resolve = (
+  target: ObjectTarget,
+  hasStored: boolean,
+  isAhead: boolean,
+) => Resolution | Promise<Resolution>
 
 export type FillEnd = 'complete' | 'substituted' | 'broken' | 'abandoned'
 
@@ -57,6 +64,7 @@ export interface FillOptions {
   /** What whoever asks has of it: they give it out, and ask again, while upstream fails. */
   earlier?: Pick<StoredObject, 'staleUntil'> | undefined
   resolve: Resolve
+  isAhead: boolean
   upstream: Upstream
   clock: Clock
   /** Longest wait for an answer to begin, and then for more of it. */
@@ -118,8 +126,8 @@ export class Fill implements UpstreamSink {
 
   #resolve(): void {
     try {
-      const { resolve, target, stored, earlier } = this.#options
-      const resolution = resolve(target, (stored ?? earlier) !== undefined)
+      const { resolve, target, stored, earlier, isAhead } = this.#options
+      const resolution = resolve(target, (stored ?? earlier) !== undefined, isAhead)
       if (resolution instanceof Promise) {
         resolution.then(
           (resolved) => this.#ask(resolved),

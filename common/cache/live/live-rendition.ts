@@ -102,6 +102,11 @@ export class LiveRendition {
     return this.#wait !== undefined
   }
 
+  /** Of the newest segment that is whole. */
+  get lastNumber(): number | undefined {
+    return this.#versions.newest?.facts?.lastNumber
+  }
+
   get askedAt(): number {
     return this.#askedAt
   }

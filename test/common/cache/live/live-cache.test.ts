@@ -286,6 +286,23 @@ describe('a cache that reads live playlists', () => {
     ])
   })
 
+  it('tells the resolver which segments are not whole yet', async () => {
+    const ahead = new Map<string, boolean>()
+    await using stage: Stage = await Stage.start({
+      resolve: (target, _hasStored, isAhead) => {
+        ahead.set(target.path, isAhead)
+        return { origins: [stage.rig.origin.url] }
+      },
+    })
+    const { rig } = stage
+    const segments = [3, 5].map((number) => `${folder}/${number}.m4s`)
+    for (const path of [segments[1]!, playlist]) await (await rig.view('h1', path)).text()
+    expect(ahead.get(segments[1]!)).toBe(false)
+    rig.cache.purge(segments[1]!)
+    for (const path of segments) await (await rig.view('h1', path)).text()
+    expect(segments.map((path) => ahead.get(path))).toEqual([false, true])
+  })
+
   it('keeps a 404 for a moment, and finds the stream when it begins', async () => {
     await using stage = await Stage.start()
     const { rig } = stage
