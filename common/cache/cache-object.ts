@@ -173,8 +173,7 @@ export class CacheObject {
     this.#buffer = object.#buffer
     this.#size = object.#size
     this.#twin = object
-    this.#state = 'complete'
-    this.#wake()
+    this.#finish('complete')
   }
 
   /** A view, never a copy. Bytes once here never change, also when the buffer moves. */

@@ -19,7 +19,7 @@ import { type CacheBound, type CacheCounts, CacheMetrics, PeerMetrics } from './
 import type { Allocate, CacheObject, Crowd } from './cache-object.ts'
 import type { CacheOutcome } from './cache-status.ts'
 import { errorAnswer } from './error-answer.ts'
-import { Fill, type FillEnd, type Resolve } from './fill.ts'
+import { Fill, type FillEnd, type FillOptions, type Resolve } from './fill.ts'
 import { failureTtlMs, lifetimeOf } from './freshness.ts'
 import { type Inspection, inspected } from './inspection.ts'
 import { LivePlaylists } from './live/live-playlists.ts'
@@ -110,6 +110,8 @@ export class FillCache implements AsyncDisposable {
   readonly #responder: Responder
   readonly #live: LivePlaylists | undefined
   #peerResponder: Responder | undefined
+  /** Why open() refused, where a bound is why. */
+  #boundReached: CacheBound | undefined
 
   constructor(options: FillCacheOptions) {
     this.#options = options
@@ -177,7 +179,10 @@ export class FillCache implements AsyncDisposable {
     }
     const opened = this.open(target)
     if (opened) responder.serve(req, res, opened, answered)
-    else responder.refuse(req, res, overloaded, ['retry-after', '1'])
+    else {
+      if (this.#boundReached) this.metrics.refused(this.#boundReached)
+      responder.refuse(req, res, overloaded, ['retry-after', '1'])
+    }
   }
 
   /** For a GET of this target, as sent; undefined where only `handle` can answer. */
@@ -196,6 +201,7 @@ export class FillCache implements AsyncDisposable {
   open(target: ObjectTarget, isHere = false): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
+    this.#boundReached = undefined
     const stored = this.#store.get(key)
     if (stored) {
       const freshMs = stored.freshUntil - now
@@ -204,18 +210,16 @@ export class FillCache implements AsyncDisposable {
         return { object: stored.object, outcome: 'stale-hit', freshMs }
       }
     }
-    const running = this.#fills.get(key)
-    const bound = this.#boundReached(running)
-    if (bound !== undefined) {
-      this.metrics.refused(bound)
-      return undefined
-    }
     const owner = isHere ? undefined : this.#options.threads?.ownerOf(target)
-    if (owner && !running) return this.#mirror(target, owner)
     if (!owner && this.#live?.concerns(target.media)) {
       const opened = this.#live.open(target)
       if (opened !== 'opaque') return opened
     }
+    const running = this.#fills.get(key)
+    if (this.#isRefused(running ? this.#waitersBound(running.object) : this.#fillsBound)) {
+      return undefined
+    }
+    if (owner && !running) return this.#mirror(target, owner)
     if (running) {
       running.object.isUnread = false
       return { object: running.object, outcome: 'collapsed' }
@@ -299,18 +303,26 @@ export class FillCache implements AsyncDisposable {
     this.#store.clear()
   }
 
-  #boundReached(running: Fill | Mirror | undefined): CacheBound | undefined {
-    const { maxFills, maxWaiters, maxReadersPerFill } = this.#options
+  /** `object`: what the next one would wait for, where others already do. */
+  #waitersBound(object: CacheObject | undefined): CacheBound | undefined {
+    const { maxWaiters, maxReadersPerFill } = this.#options
     if (this.#crowd.readers >= (maxWaiters ?? defaultMaxWaiters)) return 'waiters'
-    if (running) {
-      const maxReaders = maxReadersPerFill ?? defaultMaxReadersPerFill
-      return running.object.readers >= maxReaders ? 'readers' : undefined
-    }
-    return this.#underWay.size >= (maxFills ?? defaultMaxFills) ? 'fills' : undefined
+    const maxReaders = maxReadersPerFill ?? defaultMaxReadersPerFill
+    return object && object.readers >= maxReaders ? 'readers' : undefined
+  }
+
+  get #fillsBound(): CacheBound | undefined {
+    const hasRoom = this.#underWay.size < (this.#options.maxFills ?? defaultMaxFills)
+    return this.#waitersBound(undefined) ?? (hasRoom ? undefined : 'fills')
   }
 
   get #isFull(): boolean {
-    return this.#boundReached(undefined) !== undefined
+    return this.#underWay.size >= (this.#options.maxFills ?? defaultMaxFills)
+  }
+
+  #isRefused(bound: CacheBound | undefined): boolean {
+    this.#boundReached = bound
+    return bound !== undefined
   }
 
   #livePlaylists(): LivePlaylists {
@@ -319,9 +331,14 @@ export class FillCache implements AsyncDisposable {
       clock,
       metrics,
       io: {
-        ask: (target, ended) => (this.#isFull ? undefined : this.#fill(target, undefined, ended)),
+        ask: (target, ended, earlier) => {
+          if (this.#isFull) return undefined
+          const stored = earlier ? undefined : this.#store.get(target.key)
+          return this.#fill(target, stored, { ended, earlier })
+        },
         prefetch: (target) => this.#prefetch(target),
         keep: (object) => this.#keep(object),
+        mayWait: (object) => !this.#isRefused(this.#waitersBound(object)),
         crowd: this.#crowd,
       },
     })
@@ -329,23 +346,28 @@ export class FillCache implements AsyncDisposable {
 
   #prefetch(target: ObjectTarget): Prefetched | undefined {
     const { key } = target
-    if (this.#isFull || this.#fills.has(key) || this.#store.get(key)) return undefined
+    if (this.#fillsBound || this.#fills.has(key) || this.#store.get(key)) return undefined
     const fill = this.#fill(target, undefined)
     fill.object.isUnread = true
     return fill
   }
 
-  /** `taken`: it is handed to whoever asked, and not stored here. */
+  /** `rendition`: it is handed to the one that asks, and not stored here. */
   #fill(
     target: ObjectTarget,
     stored: StoredObject | undefined,
-    taken?: (object: CacheObject) => void,
+    rendition?: {
+      ended: (object: CacheObject) => void
+      earlier: FillOptions['earlier']
+    },
   ): Fill {
     const { resolve, upstream, waitMs, maxObjectBytes, random } = this.#options
     const fill: Fill = new Fill({
       target,
       stored,
+      earlier: rendition?.earlier,
       resolve,
+      isAhead: this.#live?.isAhead(target) === true,
       upstream,
       clock: this.#clock,
       waitMs,
@@ -361,11 +383,11 @@ export class FillCache implements AsyncDisposable {
         }
         this.#ended(fill, stored, end)
         // Before those who waited for it can ask for what comes next.
-        if (taken) this.#options.threads?.outdated(target.path)
-        taken?.(fill.object)
+        if (rendition) this.#options.threads?.outdated(target.path)
+        rendition?.ended(fill.object)
       },
     })
-    fill.storable = taken === undefined
+    fill.storable = rendition === undefined
     this.#fills.set(target.key, fill)
     this.#underWay.add(fill)
     fill.start()

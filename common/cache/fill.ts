@@ -45,8 +45,15 @@ export type Resolution =
     }
   | { answer: LocalAnswer }
 
-/** `hasStored`: an earlier version of it is here, so that nobody waits for the first. */
-export type Resolve = (target: ObjectTarget, hasStored: boolean) => Resolution | Promise<Resolution>
+/**
+ * `hasStored`: an earlier version of it is here, so that nobody waits for the first. `isAhead`: a segment that is not
+ * whole, by the newest playlist that is here.
+ */
+export type Resolve = (
+  target: ObjectTarget,
+  hasStored: boolean,
+  isAhead: boolean,
+) => Resolution | Promise<Resolution>
 
 export type FillEnd = 'complete' | 'substituted' | 'broken' | 'abandoned'
 
@@ -54,7 +61,10 @@ export interface FillOptions {
   target: ObjectTarget
   /** What is stored of the object, too old to be used while upstream works. */
   stored: StoredObject | undefined
+  /** What whoever asks has of it: they give it out, and ask again, while upstream fails. */
+  earlier?: Pick<StoredObject, 'staleUntil'> | undefined
   resolve: Resolve
+  isAhead: boolean
   upstream: Upstream
   clock: Clock
   /** Longest wait for an answer to begin, and then for more of it. */
@@ -120,8 +130,8 @@ export class Fill implements UpstreamSink {
 
   #resolve(): void {
     try {
-      const { resolve, target, stored } = this.#options
-      const resolution = resolve(target, stored !== undefined)
+      const { resolve, target, stored, earlier, isAhead } = this.#options
+      const resolution = resolve(target, (stored ?? earlier) !== undefined, isAhead)
       if (resolution instanceof Promise) {
         resolution.then(
           (resolved) => this.#ask(resolved),
@@ -192,9 +202,11 @@ export class Fill implements UpstreamSink {
 
   #retry(reason: UpstreamFailure): boolean {
     if (this.#hasRetried || !transientFailures.has(reason)) return false
-    const pauseMs = retryPauseMs.least + retryPauseMs.spread * this.#options.random()
-    const deadline = this.startedAt + this.#options.waitMs
-    if (this.#clock.monotonic() + pauseMs >= deadline || this.object.isDeserted) return false
+    const now = this.#clock.monotonic()
+    const { earlier, random, waitMs } = this.#options
+    if (earlier && now < earlier.staleUntil) return false
+    const pauseMs = retryPauseMs.least + retryPauseMs.spread * random()
+    if (now + pauseMs >= this.startedAt + waitMs || this.object.isDeserted) return false
     this.#hasRetried = true
     this.#request = undefined
     this.#options.onRetry(reason)

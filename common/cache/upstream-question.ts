@@ -170,6 +170,8 @@ export class Question {
       if (other === attempt) continue
       this.#underWay.delete(other)
       other.cancel()
+      // It can go on where the winner breaks off.
+      this.#origins.unshift(other.origin)
       if (attempt === this.#hedge) this.#tools.health.struck(other.origin)
     }
   }

@@ -129,7 +129,7 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       metrics,
-      resolve: (target, hasStored) => this.#resolve(target, hasStored),
+      resolve: (target, ...known) => this.#resolve(target, ...known),
       upstream: this.#upstream,
       ...(options.threads && { threads: options.threads }),
     })
@@ -225,7 +225,7 @@ export class DeliveryHandler implements AsyncDisposable {
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve(target: ObjectTarget, hasStored: boolean): Promise<Resolution> {
+  async #resolve(target: ObjectTarget, hasStored: boolean, isAhead: boolean): Promise<Resolution> {
     const peer = this.#options.peers?.toAsk(target)
     const gateways = this.#options.pickGateways(target.media.id)
     const authorization = `Bearer ${await this.#options.authorize()}`
@@ -233,8 +233,8 @@ export class DeliveryHandler implements AsyncDisposable {
     return {
       origins: peer === undefined ? gateways : [peer, ...gateways],
       headers: { authorization, ...(peer !== undefined && asksPeer) },
-      // Of segments few are held back, and those for a moment.
-      mayHedge: isAtOnce || target.media.kind === 'segment',
+      // A segment that is not known to be whole may still be held back: few are, and those for a moment.
+      mayHedge: isAtOnce || (target.media.kind === 'segment' && !isAhead),
       ...(isAtOnce && { patienceMs: patienceMs.atOnce }),
       ...(!isAtOnce && peer !== undefined && { patienceMs: patienceMs.held }),
     }

@@ -89,7 +89,7 @@ function isPath(format: string | undefined): boolean {
 function uncommented(text: string): string {
   return text
     .split('\n')
-    .map((line) => line.replace(/^(\s*)# ( *(?:- )?[a-zA-Z0-9]+:(?: [^ ].*)?)$/, '$1$2'))
+    .map((line) => line.replace(/^(\s*)# ( *(?:- )?[a-zA-Z][a-zA-Z0-9]*:(?: [^ ].*)?)$/, '$1$2'))
     .filter((line) => !/^#/.test(line))
     .join('\n')
 }

@@ -75,6 +75,10 @@ export class UpstreamScript implements LiveIo {
     this.prefetched.push(path)
   }
 
+  mayWait(): boolean {
+    return true
+  }
+
   keep(object: CacheObject): void {
     this.kept.push(object)
   }

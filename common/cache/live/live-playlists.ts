@@ -43,6 +43,14 @@ export class LivePlaylists {
     return scope === 'live' && (kind === 'media-playlist' || kind === 'mpd')
   }
 
+  /** A segment that the newest playlist of its rendition does not list as whole. */
+  isAhead({ media, path }: ObjectTarget): boolean {
+    if (media.kind !== 'segment' || media.scope !== 'live') return false
+    const playlist = `/live/${media.id}/${media.rendition}.m3u8`
+    const lastNumber = this.#renditions.get(playlist)?.lastNumber
+    return lastNumber !== undefined && Number(/(\d+)\.m4s$/.exec(path)?.[1]) > lastNumber
+  }
+
   /** `opaque`: to be cached without being looked into. Undefined when too much is asked at once. */
   open(target: ObjectTarget): Opened | 'opaque' | undefined {
     const { path, media } = target

@@ -6,7 +6,7 @@
 //   the newest there is. Nobody asks any more: the wait is given up after two target durations.
 // - A version older than one that was served is neither served nor kept: version-order.ts.
 // - While upstream fails, those who poll get the newest version and those who wait go on waiting, until that version is 1.5
-//   target durations old; then both are told so.
+//   target durations old; then both are told so. While it is silent, those who poll get that version just before.
 import type { Clock, Timer } from '../../clock.ts'
 import type { ObjectTarget } from '../cache-key.ts'
 import type { CacheObject, Crowd } from '../cache-object.ts'
@@ -23,11 +23,20 @@ import { type Asked, WaitingRoom } from './waiting-room.ts'
 
 /** What a rendition asks of the cache that it belongs to. */
 export interface LiveIo {
-  /** Fetches it for this rendition alone; `ended` may be called within the call. Undefined: too much is under way. */
-  ask(target: ObjectTarget, ended: (object: CacheObject) => void): { abandon(): void } | undefined
+  /**
+   * Fetches it for this rendition alone; `ended` may be called within the call. Undefined: too much is under way.
+   * While `earlier` may stand in, a failure is told at once: whether to ask again is decided here, and only here.
+   */
+  ask(
+    target: ObjectTarget,
+    ended: (object: CacheObject) => void,
+    earlier: Pick<LiveVersion, 'staleUntil'> | undefined,
+  ): { abandon(): void } | undefined
   prefetch(target: ObjectTarget): Prefetched | undefined
   /** Stores it as an answer that nobody has read. */
   keep(object: CacheObject): void
+  /** One more, for this object where others already wait for it. */
+  mayWait(object: CacheObject | undefined): boolean
   /** All who wait at the cache, those who are held here among them. */
   readonly crowd: Crowd
 }
@@ -109,6 +118,11 @@ export class LiveRendition {
     return this.#wait !== undefined
   }
 
+  /** Of the newest segment that is whole. */
+  get lastNumber(): number | undefined {
+    return this.#versions.newest?.facts?.lastNumber
+  }
+
   get askedAt(): number {
     return this.#askedAt
   }
@@ -132,13 +146,15 @@ export class LiveRendition {
     const there = this.#answerFromHere(asked, now)
     if (there) return there
     const known = this.#room.find(target.key)
+    if (!this.#options.io.mayWait(known)) return undefined
     if (known) return { object: known, outcome: 'collapsed' }
     const version = this.#versions.newest
     // It is here, and too old.
     asked.takesAny ||= version !== undefined && reloadState(version, asked) === 'ready'
+    const canStandIn = asked.takesAny && version !== undefined && now < version.staleUntil
     const object = this.#room.add(target, asked, {
-      ms: this.#holdMs,
-      late: () => this.#local(overdue),
+      ms: canStandIn ? Math.min(this.#holdMs, version.staleUntil - now) : this.#holdMs,
+      late: (held) => this.#late(asked, held),
     })
     if (!object) return undefined
     if (!this.#pursue()) return { object, outcome: 'collapsed' }
@@ -193,6 +209,13 @@ export class LiveRendition {
     this.#demandTimer?.cancel()
     this.#prefetch.release()
     this.#room.settle(() => (object) => object.break())
+  }
+
+  #late({ takesAny, wantsDelta }: Asked, held: CacheObject): void {
+    const version = this.#versions.newest
+    if (takesAny && version && this.#clock.monotonic() <= version.staleUntil) {
+      held.substituteWith(objectOf(version, wantsDelta), undefined)
+    } else held.becomes(this.#local(overdue))
   }
 
   #answerFromHere(asked: Asked, now: number): Opened | undefined {
@@ -259,11 +282,13 @@ export class LiveRendition {
     const request: Request = { position, startedAt, handle: undefined, isOver: false }
     if (position) this.#wait = request
     else this.#refresh = request
-    const handle = io.ask(position ? at(target, position) : target, (object) => {
+    const ended = (object: CacheObject) => {
       if (request.isOver) return
       this.#close(request)
       this.#arrived(request, object)
-    })
+    }
+    const asked = position ? at(target, position) : target
+    const handle = io.ask(asked, ended, this.#versions.newest)
     request.handle = handle
     if (handle || request.isOver) return
     this.#close(request)
@@ -282,6 +307,10 @@ export class LiveRendition {
   }
 
   #arrived(request: Request, object: CacheObject): void {
+    if (object.substitute) {
+      this.#turnOpaque(request, object)
+      return
+    }
     if (object.state !== 'complete' || object.head?.status !== 200) {
       this.#failed(request, object)
       return
@@ -344,7 +373,9 @@ export class LiveRendition {
       else this.#refuse(asFailure(failed, now), failureTtlMs)
       return
     }
-    this.#failure = { object: undefined, until: now + failureTtlMs }
+    // No more often than if it were sound.
+    this.#retryAt = now + this.#pauseMs(version)
+    this.#failure = { object: undefined, until: this.#retryAt }
     this.#room.settle(({ takesAny, wantsDelta }) =>
       takesAny
         ? (object) => object.substituteWith(objectOf(version, wantsDelta), status || undefined)
@@ -370,19 +401,17 @@ export class LiveRendition {
     this.#opaqueUntil = this.#clock.monotonic() + opaqueMs
     this.#versions.drop()
     for (const other of [this.#wait, this.#refresh]) if (other) this.#abandon(other)
-    if (!request.position) io.keep(answer)
+    if (!request.position && !answer.substitute) io.keep(answer)
     this.#room.settle(({ position, wantsDelta }) =>
       position || wantsDelta
         ? (object) => this.#askSeparately(object)
-        : (object) => object.becomes(answer),
+        : (object) => passOn(answer, object),
     )
   }
 
   #askSeparately(object: CacheObject): void {
-    const asked = this.#options.io.ask(object.target, (answer) => {
-      if (answer.state === 'complete') object.becomes(answer)
-      else object.break()
-    })
+    const ended = (answer: CacheObject) => passOn(answer, object)
+    const asked = this.#options.io.ask(object.target, ended, undefined)
     if (!asked) object.becomes(this.#local(overloaded))
   }
 
@@ -410,13 +439,20 @@ export class LiveRendition {
     return Math.min(longestHoldMs, targetDurationsOfHold * targetDurationMs)
   }
 
-  #pauseMs({ facts }: LiveVersion): number {
-    return Math.max(retryMs, 1_000 * (facts?.partTargetSeconds ?? 0))
+  #pauseMs({ facts, freshUntil, receivedAt }: LiveVersion): number {
+    return Math.max(retryMs, freshUntil - receivedAt, 1_000 * (facts?.partTargetSeconds ?? 0))
   }
 
   #local(answer: LocalAnswer): CacheObject {
     return localObject(this.#options.target, answer, this.#clock.monotonic())
   }
+}
+
+function passOn(answer: CacheObject, object: CacheObject): void {
+  const { state, substitute } = answer
+  if (substitute) object.substituteWith(substitute.object, substitute.failedStatus)
+  else if (state === 'complete') object.becomes(answer)
+  else object.break()
 }
 
 /** A server that does not block reloads ignores positions. */

@@ -53,12 +53,14 @@ export class WaitingRoom {
   add(
     target: ObjectTarget,
     asked: Asked,
-    { ms, late }: { ms: number; late: () => CacheObject },
+    { ms, late }: { ms: number; late: (object: CacheObject) => void },
   ): CacheObject | undefined {
     if (this.#waiting.size >= maxQuestions) return undefined
     const { key } = target
     const object = new CacheObject(target, policyOf(target.media), this.#crowd)
-    const timer = this.#clock.setTimeout(() => this.#take(key)?.object.becomes(late()), ms)
+    const timer = this.#clock.setTimeout(() => {
+      if (this.#take(key)) late(object)
+    }, ms)
     object.onDeserted = () => this.#take(key)
     this.#waiting.set(key, { ...asked, object, timer })
     return object

@@ -86,11 +86,17 @@ describe('CacheObject', () => {
     const whole = growing(undefined)
     whole.append(source.subarray(0, 1_000))
     whole.complete()
-    const waiting = new CacheObject(target, policyOf(media))
+    const crowd = { readers: 0 }
+    const waiting = new CacheObject(target, policyOf(media), crowd)
     let woken = 0
-    waiting.follow(() => woken++)
+    const leave = waiting.follow(() => woken++)
+    expect(crowd.readers).toBe(1)
     waiting.becomes(whole)
     expect([waiting.state, waiting.length, woken]).toEqual(['complete', 1_000, 1])
+    // Nobody waits any more, also those who have not left yet.
+    expect(crowd.readers).toBe(0)
+    leave()
+    expect(crowd.readers).toBe(0)
     expect(waiting.head).toBe(whole.head)
     expect(waiting.ageSeconds(7_000)).toBe(7)
     expect(waiting.slice(0, 10).buffer).toBe(whole.slice(0, 10).buffer)

@@ -97,6 +97,19 @@ it('the one that was asked first may still win', async () => {
   expect(await hedges('lost')).toBe(1)
 })
 
+it('the one that was left goes on where the one that won breaks off', async () => {
+  const { asked, first, second } = await hedged({ isImmutable: true })
+  second.head(200, { etag: '"same"', 'content-length': 10 }).write('begun')
+  await first.abandoned
+  await until('begun', () => asked.events.length === 2)
+  second.cut()
+  const rest = await one.next()
+  expect(rest.req.headers).toMatchObject({ range: 'bytes=5-', 'if-range': '"same"' })
+  rest.head(206, { 'content-range': 'bytes 5-9/10', 'content-length': 5 }).end(' over')
+  expect(await asked.over()).toEqual(['head 200', 'begun', ' over', 'end'])
+  expect([one.requests.length, other.requests.length]).toEqual([2, 1])
+})
+
 it.each<[string, (first: OriginExchange, second: OriginExchange) => void, 'first' | 'second']>([
   ['an error of the first', (first) => first.head(500).end('no'), 'second'],
   ['an error of the second', (_, second) => second.head(503).end('no'), 'first'],

@@ -1,9 +1,9 @@
-// A cache that reads live playlists, between a real origin and real viewers over HTTP/1.1 and HTTP/2.
+// A cache that reads live playlists, between a real origin and real viewers over HTTP/1.1 and HTTP/2, on both roads.
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { liveMediaPlaylist } from '../../../../common/live/hls-live.ts'
 import { CacheRig } from '../../../support/cache-rig.ts'
-import type { ViewedAnswer } from '../../../support/http-viewer.ts'
+import { protocols, type ViewedAnswer } from '../../../support/http-viewer.ts'
 import { ScriptedBroadcast } from '../../../support/scripted-broadcast.ts'
 import type { OriginExchange } from '../../../support/scripted-origin.ts'
 import { until } from '../../../support/until.ts'
@@ -33,8 +33,8 @@ class Stage implements AsyncDisposable {
     }
   }
 
-  static async start(): Promise<Stage> {
-    return new Stage(await CacheRig.start({ liveAware: true, compress: true }))
+  static async start(options: Parameters<typeof CacheRig.start>[0] = {}): Promise<Stage> {
+    return new Stage(await CacheRig.start({ liveAware: true, compress: true, ...options }))
   }
 
   get text(): string {
@@ -69,7 +69,7 @@ function statusOf(answer: ViewedAnswer): string {
   return answer.headers['cache-status']!
 }
 
-describe.each(['h1', 'h2'] as const)('over %s', (protocol) => {
+describe.each(protocols)('over %s', (protocol) => {
   it('viewers at several positions are held with one request upstream, and early and late ones get the change', async () => {
     await using stage = await Stage.start()
     const { rig } = stage
@@ -174,6 +174,133 @@ describe('a cache that reads live playlists', () => {
     await rig.clock.advance(400)
     expect(await (await rig.view('h1', playlist)).text()).toBe(`of ${playlist}`)
     expect(rig.origin.requests).toEqual([playlist, next, playlist])
+  })
+
+  it('has what it cannot read stand in while upstream fails, for as long as anything may', async () => {
+    await using rig = await CacheRig.start({ liveAware: true })
+    rig.origin.respond = (exchange) => exchange.head(200).end('no playlist')
+    await (await rig.view('h1', playlist)).text()
+    rig.origin.respond = (exchange) => exchange.head(503).end('{}')
+    for (const ms of [1_000, 3_100, 1_000]) {
+      await rig.clock.advance(ms)
+      const viewed = await rig.view('h1', playlist)
+      expect([viewed.status, await viewed.text()]).toEqual([200, 'no playlist'])
+    }
+    expect(rig.origin.requests).toHaveLength(4)
+    await rig.clock.advance(1_000)
+    expect((await rig.view('h1', playlist)).status).toBe(503)
+  })
+
+  it.each([
+    ['at all', { maxWaiters: 2 }, 'waiters'],
+    ['for one change', { maxReadersPerFill: 2 }, 'readers'],
+  ])(
+    'refuses who would be held beyond the bound %s, and answers who need not wait',
+    async (_, bound, name) => {
+      await using stage = await Stage.start(bound)
+      const { rig } = stage
+      await (await rig.view('h1', playlist)).text()
+      const held = ['h1', 'fast'] as const
+      const views = held.map((protocol) => rig.view(protocol, next))
+      const wait = await stage.holds('_HLS_msn=5&_HLS_part=1')
+      await stage.followers(2)
+      for (const protocol of protocols) {
+        const refused = await rig.view(protocol, next)
+        expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1'])
+        const polled = await rig.view(protocol, playlist)
+        expect([polled.status, await polled.text()]).toEqual([200, stage.text])
+      }
+      expect(await rig.metric('cache_refusals_total', { bound: name })).toBe(protocols.length)
+      stage.broadcast.addParts(1)
+      wait.head(200).end(stage.text)
+      for (const view of views) expect(await (await view).text()).toBe(stage.text)
+      expect(await rig.metric('cache_fill_readers')).toBe(0)
+    },
+  )
+
+  it('asks again by itself where a version can stand in: a fill elects no retry then', async () => {
+    await using stage = await Stage.start()
+    const { rig } = stage
+    const answers = rig.origin.respond!
+    rig.origin.respond = (exchange) => {
+      // A connection that was used before and is lost says nothing: what was asked there is asked again at once.
+      exchange.res.shouldKeepAlive = false
+      answers(exchange)
+    }
+    await (await rig.view('h1', playlist)).text()
+    const held = rig.view('h1', next)
+    for (let lost = 1; lost <= 3; lost++) {
+      const wait = await stage.holds('_HLS_msn=5&_HLS_part=1')
+      stage.held.splice(stage.held.indexOf(wait), 1)
+      wait.cut()
+      await until('noticed', async () => {
+        return (
+          (await rig.metric('cache_fills_total', { result: 'complete', kind: 'media-playlist' })) >
+          lost
+        )
+      })
+      await rig.clock.advance(499)
+      expect(stage.asked(next)).toBe(lost)
+      await rig.clock.advance(1)
+    }
+    const wait = await stage.holds('_HLS_msn=5&_HLS_part=1')
+    expect(await rig.metric('cache_fill_retries_total')).toBe(0)
+    stage.broadcast.addParts(1)
+    wait.head(200).end(stage.text)
+    expect(await (await held).text()).toBe(stage.text)
+  })
+
+  it('asks once more by an elected retry for those who wait for the first version', async () => {
+    await using stage = await Stage.start()
+    const { rig } = stage
+    const answers = rig.origin.respond!
+    rig.origin.respond = (exchange) => exchange.cut()
+    const views = [playlist, next, playlist].map((path) => rig.view('h1', path))
+    await until('a retry', async () => (await rig.metric('cache_fill_retries_total')) === 1)
+    await stage.followers(3)
+    rig.origin.respond = answers
+    await rig.clock.advance(150)
+    for (const index of [0, 2]) expect(await (await views[index]!).text()).toBe(stage.text)
+    expect(stage.asked(playlist)).toBe(2)
+    const wait = await stage.holds('_HLS_msn=5&_HLS_part=1')
+    stage.broadcast.addParts(1)
+    wait.head(200).end(stage.text)
+    expect(await (await views[1]!).text()).toBe(stage.text)
+  })
+
+  it('tells the resolver of the version that it has', async () => {
+    const resolved: [string, boolean][] = []
+    await using stage: Stage = await Stage.start({
+      resolve: (target, hasStored) => {
+        resolved.push([target.key, hasStored])
+        return { origins: [stage.rig.origin.url] }
+      },
+    })
+    const { rig } = stage
+    await (await rig.view('h1', playlist)).text()
+    await rig.clock.advance(1_000)
+    await (await rig.view('h1', playlist)).text()
+    expect(resolved.filter(([key]) => key === playlist)).toEqual([
+      [playlist, false],
+      [playlist, true],
+    ])
+  })
+
+  it('tells the resolver which segments are not whole yet', async () => {
+    const ahead = new Map<string, boolean>()
+    await using stage: Stage = await Stage.start({
+      resolve: (target, _hasStored, isAhead) => {
+        ahead.set(target.path, isAhead)
+        return { origins: [stage.rig.origin.url] }
+      },
+    })
+    const { rig } = stage
+    const segments = [3, 5].map((number) => `${folder}/${number}.m4s`)
+    for (const path of [segments[1]!, playlist]) await (await rig.view('h1', path)).text()
+    expect(ahead.get(segments[1]!)).toBe(false)
+    rig.cache.purge(segments[1]!)
+    for (const path of segments) await (await rig.view('h1', path)).text()
+    expect(segments.map((path) => ahead.get(path))).toEqual([false, true])
   })
 
   it('keeps a 404 for a moment, and finds the stream when it begins', async () => {

@@ -285,10 +285,11 @@ describe('an upstream', () => {
   it('that fails is asked again while the newest version can stand in; who waits does not notice', async () => {
     const stage = Stage.warm()
     const held = stage.ask('_HLS_msn=5&_HLS_part=1')
-    for (let passed = 0; passed < 5_000; passed += 250) {
+    // Once a part target, as if there were news.
+    for (let passed = 0; passed < 5_000; passed += 500) {
       stage.upstream.waits[0]!.answer(502, '{}')
       expect(stage.upstream.open).toEqual([])
-      await stage.clock.advance(250)
+      await stage.clock.advance(500)
     }
     const polled = stage.ask()
     stage.upstream.refreshes[0]!.cut()
@@ -297,6 +298,26 @@ describe('an upstream', () => {
     stage.broadcast.addParts(1)
     stage.wake(stage.text)
     expect(bodyOf(held)).toBe(stage.text)
+  })
+
+  it('that is silent has the newest version stand in for those who poll just before it is too old', async () => {
+    const stage = Stage.warm()
+    await stage.clock.advance(1_000)
+    const [polled, held] = [stage.ask(), stage.ask('_HLS_msn=5&_HLS_part=1')]
+    await stage.clock.advance(4_999)
+    expect(statusOf(polled)).toBeUndefined()
+    await stage.clock.advance(1)
+    expect([polled.object.substitute?.object.head?.status, bodyOf(polled)]).toEqual([
+      200,
+      stage.text,
+    ])
+    expect(statusOf(held)).toBeUndefined()
+    const late = stage.ask()
+    await stage.clock.advance(8_999)
+    expect(statusOf(late)).toBeUndefined()
+    await stage.clock.advance(1)
+    expect(late.object.head).toMatchObject({ status: 503, retryAfter: '1' })
+    expect(stage.upstream.refreshes).toHaveLength(1)
   })
 
   it.each([
@@ -400,7 +421,7 @@ describe('never back', () => {
     stage.refresh(old)
     expect(bodyOf(polled)).toBe(stage.text)
     const held = stage.ask('_HLS_msn=5&_HLS_part=3')
-    await stage.clock.advance(250)
+    await stage.clock.advance(500)
     stage.wake(old)
     expect(statusOf(held)).toBeUndefined()
     expect(await stage.count('cache_playlist_regressions_total')).toBe(2)
