@@ -22,7 +22,7 @@ const { positionals, values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
-    connections: { type: 'string', default: '50' },
+    connections: { type: 'string', default: '32' },
     docs: { type: 'boolean', default: false },
   },
 })
