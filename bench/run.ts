@@ -1,9 +1,10 @@
-// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--docs]`: prints a table per scenario, writes JSON
+// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--viewers N] [--docs]`: prints a table per scenario, writes JSON
 // below bench/results/, and with --docs brings docs/benchmarks.md up to date.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { crowd } from './crowd.ts'
 import { edge } from './edge.ts'
 import { ingest } from './ingest.ts'
 import { keyGuessing } from './key-guessing.ts'
@@ -14,8 +15,9 @@ import { road } from './road.ts'
 import { takeAllAlong } from './support/leave.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
+import { viewers } from './viewers.ts'
 
-const scenarios = [road, latency, recovery, packager, edge, ingest, keyGuessing]
+const scenarios = [road, latency, recovery, packager, edge, viewers, crowd, ingest, keyGuessing]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -23,6 +25,7 @@ const { positionals, values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     connections: { type: 'string', default: '32' },
+    viewers: { type: 'string' },
     docs: { type: 'boolean', default: false },
   },
 })
@@ -54,6 +57,7 @@ async function measure(scenario: Scenario): Promise<void> {
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
     connections: Number(values.connections),
+    ...(values.viewers && { viewers: Number(values.viewers) }),
     progress: (text) => process.stderr.write(`${text}\n`),
   })
   const report: BenchReport = {
