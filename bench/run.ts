@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { crowd } from './crowd.ts'
 import { edge } from './edge.ts'
+import { held } from './held.ts'
 import { ingest } from './ingest.ts'
 import { keyGuessing } from './key-guessing.ts'
 import { latency } from './latency.ts'
@@ -17,7 +18,18 @@ import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
 import { viewers } from './viewers.ts'
 
-const scenarios = [road, latency, recovery, packager, edge, viewers, crowd, ingest, keyGuessing]
+const scenarios = [
+  road,
+  latency,
+  recovery,
+  packager,
+  edge,
+  viewers,
+  crowd,
+  held,
+  ingest,
+  keyGuessing,
+]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
