@@ -13,6 +13,7 @@ import { latency } from './latency.ts'
 import { packager } from './packager.ts'
 import { recovery } from './recovery.ts'
 import { road } from './road.ts'
+import { slowReaders } from './slow-readers.ts'
 import { takeAllAlong } from './support/leave.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
@@ -27,6 +28,7 @@ const scenarios = [
   viewers,
   crowd,
   held,
+  slowReaders,
   ingest,
   keyGuessing,
 ]
