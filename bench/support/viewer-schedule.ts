@@ -85,7 +85,7 @@ function lowLatency({
   const lagMs = lagOf(phase)
   const first = Math.floor((fromMs - beginsAtMs) / partMs)
   const last = Math.ceil((untilMs - beginsAtMs) / partMs)
-  return range(first, last).flatMap((part) => {
+  return range(first - 1, last + 1).flatMap((part) => {
     const availableMs = beginsAtMs + (part + 1) * partMs
     const msn = number + Math.floor(part / partsEach)
     const index = part - Math.floor(part / partsEach) * partsEach
