@@ -53,6 +53,10 @@ async function main(names: string[]): Promise<number> {
     console.error(`No such scenario: ${unknown.join(', ')}. There are: ${known}.`)
     return 2
   }
+  if (![values.rounds, values.seconds, values.connections].every((text) => Number(text) > 0)) {
+    console.error('--rounds, --seconds and --connections take numbers above 0.')
+    return 2
+  }
   const wanted = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
   let code = 0
   for (const scenario of wanted) {

@@ -33,12 +33,13 @@ function serve(socket: Socket): void {
 }
 
 function schedule(part: number): void {
+  const waitMs = Math.max(0, availableAtMs(part) - wallMs())
   setTimeout(() => {
     const all = waiting.get(part) ?? []
     waiting.delete(part)
     for (const socket of all) socket.write(answer)
     schedule(part + 1)
-  }, availableAtMs(part) - wallMs())
+  }, waitMs)
 }
 
 function availableAtMs(part: number): number {

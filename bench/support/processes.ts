@@ -72,6 +72,7 @@ export interface Usage {
 }
 
 const ticksPerSecond = 100
+const pageBytes = 4_096
 
 /** Of one process (Linux); undefined when it is gone. */
 export function usageOfOne(pid: number): Usage | undefined {
@@ -87,12 +88,18 @@ export function openFilesOf(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
 }
 
+/** In the buffers of all TCP sockets of this machine (Linux). */
+export function socketBytes(): number {
+  const [, pages] = /^TCP: .* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'utf8')) ?? []
+  return Number(pages ?? 0) * pageBytes
+}
+
 // The name in brackets may hold spaces; the fields of interest follow it.
 function statOf(pid: string): Usage {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-    residentBytes: Number(fields[21]) * 4_096,
+    residentBytes: Number(fields[21]) * pageBytes,
   }
 }
 

@@ -108,6 +108,7 @@ test('slowReadersTable holds the worst road against the goal', () => {
     seconds: 6,
     figures: { connected: 4, closed: 6, errors: 0 },
     grownBytes: 10 * kib * 1024,
+    socketBytes: 10 * 3 * 1024,
     mostOpenFiles: 30,
     quiet: { latenciesMs: [1], failures: 0 },
     meanwhile: { latenciesMs: [2], failures: 1 },
@@ -115,6 +116,7 @@ test('slowReadersTable holds the worst road against the goal', () => {
   expect(slowReadersTable([run('plain', 20), run('TLS', 64)])).toContain('≤ 64: met')
   const text = slowReadersTable([run('plain', 20), run('TLS', 65)])
   expect(text).toContain('≤ 64: missed')
+  expect(cellsOf(text, 'KB in the buffers of the system, for each')[1]).toBe('3.00')
   expect(cellsOf(text, 'readers closed by the edge, still connected')[1]).toBe('6, 4')
 })
 
