@@ -39,16 +39,15 @@ export const edge: Scenario = {
     const { rows, negotiated } = await benchEdge(options)
     const { connections, rounds, seconds } = options
     const generator = pathOf('wrk') ? 'wrk' : 'autocannon, since wrk is not installed'
-    const absent = [
-      pathOf('varnishd') ? '' : ' Varnish is not installed.',
-      pathOf('h2load') ? '' : ' h2load is not installed: no HTTP/2.',
-    ]
+    const overHttp2 = pathOf('h2load')
+      ? `over HTTP/2 by h2load with ${streamsEach} requests at a time on each`
+      : 'no HTTP/2, since h2load is not installed'
+    const varnish = pathOf('varnishd') ? '' : ' Varnish is not installed.'
     const { version, cipher, keyBits, signature } = negotiated
     return {
       setting:
-        `One core for the server, one worker; ${connections} connections by ${generator}, over HTTP/2 with ` +
-        `${streamsEach} requests at a time on each by h2load; medians of ${rounds} interleaved runs of ${seconds} s. ` +
-        `${version} with ${cipher} and ${signature} of ${keyBits} bits at both.${absent.join('')}`,
+        `One core for the server, one worker; ${connections} connections by ${generator}, ${overHttp2}; medians of ` +
+        `${rounds} interleaved runs of ${seconds} s. ${version} with ${cipher} and ${signature} of ${keyBits} bits at both.${varnish}`,
       table: edgeTable(rows),
       data: { rows, negotiated },
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { freePort } from '../../test/support/free-port.ts'
 import { until } from '../../test/support/until.ts'
 import { type BenchServer, serverCore } from './bench-server.ts'
-import { startCommand, stop } from './processes.ts'
+import { runCommand, startCommand, stop } from './processes.ts'
 import { requiredPath } from './tools.ts'
 
 export interface RunningVarnish extends AsyncDisposable {
@@ -17,8 +17,12 @@ export async function startVarnish(originPort: number): Promise<RunningVarnish> 
   const port = await freePort()
   const file = join(folder, 'cache.vcl')
   writeFileSync(file, vcl(originPort))
+  // Says what is wrong with it; when it runs, its words are of no interest.
+  const executable = requiredPath('varnishd')
+  const work = ['-n', join(folder, 'work')]
+  await runCommand(serverCore, [executable, '-C', '-j', 'none', ...work, '-f', file])
   const command = [
-    ...[requiredPath('varnishd'), '-F', '-j', 'none', '-n', join(folder, 'work')],
+    ...[executable, '-F', '-j', 'none', ...work],
     ...['-a', `127.0.0.1:${port}`, '-T', 'none', '-f', file, '-s', 'malloc,512m'],
     // One pool of threads for each core, and this one has one.
     ...['-p', 'thread_pools=1', '-p', 'thread_pool_min=100', '-p', 'thread_pool_max=5000'],
