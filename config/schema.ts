@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { nodeIdSchema, type roleSchema } from '../common/contract/membership.ts'
 import { isNetwork } from '../common/net/allowed-networks.ts'
+import { edgeCache, gatewayCache } from './cache-settings.ts'
 
 const port = z.int().min(0).max(65_535).describe('TCP port; 0 takes a free one')
 const host = z.string().min(1)
@@ -201,6 +202,10 @@ export const edgeConfigSchema = z.strictObject({
         })
         .prefault({})
         .describe('Without certificate files a local CA makes one for these names'),
+      http2: z
+        .boolean()
+        .default(true)
+        .describe('Offer HTTP/2 beside HTTP/1.1; small answers cost more by it, the others less'),
     })
     .prefault({})
     .describe('The one TLS port: RTMPS, HTTPS and HTTP/2'),
@@ -257,21 +262,7 @@ export const edgeConfigSchema = z.strictObject({
   trustedProxies: cidrs
     .default([])
     .describe('Load balancers that put a PROXY protocol header (1 or 2) before each connection'),
-  cache: z
-    .strictObject({
-      memoryBytes: z
-        .int()
-        .positive()
-        .default(512 * 1024 * 1024)
-        .describe('Finished objects kept in memory'),
-      maxObjectBytes: z
-        .int()
-        .positive()
-        .default(64 * 1024 * 1024)
-        .describe('A larger object is passed on and not kept'),
-    })
-    .prefault({})
-    .describe('Cache of playlists and segments'),
+  cache: edgeCache,
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
 
@@ -308,21 +299,7 @@ export const gatewayConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('Limits for publishers'),
-  cache: z
-    .strictObject({
-      memoryBytes: z
-        .int()
-        .positive()
-        .default(512 * 1024 * 1024)
-        .describe('Finished objects kept in memory'),
-      maxObjectBytes: z
-        .int()
-        .positive()
-        .default(64 * 1024 * 1024)
-        .describe('A larger object is passed on and not kept'),
-    })
-    .prefault({})
-    .describe('Cache of playlists and segments'),
+  cache: gatewayCache,
   home: z
     .strictObject({
       memoryBytes: z

@@ -21,6 +21,7 @@ import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
 import { Admission } from './admission/admission.ts'
 import { DeliveryHandler } from './delivery/delivery-handler.ts'
+import { peersOf } from './delivery/peers.ts'
 import { StaticPages } from './delivery/static-pages.ts'
 import { FrontDoor, type FrontDoorAddress } from './front/front-door.ts'
 import { GatewayPicker } from './ingest/gateway-picker.ts'
@@ -38,11 +39,12 @@ export async function startEdge(
   const { id } = config.node
   let draining = false
   const metrics = new Metrics('edge', id, version)
+  const auth = createClusterAuth(config.cluster.secret, clock)
   const nodeToken = () => coordinator.nodeToken()
   const coordinator = stack.use(
     new CoordinatorClient({
       url: config.cluster.coordinator,
-      auth: createClusterAuth(config.cluster.secret, clock),
+      auth,
       nodeId: id,
       role: 'edge',
       log,
@@ -90,6 +92,7 @@ export async function startEdge(
       cache: config.cache,
       upstream: config.upstream,
       tls,
+      peers: peersOf(config.cache, { allowPlain, verifyNodeToken: auth.verifyNodeToken }),
       pickGateways: (liveId) => gateways.forPlayback(liveId),
       authorize: nodeToken,
       addressOf: (req) => door.addressOf(req),
@@ -107,6 +110,7 @@ export async function startEdge(
         onRequest: (req, res) => delivery.handle(req, res),
         onRtmp: (socket, info) => ingest.handle(socket, info),
       },
+      road: delivery.road,
       admission,
       clock,
       log,

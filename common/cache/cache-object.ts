@@ -4,14 +4,19 @@
 //   one costs nothing but its place; no reader can hold up the fill or another reader.
 // - The buffer is allocated by us, at the announced length or by doubling: the pieces that the HTTP client
 //   hands over are slices of much larger socket buffers and are let go at once.
-// - States only move forward: waiting → growing → complete | broken. With a `substitute` an object that is
-//   still waiting ends as another, stale one.
+// - States only move forward: waiting → growing → complete | broken. An object that is still waiting may end as
+//   another one: with a `substitute`, which is stale, or by becoming one that is complete, whose bytes they then share.
 import { gzipSync } from 'node:zlib'
 import type { AnswerHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
 import type { ObjectPolicy } from './freshness.ts'
 
 export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
+
+/** Of any number of objects: those who follow one that is not over yet. */
+export interface Crowd {
+  readers: number
+}
 
 const firstBytes = 32 * 1024
 
@@ -20,6 +25,8 @@ export class CacheObject {
   readonly policy: ObjectPolicy
   /** Called when the last reader has left. */
   onDeserted: (() => void) | undefined
+  /** Fetched ahead of any request, and not asked for so far. */
+  isUnread = false
   #state: ObjectState = 'waiting'
   #head: AnswerHead | undefined
   #substitute: CacheObject | undefined
@@ -28,11 +35,15 @@ export class CacheObject {
   #buffer = Buffer.alloc(0)
   #size = 0
   #gzipped: Buffer | undefined
+  #twin: CacheObject | undefined
   readonly #readers = new Set<() => void>()
+  readonly #crowd: Crowd
+  #wasFollowed = false
 
-  constructor(target: ObjectTarget, policy: ObjectPolicy) {
+  constructor(target: ObjectTarget, policy: ObjectPolicy, crowd: Crowd = { readers: 0 }) {
     this.target = target
     this.policy = policy
+    this.#crowd = crowd
   }
 
   get state(): ObjectState {
@@ -62,6 +73,11 @@ export class CacheObject {
     return this.#readers.size
   }
 
+  /** All who ever followed have left. */
+  get isDeserted(): boolean {
+    return this.#wasFollowed && this.#readers.size === 0
+  }
+
   /** Age in seconds at that moment of the clock (RFC 9111 §4.2.3). The time upstream took to answer is left
    * out: it holds blocking reloads back on purpose, and players correct the live edge by this number. */
   ageSeconds(now: number): number {
@@ -86,20 +102,28 @@ export class CacheObject {
 
   complete(): void {
     if (this.#buffer.length !== this.#size) this.#reallocate(this.#size)
-    this.#state = 'complete'
-    this.#wake()
+    this.#finish('complete')
   }
 
   /** The rest of the body will never come. */
   break(): void {
-    this.#state = 'broken'
-    this.#wake()
+    this.#finish('broken')
   }
 
   substituteWith(object: CacheObject, failedStatus: number | undefined): void {
     this.#substitute = object
     this.#substituteStatus = failedStatus
-    this.#state = 'broken'
+    this.#finish('broken')
+  }
+
+  /** Whoever waits gets `object`, which is complete, as if it had been asked for. */
+  becomes(object: CacheObject): void {
+    this.#head = object.#head
+    this.#receivedAt = object.#receivedAt
+    this.#buffer = object.#buffer
+    this.#size = object.#size
+    this.#twin = object
+    this.#state = 'complete'
     this.#wake()
   }
 
@@ -110,16 +134,31 @@ export class CacheObject {
 
   /** Of a complete object: made when the first reader wants it (30 µs for a playlist), shared by all. */
   gzipped(): Buffer {
+    if (this.#twin) return this.#twin.gzipped()
     this.#gzipped ??= gzipSync(this.slice(0, this.#size))
     return this.#gzipped
   }
 
   /** Calls back on every change of state or size until the returned function is called. */
   follow(wake: () => void): () => void {
+    this.#wasFollowed = true
     this.#readers.add(wake)
+    if (!this.#isOver) this.#crowd.readers++
     return () => {
-      if (this.#readers.delete(wake) && this.#readers.size === 0) this.onDeserted?.()
+      if (!this.#readers.delete(wake)) return
+      if (!this.#isOver) this.#crowd.readers--
+      if (this.#readers.size === 0) this.onDeserted?.()
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#state === 'complete' || this.#state === 'broken'
+  }
+
+  #finish(state: 'complete' | 'broken'): void {
+    if (!this.#isOver) this.#crowd.readers -= this.#readers.size
+    this.#state = state
+    this.#wake()
   }
 
   #wake(): void {

@@ -1,6 +1,18 @@
 // One fill: the way of one object from upstream into the cache. It belongs to the cache, not to the request
 // that began it: readers come and leave, the fill goes on. Only a held-back answer that nobody waits for any
-// more is given up.
+// more is given up. Nothing here reads a clock, rolls a die or opens a connection of its own.
+//
+// The states of Pingora's cache lock, and what becomes of those who wait in ours; nobody is ever sent to the
+// origin on their own:
+// - waiting: no answer has begun; readers are woken by its head, and then by every piece;
+// - done: the head is here, everybody reads at their own pace;
+// - transient error: where the object is could not be told, or upstream not be reached, or it went away before its head. One retry is elected,
+//   once, after a short and random pause, if there is time left: it resolves anew while the waiters stay;
+// - give up: the answer cannot be used, or may not be kept. It is still the answer for all who are here;
+// - dangling: cannot be, for no request owns a fill. Disposal breaks the object, which every reader sees;
+// - wait timeout: a reader that leaves takes nothing with it but its place;
+// - age timeout: nothing came for `waitMs`. Upstream is let go of, everybody gets a 504 (or what is stale), and
+//   the next to ask begins anew.
 //
 // How it can end:
 // - complete: all bytes are here, whatever the status; whether it is stored is the cache's decision;
@@ -13,7 +25,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { readHead } from './answer-head.ts'
 import type { ObjectTarget } from './cache-key.ts'
-import { CacheObject } from './cache-object.ts'
+import { CacheObject, type Crowd } from './cache-object.ts'
 import { failureAnswer, type LocalAnswer, type UpstreamFailure } from './error-answer.ts'
 import { policyOf } from './freshness.ts'
 import type { StoredObject } from './object-store.ts'
@@ -26,12 +38,15 @@ export type Resolution =
       headers?: Record<string, string>
       /** For the answer of any origin but the last to begin. */
       patienceMs?: number
+      /** Nobody holds the answer back. */
+      mayHedge?: boolean
       /** It is in this process: what may change is made anew each time, and not kept. */
       isMemory?: boolean
     }
   | { answer: LocalAnswer }
 
-export type Resolve = (target: ObjectTarget) => Resolution | Promise<Resolution>
+/** `hasStored`: an earlier version of it is here, so that nobody waits for the first. */
+export type Resolve = (target: ObjectTarget, hasStored: boolean) => Resolution | Promise<Resolution>
 
 export type FillEnd = 'complete' | 'substituted' | 'broken' | 'abandoned'
 
@@ -45,8 +60,23 @@ export interface FillOptions {
   /** Longest wait for an answer to begin, and then for more of it. */
   waitMs: number
   maxObjectBytes: number
+  /** Where those who wait are counted. */
+  crowd: Crowd
+  /** From 0 to 1, for the pause before a retry. */
+  random: () => number
+  onRetry: (reason: UpstreamFailure) => void
   onEnd: (end: FillEnd, failure: { reason: UpstreamFailure; detail: string } | undefined) => void
 }
+
+// Waiters of many fills that one lost gateway has failed must not come back to the next in the same moment.
+const retryPauseMs = { least: 50, spread: 100 }
+
+/** Another try, also elsewhere, may do better. */
+const transientFailures: ReadonlySet<UpstreamFailure> = new Set([
+  'unreachable',
+  'broken',
+  'unresolved',
+])
 
 export class Fill implements UpstreamSink {
   readonly object: CacheObject
@@ -61,22 +91,33 @@ export class Fill implements UpstreamSink {
   #failure: { reason: UpstreamFailure; detail: string } | undefined
   #activeAt: number
   #timer: Timer | undefined
+  /** Set between a failure and the retry. */
+  #pause: Timer | undefined
+  #hasRetried = false
   #ended = false
 
   constructor(options: FillOptions) {
     this.#options = options
     this.#clock = options.clock
     this.startedAt = this.#activeAt = this.#clock.monotonic()
-    this.object = new CacheObject(options.target, policyOf(options.target.media))
+    const { target, crowd } = options
+    this.object = new CacheObject(target, policyOf(target.media), crowd)
     this.object.onDeserted = () => {
-      if (options.target.blocking && this.object.state === 'waiting') this.abandon()
+      if (this.object.state !== 'waiting') return
+      if (target.blocking) this.abandon()
+      else if (this.#pause) this.#answerFailure()
     }
   }
 
   start(): void {
     this.#armDeadline(this.#options.waitMs)
+    this.#resolve()
+  }
+
+  #resolve(): void {
     try {
-      const resolution = this.#options.resolve(this.#options.target)
+      const { resolve, target, stored } = this.#options
+      const resolution = resolve(target, stored !== undefined)
       if (resolution instanceof Promise) {
         resolution.then(
           (resolved) => this.#ask(resolved),
@@ -137,10 +178,27 @@ export class Fill implements UpstreamSink {
     if (this.object.head) {
       this.object.break()
       this.#end('broken')
-      return
-    }
-    const answer = failureAnswer(reason)
-    if (!this.#substitute()) this.#answer(answer)
+    } else if (!this.#substitute() && !this.#retry(reason)) this.#answerFailure()
+  }
+
+  #retry(reason: UpstreamFailure): boolean {
+    if (this.#hasRetried || !transientFailures.has(reason)) return false
+    const pauseMs = retryPauseMs.least + retryPauseMs.spread * this.#options.random()
+    const deadline = this.startedAt + this.#options.waitMs
+    if (this.#clock.monotonic() + pauseMs >= deadline || this.object.isDeserted) return false
+    this.#hasRetried = true
+    this.#request = undefined
+    this.#options.onRetry(reason)
+    this.#pause = this.#clock.setTimeout(() => {
+      this.#pause = undefined
+      this.#failure = undefined
+      this.#resolve()
+    }, pauseMs)
+    return true
+  }
+
+  #answerFailure(): void {
+    this.#answer(failureAnswer(this.#failure!.reason))
   }
 
   #ask(resolution: Resolution): void {
@@ -158,6 +216,7 @@ export class Fill implements UpstreamSink {
         headers: resolution.headers ?? {},
         isImmutable: this.object.policy.isImmutable,
         ...(resolution.patienceMs !== undefined && { patienceMs: resolution.patienceMs }),
+        ...(resolution.mayHedge !== undefined && { mayHedge: resolution.mayHedge }),
       },
       this,
     )
@@ -171,7 +230,7 @@ export class Fill implements UpstreamSink {
       'content-type': answer.contentType ?? 'application/json',
       'content-length': String(body.length),
       ...(answer.cacheControl !== undefined && { 'cache-control': answer.cacheControl }),
-      ...(answer.status === 503 && { 'retry-after': '1' }),
+      ...(answer.status >= 500 && { 'retry-after': '1' }),
     })
     this.object.begin(head, this.#clock.monotonic())
     this.object.append(body)
@@ -197,6 +256,7 @@ export class Fill implements UpstreamSink {
   #end(end: FillEnd): void {
     this.#ended = true
     this.#timer?.cancel()
+    this.#pause?.cancel()
     this.object.onDeserted = undefined
     this.#options.onEnd(end, this.#failure)
   }

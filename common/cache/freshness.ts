@@ -1,7 +1,8 @@
 // How long an answer may be used: by the class of its object, never longer than upstream allows.
 //
 // Playlists and MPDs pass two caches, gateway and edge. Together they may delay one by less than half a
-// target duration (1 s for 2 s segments), hence 400 ms each; a 404 at the live edge by half a second.
+// target duration (1 s for 2 s segments), hence 400 ms each; a 404 at the live edge by half a second. A cache that reads
+// media playlists goes by what they say: half a part target where there are parts.
 import type { MediaObject } from './media-path.ts'
 
 export interface ObjectPolicy {
@@ -39,6 +40,17 @@ const live = {
   part: { ...forEver, contentType: 'video/mp4' },
 } satisfies Record<MediaObject['kind'], ObjectPolicy>
 
+/** Thumbnail, preview or storyboard of what is live: drawn anew every few seconds, and an old one is better than none. */
+export function picturePolicy(contentType: string): ObjectPolicy {
+  return {
+    contentType,
+    isImmutable: false,
+    ttlMs: 2_000,
+    staleIfErrorMs: 60_000,
+    cacheControl: 'public, max-age=5',
+  }
+}
+
 /** A replay may grow while its show still runs, so that its playlists are not for ever either. */
 const replayManifest = { ttlMs: 5_000, staleIfErrorMs: 60_000 }
 
@@ -48,6 +60,36 @@ export function policyOf(media: MediaObject): ObjectPolicy {
     return media.rendition === 'audio' ? { ...policy, contentType: 'audio/mp4' } : policy
   }
   return media.scope === 'replay' ? { ...policy, ...replayManifest } : policy
+}
+
+/** What a media playlist says of itself. */
+export interface PlaylistPace {
+  targetDurationSeconds: number
+  partTargetSeconds: number | undefined
+}
+
+export interface PlaylistLifetime extends Lifetime {
+  /** For how long after that it is still given to whoever asks without a position, while a newer one is fetched. */
+  revalidateMs: number
+}
+
+/**
+ * Of a media playlist that has been read. Players of low latency ask with a position and are held, so what is given out
+ * while it is renewed only reaches those that poll, and those that tune in: they may find it one part behind, no more,
+ * and the 400 ms of an ordinary playlist are its lifetime once again.
+ */
+export function playlistLifetimeOf(
+  policy: ObjectPolicy,
+  answer: { status: number; cacheControl: string | undefined; ageSeconds: number },
+  { targetDurationSeconds, partTargetSeconds }: PlaylistPace,
+): PlaylistLifetime {
+  const ownMs =
+    partTargetSeconds === undefined ? 450 * targetDurationSeconds : 500 * partTargetSeconds
+  const lifetime = lifetimeOf({ ...policy, ttlMs: Math.min(policy.ttlMs, ownMs) }, answer)
+  const leftMs = 1_500 * targetDurationSeconds - 1_000 * answer.ageSeconds
+  const staleMs = lifetime.staleMs > 0 ? Math.max(0, leftMs) : 0
+  const revalidateMs = Math.min(policy.ttlMs, 1_000 * (partTargetSeconds ?? Infinity), staleMs)
+  return { freshMs: lifetime.freshMs, staleMs, revalidateMs }
 }
 
 export const notFoundTtlMs = 250

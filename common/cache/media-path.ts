@@ -50,6 +50,8 @@ export function classify(path: string): MediaObject | undefined {
     if (scope === 'replay' && name === 'status.json') return undefined
     return { scope, id, kind: kindOfName[name]!, rendition: undefined }
   }
+  // The DVR window is no rendition, and not of this version.
+  if (playlist === 'dvr') return undefined
   if (playlist !== undefined) return { scope, id, kind: 'media-playlist', rendition: playlist }
   // Parts are of use only near the live edge.
   if (scope === 'replay' && file?.startsWith('p')) return undefined

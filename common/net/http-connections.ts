@@ -9,7 +9,16 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server, type Http2Session } from 'node:http2'
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2Server,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from '../log.ts'
@@ -51,8 +60,19 @@ export const defaultHttpLimits: HttpLimits = {
   maxStreams: 100,
 }
 
+/** Answers what it can before node:http and node:http2 make requests of it. */
+export interface HttpRoad {
+  /** Of HTTP/1.1; `handOver` gives the connection to node:http: no answer is under way then, no byte of it is lost. */
+  accept(socket: Socket, handOver: () => void): void
+  /** False: it has not touched the stream. */
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, hasBody: boolean): boolean
+  /** Idle connections end now, the others with their answer. */
+  drain(): void
+}
+
 export interface HttpConnectionsOptions {
   handlers: HttpHandlers
+  road?: HttpRoad | undefined
   limits?: Partial<HttpLimits>
   log: Logger
 }
@@ -65,6 +85,7 @@ const streamResetRatePerSecond = 10
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
   readonly #log: Logger
+  readonly #road: HttpRoad | undefined
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
@@ -74,6 +95,7 @@ export class HttpConnections implements Disposable {
   constructor(options: HttpConnectionsOptions) {
     this.#handlers = options.handlers
     this.#log = options.log
+    this.#road = options.road
     const limits = { ...defaultHttpLimits, ...options.limits }
     this.#http1 = this.#createHttp1(limits)
     this.#http2 = this.#createHttp2(limits)
@@ -83,7 +105,9 @@ export class HttpConnections implements Disposable {
     if (!this.#isStarted) this.#http1.emit('listening')
     this.#isStarted = true
     this.#prepare(socket)
-    this.#http1.emit('connection', socket)
+    const handOver = () => this.#http1.emit('connection', socket)
+    if (this.#road) this.#road.accept(socket, handOver)
+    else handOver()
   }
 
   acceptHttp2(socket: Socket): void {
@@ -94,6 +118,7 @@ export class HttpConnections implements Disposable {
   /** Idle connections end now, the others with their answer. */
   drain(): void {
     this.#isDraining = true
+    this.#road?.drain()
     this.#http1.closeIdleConnections()
     for (const session of this.#sessions) session.close()
   }
@@ -117,7 +142,10 @@ export class HttpConnections implements Disposable {
       shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
     })
     server.timeout = limits.idleTimeoutMs
-    this.#serve(server)
+    // Without the last two Node answers `100 Continue` by itself to anything that contains those words.
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      server.on(event, (req: IncomingMessage, res: ServerResponse) => this.#request(req, res))
+    }
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
       this.#upgrade(req, socket, head),
     )
@@ -137,7 +165,13 @@ export class HttpConnections implements Disposable {
       streamResetBurst,
       streamResetRate: streamResetRatePerSecond,
     })
-    this.#serve(server)
+    server.on('stream', (opened, headers, flags, rawHeaders) => {
+      const stream = opened as ServerHttp2Stream
+      const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+      if (this.#road?.stream(stream, headers, hasBody)) return
+      const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
+      this.#request(req as never, new Http2ServerResponse(stream) as never)
+    })
     server.on('session', (session) => {
       this.#sessions.add(session)
       session.once('close', () => this.#sessions.delete(session))
@@ -146,13 +180,6 @@ export class HttpConnections implements Disposable {
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
-  }
-
-  #serve(server: Server | Http2Server): void {
-    const listener = (req: unknown, res: unknown) =>
-      this.#request(req as IncomingMessage, res as ServerResponse)
-    // Without these two Node answers `100 Continue` by itself to anything that contains those words.
-    for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, listener)
   }
 
   #prepare(socket: Socket): void {

@@ -59,8 +59,13 @@ function commonFault(req: IncomingMessage): RequestFault | undefined {
   return undefined
 }
 
+/** A Host as it may stand in a request here. */
+export function isHost(text: string): boolean {
+  return hostForm.test(text)
+}
+
 function hostFault(host: string | string[] | undefined): RequestFault | undefined {
-  return typeof host === 'string' && hostForm.test(host) ? undefined : bad('malformed Host')
+  return typeof host === 'string' && isHost(host) ? undefined : bad('malformed Host')
 }
 
 function bad(reason: string): RequestFault {

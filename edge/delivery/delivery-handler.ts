@@ -1,8 +1,12 @@
 // What an edge answers over HTTP: media from the cache, time, health and the watch page. Media is fetched from
-// the gateway that the hash of its live id gives, the next one when that cannot be reached.
+// the gateway that the hash of its live id gives, the next one when that cannot be reached or takes long. Where the
+// edges of a POP share, the owner of a segment among them comes first (peers.ts).
 //
 // Nothing of a viewer's request goes upstream but what the cache key holds, and nothing here upgrades.
+
+import { corsHeaders } from '../../common/cache/answer-headers.ts'
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
 import { errorAnswer, type LocalAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import {
@@ -11,27 +15,32 @@ import {
   type CacheResponse,
   FillCache,
 } from '../../common/cache/fill-cache.ts'
-import { corsHeaders } from '../../common/cache/responder.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import { liveIdSchema } from '../../common/contract/channel.ts'
 import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import type { HttpRoad } from '../../common/net/http-connections.ts'
 import type { MutualTls } from '../../common/net/mutual-tls.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
+import { type FastAnswer, FastRoad, type Viewed } from './fast/fast-road.ts'
+import { asksPeer, type Peers, refuseMisdirected, saysPeer } from './peers.ts'
 import { chooseEncoding, type StaticFile, type StaticPages } from './static-pages.ts'
 import { ViewerCounter } from './viewer-counter.ts'
 
 export interface DeliveryOptions {
   /** Name in Cache-Status: the node's id. */
   name: string
-  cache: EdgeConfig['cache']
+  cache: Pick<EdgeConfig['cache'], 'memoryBytes' | 'maxObjectBytes'> &
+    Partial<Pick<EdgeConfig['cache'], 'maxWaiters'>>
   upstream: Pick<EdgeConfig['upstream'], 'connectTimeoutMs' | 'waitTargetDurations'>
   /** Towards gateways that are reached by mutual TLS. */
   tls?: MutualTls | undefined
   /** Base URLs of gateways in the order of trying, for a live id or the id of a recording. */
   pickGateways: (id: string) => readonly string[]
+  /** The edges that this one shares with. */
+  peers?: Peers | undefined
   /** A node token for gateways. */
   authorize: () => Promise<string>
   isReady: () => boolean
@@ -40,12 +49,14 @@ export interface DeliveryOptions {
   log: Logger
   metrics: Metrics
   /** Address of the viewer; default the socket's. */
-  addressOf?: (req: CacheRequest) => string
+  addressOf?: (req: Pick<Viewed, 'socket'>) => string
 }
 
 const targetDurationMs = 4_000
 // The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
+/** An origin that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
+const patienceMs = { atOnce: 4_000, held: 8_000 }
 
 const contentSecurityPolicy = [
   "default-src 'none'",
@@ -70,7 +81,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #upstream: UpstreamClient
   readonly #cache: FillCache
   readonly #viewers: ViewerCounter
-  readonly #addressOf: (req: CacheRequest) => string
+  readonly #road: FastRoad
+  readonly #addressOf: (req: Pick<Viewed, 'socket'>) => string
   #pages: StaticPages
 
   constructor(options: DeliveryOptions) {
@@ -83,20 +95,34 @@ export class DeliveryHandler implements AsyncDisposable {
       clock,
       log,
       connectTimeoutMs: upstream.connectTimeoutMs,
+      metrics: new UpstreamMetrics(metrics),
       ...(options.tls && { tls: options.tls }),
     })
     this.#cache = new FillCache({
       name: options.name,
       maxBytes: options.cache.memoryBytes,
       maxObjectBytes: options.cache.maxObjectBytes,
+      ...(options.cache.maxWaiters !== undefined && { maxWaiters: options.cache.maxWaiters }),
       waitMs: upstream.waitTargetDurations * targetDurationMs + graceMs,
       compress: true,
+      liveAware: true,
       clock,
       log,
       metrics,
-      resolve: (target) => this.#resolve(target),
+      resolve: (target, hasStored) => this.#resolve(target, hasStored),
       upstream: this.#upstream,
     })
+    this.#road = new FastRoad({
+      name: options.name,
+      cache: this.#cache,
+      clock,
+      onAnswered: (viewed, answer) => this.#countFast(viewed, answer),
+    })
+  }
+
+  /** Answers most requests of HTTP/1.1 before node:http reads them. */
+  get road(): HttpRoad {
+    return this.#road
   }
 
   /** Body bytes of media sent to viewers since the start. */
@@ -123,27 +149,64 @@ export class DeliveryHandler implements AsyncDisposable {
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
     if (page) send(req, res, page)
+    else if (this.#options.peers && saysPeer(req)) {
+      void this.#answerPeer(this.#options.peers, req, res, path)
+    }
     // The cache answers all else: media, preflights, wrong methods, malformed and unknown paths.
     else this.#cache.handle(req, res, (answer) => this.#count(req, answer))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#road[Symbol.dispose]()
     await this.#cache[Symbol.asyncDispose]()
     await this.#upstream[Symbol.asyncDispose]()
   }
 
-  async #resolve({ media }: ObjectTarget): Promise<Resolution> {
-    const origins = this.#options.pickGateways(media.id)
-    const token = await this.#options.authorize()
-    return { origins, headers: { authorization: `Bearer ${token}` } }
+  async #resolve(target: ObjectTarget, hasStored: boolean): Promise<Resolution> {
+    const peer = this.#options.peers?.toAsk(target)
+    const gateways = this.#options.pickGateways(target.media.id)
+    const authorization = `Bearer ${await this.#options.authorize()}`
+    const isAtOnce = isAnsweredAtOnce(target, hasStored)
+    return {
+      origins: peer === undefined ? gateways : [peer, ...gateways],
+      headers: { authorization, ...(peer !== undefined && asksPeer) },
+      // Of segments few are held back, and those for a moment.
+      mayHedge: isAtOnce || target.media.kind === 'segment',
+      ...(isAtOnce && { patienceMs: patienceMs.atOnce }),
+      ...(!isAtOnce && peer !== undefined && { patienceMs: patienceMs.held }),
+    }
   }
 
-  #count(req: CacheRequest, { media, status }: Answered): void {
-    if (media.scope !== 'live' || (status !== 200 && status !== 304)) return
-    if (media.kind !== 'media-playlist' && media.kind !== 'mpd' && media.kind !== 'multivariant') {
-      return
+  async #answerPeer(
+    peers: Peers,
+    req: CacheRequest,
+    res: CacheResponse,
+    path: string,
+  ): Promise<void> {
+    let hasLeft = false
+    res.once('close', () => {
+      hasLeft = true
+    })
+    const isAdmitted = await peers.admits(req, path).catch(() => false)
+    if (hasLeft) return
+    if (isAdmitted) this.#cache.handlePeer(req, res)
+    else refuseMisdirected(res)
+  }
+
+  #count(req: CacheRequest, answer: Answered): void {
+    if (!countsAsViewing(answer)) return
+    const agent = req.headers['user-agent'] ?? ''
+    this.#viewers.seen(answer.media.id, this.#viewers.viewerOf(this.#addressOf(req), agent))
+  }
+
+  #countFast(viewed: Viewed, answer: FastAnswer): void {
+    if (!countsAsViewing(answer)) return
+    const { agent, media } = answer
+    if (viewed.viewer?.agent !== agent) {
+      const viewer = this.#viewers.viewerOf(this.#addressOf(viewed), agent)
+      viewed.viewer = { agent, viewer }
     }
-    this.#viewers.seen(media.id, this.#addressOf(req), req.headers['user-agent'] ?? '')
+    this.#viewers.seen(media.id, viewed.viewer.viewer)
   }
 
   /** Whatever is not media. */
@@ -168,6 +231,18 @@ export class DeliveryHandler implements AsyncDisposable {
     }
     return notYet.test(path) ? error(notServedYet) : undefined
   }
+}
+
+function countsAsViewing({ media, status }: Answered): boolean {
+  if (media.scope !== 'live' || (status !== 200 && status !== 304)) return false
+  const { kind } = media
+  return kind === 'media-playlist' || kind === 'mpd' || kind === 'multivariant'
+}
+
+/** What is live may be held back by a gateway: until it is there, or until anything is listed at all. */
+function isAnsweredAtOnce({ media, blocking }: ObjectTarget, hasStored: boolean): boolean {
+  if (media.scope === 'replay' || media.kind === 'init' || media.kind === 'status') return true
+  return !blocking && hasStored
 }
 
 interface Page {

@@ -35,10 +35,14 @@ export class ViewerCounter {
     this.#maxLiveIds = options.maxLiveIds ?? defaultMaxLiveIds
   }
 
-  seen(liveId: string, address: string, agent: string): void {
+  /** Stands for a viewer without telling who it is. */
+  viewerOf(address: string, agent: string): string {
+    return hash('sha1', `${this.#salt} ${address} ${agent}`, 'base64url')
+  }
+
+  seen(liveId: string, viewer: string): void {
     const audience = this.#audienceOf(liveId)
     if (!audience) return
-    const viewer = hash('sha1', `${this.#salt} ${address} ${agent}`, 'base64url')
     const now = this.#clock.monotonic()
     const seenAt = audience.seen.get(viewer)
     if (seenAt === undefined && this.#viewers >= this.#maxViewers) return

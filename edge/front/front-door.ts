@@ -1,6 +1,5 @@
 // Every public port of a POP, opened together and closed together.
 
-import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
@@ -11,6 +10,7 @@ import {
   HttpConnections,
   type HttpHandlers,
   type HttpLimits,
+  type HttpRoad,
 } from '../../common/net/http-connections.ts'
 import type { ListenTarget } from '../../common/net/listen.ts'
 import { Listener } from '../../common/net/listener.ts'
@@ -19,7 +19,7 @@ import type { Admission } from '../admission/admission.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
 import { Gate } from './gate.ts'
-import { PeerBook } from './peer-book.ts'
+import { type Ends, PeerBook } from './peer-book.ts'
 import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
 import { createTlsPort } from './tls-listener.ts'
 
@@ -33,6 +33,8 @@ export interface FrontDoorOptions {
     'tls' | 'http' | 'rtmp' | 'ingest' | 'dataDir' | 'publicUrls' | 'trustedProxies'
   >
   handlers: FrontDoorHandlers
+  /** Below node:http; without it that answers everything. */
+  road?: HttpRoad
   /** Without it everybody is let in. */
   admission?: Pick<Admission, 'connect'>
   limits?: Partial<HttpLimits & FrontDoorLimits>
@@ -79,6 +81,7 @@ export class FrontDoor implements AsyncDisposable {
     })
     this.#http = new HttpConnections({
       handlers,
+      road: options.road,
       log,
       ...(options.limits && { limits: options.limits }),
     })
@@ -121,7 +124,7 @@ export class FrontDoor implements AsyncDisposable {
   }
 
   /** Of whoever sends a request: behind a trusted load balancer, its client. */
-  addressOf(req: Pick<IncomingMessage, 'socket'>): string {
+  addressOf(req: { socket: Ends }): string {
     return this.#peers.addressOf(req.socket)
   }
 
@@ -171,6 +174,7 @@ export class FrontDoor implements AsyncDisposable {
       gate: this.#gate,
       peers: this.#peers,
       onRtmp: handlers.onRtmp,
+      offersHttp2: config.tls.http2,
       handshakeTimeoutMs: this.#limits.handshakeTimeoutMs,
       firstByteTimeoutMs: config.ingest.firstByteTimeoutMs,
       clock,

@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls'
 import type { ProxyHeader } from '../../common/net/proxy-protocol.ts'
 import { type ConnectionInfo, connectionInfo } from './connection-info.ts'
 
-type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
+export type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
 type Claim = Omit<ConnectionInfo, 'serverName'>
 
 export class PeerBook {

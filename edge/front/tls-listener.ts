@@ -31,6 +31,7 @@ export interface TlsPortOptions {
   gate: Gate
   peers: PeerBook
   onRtmp: RtmpHandler
+  offersHttp2: boolean
   handshakeTimeoutMs: number
   firstByteTimeoutMs: number
   clock: Clock
@@ -76,7 +77,7 @@ function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServe
   })
   const server = createTlsServer({
     ...context(),
-    ALPNProtocols: ['h2', 'http/1.1'],
+    ALPNProtocols: options.offersHttp2 ? ['h2', 'http/1.1'] : ['http/1.1'],
     handshakeTimeout: options.handshakeTimeoutMs,
     SNICallback: (name, done) => done(null, certificates.select(name)),
   })

@@ -3,6 +3,7 @@
 // order; it asks the coordinator for what routes do not tell, and says in a 404 which kind it is.
 
 import type { ObjectTarget } from '../../common/cache/cache-key.ts'
+import { UpstreamMetrics } from '../../common/cache/cache-metrics.ts'
 import { errorAnswer } from '../../common/cache/error-answer.ts'
 import type { Resolution } from '../../common/cache/fill.ts'
 import type { CacheRequest, CacheResponse } from '../../common/cache/fill-cache.ts'
@@ -77,7 +78,12 @@ export class Shield implements AsyncDisposable {
   constructor(options: ShieldOptions) {
     this.#options = options
     const { clock, log, metrics, coordinator, homes } = options
-    const upstream = new UpstreamClient({ clock, log, connectTimeoutMs })
+    const upstream = new UpstreamClient({
+      clock,
+      log,
+      connectTimeoutMs,
+      metrics: new UpstreamMetrics(metrics),
+    })
     const home = new HomeUpstream({ home: (liveId) => homes.home(liveId), clock })
     this.#upstream = upstream
     this.#home = home

@@ -1,8 +1,7 @@
-// A cache between a scripted origin and real HTTP/1.1 and HTTP/2 listeners, on a clock that the test turns.
+// A cache between a scripted origin and real listeners of HTTP/1.1, with the fast road and without, and HTTP/2, on a
+// clock that the test turns.
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import { createServer as createHttp2Server, type Http2Server } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import {
   type CacheRequest,
   type CacheResponse,
@@ -12,27 +11,63 @@ import {
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
+import {
+  HttpConnections,
+  type HttpConnectionsOptions,
+  type HttpRoad,
+} from '../../common/net/http-connections.ts'
+import { FastRoad } from '../../edge/delivery/fast/fast-road.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Protocol, type ViewedAnswer, type ViewOptions, view } from './http-viewer.ts'
 import { ScriptedOrigin } from './scripted-origin.ts'
+import { until } from './until.ts'
 
 export type Handle = (req: CacheRequest, res: CacheResponse) => void
 
-/** Real listeners of both protocols in front of one handler. */
+/** Real listeners of all protocols in front of one handler. */
 export class Listeners implements AsyncDisposable {
-  readonly #h1: Server
-  readonly #h2: Http2Server
-  readonly #sessions = new Set<{ destroy(): void }>()
+  readonly #servers: Record<Protocol, Server>
+  readonly #http: HttpConnections[] = []
+  readonly #open = new Set<Socket>()
 
-  private constructor(handle: Handle) {
-    this.#h1 = createServer(handle)
-    this.#h2 = createHttp2Server(handle)
-    this.#h2.on('session', (session) => this.#sessions.add(session))
+  private constructor(handle: Handle, road: () => HttpRoad | undefined) {
+    const http = (options: Pick<HttpConnectionsOptions, 'road'>) => {
+      const connections = new HttpConnections({
+        handlers: { onRequest: (req, res) => handle(req as CacheRequest, res as CacheResponse) },
+        log: silentLogger,
+        ...options,
+      })
+      this.#http.push(connections)
+      return connections
+    }
+    const plain = http({})
+    // Made before what it leads to is known.
+    const fast = http({
+      road: {
+        accept: (socket, handOver) => {
+          const known = road()
+          if (known) known.accept(socket, handOver)
+          else handOver()
+        },
+        stream: (...stream) => road()?.stream(...stream) === true,
+        drain: () => {},
+      },
+    })
+    this.#servers = {
+      h1: this.#listener((socket) => plain.acceptHttp1(socket)),
+      h2: this.#listener((socket) => plain.acceptHttp2(socket)),
+      fast: this.#listener((socket) => fast.acceptHttp1(socket)),
+      'fast-h2': this.#listener((socket) => fast.acceptHttp2(socket)),
+    }
   }
 
-  static async start(handle: Handle): Promise<Listeners> {
-    const listeners = new Listeners(handle)
-    for (const server of [listeners.#h1, listeners.#h2]) {
+  /** Without a road the fast ones are as the others. */
+  static async start(
+    handle: Handle,
+    road: () => HttpRoad | undefined = () => undefined,
+  ): Promise<Listeners> {
+    const listeners = new Listeners(handle, road)
+    for (const server of Object.values(listeners.#servers)) {
       server.listen(0, '127.0.0.1')
       await once(server, 'listening')
     }
@@ -40,8 +75,7 @@ export class Listeners implements AsyncDisposable {
   }
 
   url(protocol: Protocol): string {
-    const server = protocol === 'h1' ? this.#h1 : this.#h2
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    return `http://127.0.0.1:${(this.#servers[protocol].address() as AddressInfo).port}`
   }
 
   view(protocol: Protocol, path: string, options?: ViewOptions): Promise<ViewedAnswer> {
@@ -49,11 +83,22 @@ export class Listeners implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#h1.close()
-    this.#h1.closeAllConnections()
-    for (const session of this.#sessions) session.destroy()
-    this.#h2.close()
-    await Promise.all([once(this.#h1, 'close'), once(this.#h2, 'close')])
+    for (const connections of this.#http) connections[Symbol.dispose]()
+    for (const socket of this.#open) socket.destroy()
+    await Promise.all(
+      Object.values(this.#servers).map((server) => {
+        server.close()
+        return once(server, 'close')
+      }),
+    )
+  }
+
+  #listener(accept: (socket: Socket) => void): Server {
+    return createServer({ noDelay: true }, (socket) => {
+      this.#open.add(socket)
+      socket.once('close', () => this.#open.delete(socket))
+      accept(socket)
+    })
   }
 }
 
@@ -63,11 +108,12 @@ export class CacheRig implements AsyncDisposable {
   readonly origin: ScriptedOrigin
   readonly listeners: Listeners
   readonly cache: FillCache
+  readonly road: FastRoad
   readonly #upstream: UpstreamClient
 
   private constructor(
     origin: ScriptedOrigin,
-    listeners: (handle: Handle) => Listeners,
+    listeners: Listeners,
     options: Partial<FillCacheOptions>,
   ) {
     this.origin = origin
@@ -85,25 +131,28 @@ export class CacheRig implements AsyncDisposable {
       upstream: this.#upstream,
       ...options,
     })
-    this.listeners = listeners((req, res) => this.cache.handle(req, res))
+    this.road = new FastRoad({ name: 'pop-1', cache: this.cache, clock })
+    this.listeners = listeners
   }
 
   static async start(options: Partial<FillCacheOptions> = {}): Promise<CacheRig> {
     const origin = await ScriptedOrigin.start()
-    let handle: Handle = () => {}
-    const listeners = await Listeners.start((req, res) => handle(req, res))
-    return new CacheRig(
-      origin,
-      (given) => {
-        handle = given
-        return listeners
-      },
-      options,
+    const listeners: Listeners = await Listeners.start(
+      (req, res) => rig.cache.handle(req, res),
+      () => rig.road,
     )
+    const rig = new CacheRig(origin, listeners, options)
+    return rig
   }
 
   view(protocol: Protocol, path: string, options?: ViewOptions): Promise<ViewedAnswer> {
     return this.listeners.view(protocol, path, options)
+  }
+
+  /** Waits until that many fills have failed and pause before their retry, and turns the clock past it. */
+  async passPause(fills = 1): Promise<void> {
+    await until('the pause', async () => (await this.metric('cache_fill_retries_total')) === fills)
+    await this.clock.advance(150)
   }
 
   async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
@@ -118,6 +167,7 @@ export class CacheRig implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.road[Symbol.dispose]()
     await this.cache[Symbol.asyncDispose]()
     await this.#upstream[Symbol.asyncDispose]()
     await this.listeners[Symbol.asyncDispose]()

@@ -89,3 +89,19 @@ export class FakeClock implements Clock {
 export async function settle(): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(resolve))
 }
+
+/** Turns the clock, by a second at most, until the promise settles: for pauses that begin when real I/O has failed. */
+export async function turnFor<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+  let isSettled = false
+  const settles = () => {
+    isSettled = true
+  }
+  promise.then(settles, settles)
+  for (let turned = 0; !isSettled; ) {
+    const ms = turned < 1_000 ? 25 : 0
+    await clock.advance(ms)
+    turned += ms
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  return promise
+}

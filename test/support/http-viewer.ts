@@ -1,10 +1,13 @@
-// A viewer over HTTP/1.1 or HTTP/2 that reads an answer piece by piece and sees how it ends.
+// A viewer over HTTP/1.1, on either road, or HTTP/2 that reads an answer piece by piece and sees how it ends.
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:http2'
 import type { Readable } from 'node:stream'
 
-export type Protocol = 'h1' | 'h2'
+/** The fast ones have the fast road before node:http and node:http2. */
+export const protocols = ['h1', 'h2', 'fast', 'fast-h2'] as const
+
+export type Protocol = (typeof protocols)[number]
 
 export class ViewedAnswer {
   readonly status: number
@@ -103,7 +106,7 @@ export function view(
   path: string,
   options: ViewOptions = {},
 ): Promise<ViewedAnswer> {
-  return protocol === 'h1' ? viewH1(base, path, options) : viewH2(base, path, options)
+  return protocol.endsWith('h2') ? viewH2(base, path, options) : viewH1(base, path, options)
 }
 
 async function viewH1(base: string, path: string, options: ViewOptions): Promise<ViewedAnswer> {

@@ -7,6 +7,7 @@ import { createClusterAuth } from '../../common/cluster/cluster-auth.ts'
 import type { LiveBroadcast } from '../../common/live/live-broadcast.ts'
 import { silentLogger } from '../../common/log.ts'
 import { Metrics } from '../../common/metrics.ts'
+import { FastRoad } from '../../edge/delivery/fast/fast-road.ts'
 import { FeedServer } from '../../origin/transcoder/feed-server.ts'
 import { PlaybackServer } from '../../origin/transcoder/playback-server.ts'
 import { Listeners } from './cache-rig.ts'
@@ -105,7 +106,9 @@ export class LiveRoad implements AsyncDisposable {
     const stack = new AsyncDisposableStack()
     const stage = stack.use(await LiveStage.start(options))
     const gateway = stack.use(await Tier.start('gw-1', stage.clock, stage.url))
-    const edge = stack.use(await Tier.start('pop-1', stage.clock, gateway.listeners.url('h1')))
+    const edge = stack.use(
+      await Tier.start('pop-1', stage.clock, gateway.listeners.url('h1'), true),
+    )
     return new LiveRoad(stage, gateway, edge, stack)
   }
 
@@ -135,7 +138,12 @@ class Tier implements AsyncDisposable {
     this.#stack = stack
   }
 
-  static async start(name: string, clock: FakeClock, origin: string): Promise<Tier> {
+  static async start(
+    name: string,
+    clock: FakeClock,
+    origin: string,
+    liveAware = false,
+  ): Promise<Tier> {
     const stack = new AsyncDisposableStack()
     const metrics = new Metrics('edge', name, '0')
     const upstream = new UpstreamClient({ clock, log: silentLogger, connectTimeoutMs: 2_000 })
@@ -144,15 +152,23 @@ class Tier implements AsyncDisposable {
       maxBytes: 32 * 1024 * 1024,
       maxObjectBytes: 16 * 1024 * 1024,
       waitMs: 13_000,
+      liveAware,
       clock,
       log: silentLogger,
       metrics,
       resolve: () => ({ origins: [origin] }),
       upstream,
     })
-    const listeners = stack.use(await Listeners.start((req, res) => cache.handle(req, res)))
+    const road = new FastRoad({ name, cache, clock })
+    const listeners = stack.use(
+      await Listeners.start(
+        (req, res) => cache.handle(req, res),
+        () => road,
+      ),
+    )
     stack.use(upstream)
     stack.use(cache)
+    stack.use(road)
     return new Tier(listeners, metrics, stack)
   }
 

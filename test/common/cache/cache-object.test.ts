@@ -81,4 +81,19 @@ describe('CacheObject', () => {
     expect(object.ageSeconds(10_999)).toBe(3)
     expect(object.ageSeconds(12_000)).toBe(5)
   })
+
+  it('may end as another one, and shares its bytes, head and age', () => {
+    const whole = growing(undefined)
+    whole.append(source.subarray(0, 1_000))
+    whole.complete()
+    const waiting = new CacheObject(target, policyOf(media))
+    let woken = 0
+    waiting.follow(() => woken++)
+    waiting.becomes(whole)
+    expect([waiting.state, waiting.length, woken]).toEqual(['complete', 1_000, 1])
+    expect(waiting.head).toBe(whole.head)
+    expect(waiting.ageSeconds(7_000)).toBe(7)
+    expect(waiting.slice(0, 10).buffer).toBe(whole.slice(0, 10).buffer)
+    expect(waiting.gzipped()).toBe(whole.gzipped())
+  })
 })

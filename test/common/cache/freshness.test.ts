@@ -1,6 +1,11 @@
 // How long which answer may be used.
 import { describe, expect, it } from 'vitest'
-import { lifetimeOf, policyOf } from '../../../common/cache/freshness.ts'
+import {
+  lifetimeOf,
+  picturePolicy,
+  playlistLifetimeOf,
+  policyOf,
+} from '../../../common/cache/freshness.ts'
 import { classify } from '../../../common/cache/media-path.ts'
 
 const segment = policyOf(classify('/live/demo/abcdef12-1/720p/1.m4s')!)
@@ -20,6 +25,15 @@ describe('policyOf', () => {
     ['/live/demo/abcdef12-1/audio/1.m4s', 'audio/mp4', true],
   ])('of %s', (path, contentType, isImmutable) => {
     expect(policyOf(classify(path)!)).toMatchObject({ contentType, isImmutable })
+  })
+
+  it('lets a picture stand in for a minute', () => {
+    const lifetime = lifetimeOf(picturePolicy('image/jpeg'), {
+      status: 200,
+      cacheControl: undefined,
+      ageSeconds: 0,
+    })
+    expect(lifetime).toEqual({ freshMs: 2_000, staleMs: 60_000 })
   })
 
   it('lets a live playlist through two caches within half a target duration of 2 s', () => {
@@ -59,5 +73,28 @@ describe('lifetimeOf', () => {
     expect(lifetimeOf(playlist, answer('max-age=1, must-revalidate')).staleMs).toBe(0)
     expect(lifetimeOf(segment, answer(immutable)).staleMs).toBe(0)
     expect(lifetimeOf(playlist, answer(undefined, 404)).staleMs).toBe(0)
+  })
+})
+
+describe('playlistLifetimeOf', () => {
+  const allowed = { status: 200, cacheControl: 'public, max-age=1', ageSeconds: 0 }
+
+  it.each([
+    [4, 0.5, { freshMs: 250, revalidateMs: 400, staleMs: 6_000 }],
+    [4, 0.2, { freshMs: 100, revalidateMs: 200, staleMs: 6_000 }],
+    [6, 2, { freshMs: 400, revalidateMs: 400, staleMs: 9_000 }],
+    [4, undefined, { freshMs: 400, revalidateMs: 400, staleMs: 6_000 }],
+  ])('of target duration %d and part target %d', (target, part, lifetime) => {
+    const pace = { targetDurationSeconds: target, partTargetSeconds: part }
+    expect(playlistLifetimeOf(playlist, allowed, pace)).toEqual(lifetime)
+  })
+
+  it('is never more than upstream allows, and counts the age so far', () => {
+    const pace = { targetDurationSeconds: 4, partTargetSeconds: 0.5 }
+    const of = (changes: object) => playlistLifetimeOf(playlist, { ...allowed, ...changes }, pace)
+    expect(of({ ageSeconds: 5 })).toEqual({ freshMs: 0, revalidateMs: 400, staleMs: 1_000 })
+    expect(of({ ageSeconds: 9 })).toEqual({ freshMs: 0, revalidateMs: 0, staleMs: 0 })
+    const forbidden = of({ cacheControl: 'max-age=1, must-revalidate' })
+    expect(forbidden).toEqual({ freshMs: 250, revalidateMs: 0, staleMs: 0 })
   })
 })

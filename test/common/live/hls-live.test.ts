@@ -13,6 +13,7 @@ import { readWithHlsParser, readWithM3u8Parser } from '../../support/hls-parsers
 import { checkPlaylistEdit, playlistFaults, playlistSetFaults } from '../../support/hls-rules.ts'
 import { readLivePlaylist } from '../../support/hls-text.ts'
 import { ScriptedBroadcast, type ScriptedOptions } from '../../support/scripted-broadcast.ts'
+import { show } from '../../support/scripted-show.ts'
 import { audioRendition, standardRenditions, videoRendition } from '../../support/segment-logs.ts'
 
 function live(segments: number, options: ScriptedOptions = {}): ScriptedBroadcast {
@@ -29,30 +30,6 @@ const delta = (broadcast: ScriptedBroadcast, skip: 'YES' | 'v2' = 'v2') =>
   liveMediaPlaylist(broadcast, '720p', { skip })!
 const line = (playlist: string, tag: string) =>
   playlist.split('\n').find((it) => it.startsWith(`#${tag}`))
-
-/** Runs through a show, with everything that can happen in one, and looks after each change. */
-function show(look: (broadcast: ScriptedBroadcast) => void): void {
-  const broadcast = new ScriptedBroadcast({ settings: { windowSegments: 16 } })
-  broadcast.onChange(() => look(broadcast))
-  broadcast.beginTake()
-  broadcast.addSegments(5)
-  broadcast.addParts(2)
-  for (const { name } of standardRenditions) {
-    broadcast.addPart(name, { isGap: true })
-    broadcast.addPart(name, { seconds: 0.1 })
-    broadcast.closeSegment(name)
-  }
-  broadcast.addGaps(2)
-  broadcast.beginTake({ startSeconds: 40, renditions: [videoRendition(480), audioRendition] })
-  broadcast.addSegments(8)
-  broadcast.beginTake({ isComplete: false })
-  broadcast.addParts(3)
-  broadcast.completeTake()
-  broadcast.closeSegments()
-  broadcast.addSegments(9)
-  broadcast.addParts(1)
-  broadcast.end()
-}
 
 /** All versions of one playlist over the show. */
 function versions(name: string, write = liveMediaPlaylist): string[] {

@@ -6,7 +6,7 @@ import { DeliveryHandler, type DeliveryOptions } from '../../../edge/delivery/de
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Listeners } from '../../support/cache-rig.ts'
 import { FakeClock } from '../../support/fake-clock.ts'
-import type { Protocol, ViewOptions } from '../../support/http-viewer.ts'
+import { type Protocol, protocols, type ViewOptions } from '../../support/http-viewer.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
 
 const page = { body: Buffer.from('<p>'), contentType: 'text/html; charset=utf-8', encoded: {} }
@@ -49,7 +49,10 @@ class Edge implements AsyncDisposable {
       metrics: new Metrics('edge', 'pop-1', '0'),
       ...options,
     })
-    const listeners = await Listeners.start((req, res) => delivery.handle(req, res))
+    const listeners = await Listeners.start(
+      (req, res) => delivery.handle(req, res),
+      () => delivery.road,
+    )
     return new Edge(gateway, delivery, listeners)
   }
 
@@ -65,7 +68,7 @@ class Edge implements AsyncDisposable {
   }
 }
 
-describe.each(['h1', 'h2'] as const)('an edge over %s', (protocol) => {
+describe.each(protocols)('an edge over %s', (protocol) => {
   it('fetches media from a gateway, with its node token', async () => {
     const asked: string[] = []
     await using edge = await Edge.start()
@@ -131,13 +134,13 @@ describe.each(['h1', 'h2'] as const)('an edge over %s', (protocol) => {
     ['GET', '/live/demo.flv', 404, 'not-served-yet'],
     ['GET', '/live/demo/dvr.m3u8', 404, 'not-served-yet'],
     ['GET', '/t/abc/live/demo/index.m3u8', 404, 'not-served-yet'],
-    ['PUT', '/watch/demo', 405, 'method-not-allowed'],
+    ['PUT', '/watch/demo', 405, 'method not allowed'],
     ['GET', '/nothing', 404, 'path-unknown'],
   ])('answers %s %s with %i %s', async (method, path, status, error) => {
     await using edge = await Edge.start()
     const answer = await edge.get(protocol, path, { method })
     expect(answer.status).toBe(status)
-    expect(JSON.parse(answer.body)).toMatchObject({ error })
+    expect(answer.body).toContain(error)
     expect(edge.gateway.requests).toEqual([])
   })
 })

@@ -1,5 +1,7 @@
 // The live edge through both caches: what a transcoder holds back and what is still growing there.
 import { describe, expect, it } from 'vitest'
+import { turnFor } from '../../support/fake-clock.ts'
+import { protocols } from '../../support/http-viewer.ts'
 import { LiveRoad } from '../../support/live-road.ts'
 
 async function onAir(): Promise<{ road: LiveRoad; take: string }> {
@@ -10,22 +12,22 @@ async function onAir(): Promise<{ road: LiveRoad; take: string }> {
   return { road, take: name }
 }
 
-describe.each(['h1', 'h2'] as const)('to viewers over %s', (protocol) => {
-  it('a blocking reload is answered with the change, asked once by each cache for all', async () => {
+describe.each(protocols)('to viewers over %s', (protocol) => {
+  it('a blocking reload is answered with the change, asked once by each cache for all, after a first look', async () => {
     const { road, take } = await onAir()
     await using _ = road
     const path = '720p.m3u8?_HLS_msn=5&_HLS_part=1'
     const held = Array.from({ length: 20 }, () => road.view(protocol, path))
     await road.edge.followers(20)
-    await road.stage.underWay(1)
+    // The change, and the part that is to come with it.
+    await road.stage.underWay(2)
     const part = road.broadcast.addPart('720p')
     for (const view of held) {
       const answer = await view
       expect(answer.status).toBe(200)
       expect(await answer.text()).toContain(`URI="${take}/720p/p${part.id}.m4s"`)
     }
-    expect(await road.gateway.requests()).toBe(1)
-    expect(road.stage.served).toHaveLength(1)
+    expect(road.stage.served.filter((it) => it.startsWith('playlist 200'))).toHaveLength(2)
   })
 
   it('the part that comes next is held, then whole', async () => {
@@ -106,10 +108,12 @@ describe.each(['h1', 'h2'] as const)('to viewers over %s', (protocol) => {
     const held = road.view(protocol, '720p.m3u8?_HLS_msn=6')
     const open = await road.view(protocol, `${take}/720p/5.m4s`)
     await open.bytes(10)
-    await road.stage.underWay(2)
+    // Held: the change, and the part that is to come with it.
+    await road.stage.underWay(3)
     const stopped = road.stage[Symbol.asyncDispose]()
-    expect((await held).status).toBe(503)
-    expect((await open.rest()).end).toBe('broken')
+    const { clock } = road.stage
+    expect((await turnFor(clock, held)).status).toBe(503)
+    expect((await turnFor(clock, open.rest())).end).toBe('broken')
     await stopped
   })
 })

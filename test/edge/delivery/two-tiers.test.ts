@@ -7,7 +7,7 @@ import { DeliveryHandler } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Shield } from '../../../origin/gateway/shield.ts'
 import { Listeners } from '../../support/cache-rig.ts'
-import { FakeClock } from '../../support/fake-clock.ts'
+import { FakeClock, turnFor } from '../../support/fake-clock.ts'
 import type { ViewOptions } from '../../support/http-viewer.ts'
 import { routeTo } from '../../support/routes.ts'
 import { ScriptedOrigin } from '../../support/scripted-origin.ts'
@@ -17,11 +17,18 @@ const immutable = { 'cache-control': 'public, max-age=31536000, immutable' }
 
 class Road implements AsyncDisposable {
   readonly transcoder: ScriptedOrigin
+  readonly clock: FakeClock
   readonly #stack: AsyncDisposableStack
   readonly #edges: Listeners[]
 
-  private constructor(transcoder: ScriptedOrigin, edges: Listeners[], stack: AsyncDisposableStack) {
+  private constructor(
+    transcoder: ScriptedOrigin,
+    clock: FakeClock,
+    edges: Listeners[],
+    stack: AsyncDisposableStack,
+  ) {
     this.transcoder = transcoder
+    this.clock = clock
     this.#edges = edges
     this.#stack = stack
   }
@@ -61,10 +68,17 @@ class Road implements AsyncDisposable {
         pages: new StaticPages(new Map()),
         metrics: new Metrics('edge', name, '0'),
       })
-      edges.push(stack.use(await Listeners.start((req, res) => delivery.handle(req, res))))
+      edges.push(
+        stack.use(
+          await Listeners.start(
+            (req, res) => delivery.handle(req, res),
+            () => delivery.road,
+          ),
+        ),
+      )
       stack.use(delivery)
     }
-    return new Road(transcoder, edges, stack)
+    return new Road(transcoder, plumbing.clock, edges, stack)
   }
 
   view(edge: 0 | 1, path: string, options?: ViewOptions) {
@@ -101,9 +115,15 @@ describe('the road of a segment', () => {
     const transcoder = await road.transcoder.next()
     transcoder.head(200, immutable).write('abc')
     for (const view of views) await (await view).bytes(3)
+    // Gateway and edges ask once more each.
+    road.transcoder.respond = (exchange) => exchange.cut()
     transcoder.cut()
-    for (const view of views) expect((await (await view).rest()).end).toBe('broken')
+    for (const view of views) {
+      expect((await turnFor(road.clock, (await view).rest())).end).toBe('broken')
+    }
     road.transcoder.respond = (exchange) => exchange.head(200, immutable).end('abcdef')
+    // An error is remembered for a moment.
+    await road.clock.advance(250)
     expect(await (await road.view(0, segment)).text()).toBe('abcdef')
   })
 
@@ -114,14 +134,22 @@ describe('the road of a segment', () => {
     expect(JSON.parse(await answer.text())).toMatchObject({ error: 'live-id-unknown' })
   })
 
-  it('lets go of a held reload up to the transcoder when its last viewer leaves', async () => {
+  it('lets go of a held reload up to the transcoder some time after its last viewer has left', async () => {
     await using road = await Road.start()
     const leaving = new AbortController()
-    const path = '/live/demo/720p.m3u8?_HLS_msn=9'
-    const held = road.view(0, path, { signal: leaving.signal })
-    const transcoder = await road.transcoder.next()
+    const path = '/live/demo/720p.m3u8'
+    const held = road.view(0, `${path}?_HLS_msn=9`, { signal: leaving.signal })
+    const server = '#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES'
+    const playlist = ['#EXTM3U', '#EXT-X-TARGETDURATION:4', '#EXT-X-MEDIA-SEQUENCE:8', server]
+    const text = [...playlist, '#EXTINF:4,', 'abcdef12-1/720p/8.m4s', ''].join('\n')
+    ;(await road.transcoder.next()).head(200).end(text)
+    const asked = [await road.transcoder.next(), await road.transcoder.next()]
+    const waits = asked.find(({ req }) => req.url === `${path}?_HLS_msn=9`)!
     leaving.abort()
     await expect(held).rejects.toThrow()
-    await transcoder.abandoned
+    // The edge hears of what comes first first.
+    await road.view(0, '/live/nobody/index.m3u8')
+    await road.clock.advance(8_000)
+    await waits.abandoned
   })
 })

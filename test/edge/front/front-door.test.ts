@@ -59,6 +59,13 @@ describe('protocols on the TLS port', () => {
     await once(session, 'close')
   })
 
+  it('speaks HTTP/1.1 to whoever offers both where HTTP/2 is off', async () => {
+    await using door = await openDoor({ tls: { http2: false } })
+    const client = await tlsClient(door, { ALPNProtocols: ['h2', 'http/1.1'] })
+    expect(client.alpnProtocol).toBe('http/1.1')
+    client.destroy()
+  })
+
   it('hands RTMP over, whole, with who it is', async () => {
     const arrival = Promise.withResolvers<[Duplex, ConnectionInfo]>()
     await using door = await openDoor({ handlers: { onRtmp: (...args) => arrival.resolve(args) } })

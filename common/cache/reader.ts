@@ -1,0 +1,138 @@
+// Follows one object for one connection, at that connection's own pace: an offset, one write under way at a time,
+// woken by the object (more bytes) or by the connection (room again).
+//
+// Writes begin small where bytes are copied for them (TLS encrypts all of a write at once) and grow as long as the
+// connection takes them at once, so that a slow reader costs little and a fast one few writes. Who takes a piece more
+// slowly than the minimum rate is let go.
+import type { Clock, Timer } from '../clock.ts'
+import type { CacheMetrics } from './cache-metrics.ts'
+import type { CacheObject } from './cache-object.ts'
+
+/** Where a reader's bytes go: a response or a bare connection. */
+export interface Downstream {
+  /** Writes copy: the reader begins with small ones. */
+  readonly isCopying: boolean
+  /** False: enough for now, `room()` will be called. */
+  write(piece: Buffer): boolean
+  end(piece?: Buffer): void
+  /** Tells downstream that the rest is missing: a reset, never a clean end. */
+  abort(): void
+}
+
+export interface ReaderOptions {
+  start: number
+  /** Exclusive; undefined while the length is not known. */
+  end: number | undefined
+  clock: Clock
+  metrics: Pick<CacheMetrics, 'sent'>
+}
+
+export const maxWriteBytes = 256 * 1024
+const firstCopiedBytes = 32 * 1024
+/** A write that is taken within this time may be followed by a larger one. */
+const promptMs = 20
+/** For each write before the rate counts, and the least rate then. */
+export const readerGraceMs = 10_000
+export const minReaderBytesPerSecond = 16 * 1024
+
+export class Reader {
+  readonly #downstream: Downstream
+  readonly #object: CacheObject
+  readonly #end: number | undefined
+  readonly #clock: Clock
+  readonly #metrics: Pick<CacheMetrics, 'sent'>
+  #offset: number
+  #writeBytes: number
+  /** Set while a write has not been taken. */
+  #blockedAt: number | undefined
+  #blockedBytes = 0
+  #isDone = false
+  #leave: (() => void) | undefined
+  #timer: Timer | undefined
+
+  constructor(downstream: Downstream, object: CacheObject, options: ReaderOptions) {
+    this.#downstream = downstream
+    this.#object = object
+    this.#offset = options.start
+    this.#end = options.end
+    this.#clock = options.clock
+    this.#metrics = options.metrics
+    this.#writeBytes = downstream.isCopying ? firstCopiedBytes : maxWriteBytes
+  }
+
+  /** Answers whether anything was written or ended. */
+  run(): boolean {
+    if (this.#object.state === 'growing') this.#leave = this.#object.follow(() => this.#pump())
+    const begin = this.#offset
+    this.#pump()
+    return this.#offset !== begin || this.#isDone
+  }
+
+  /** The connection takes more. */
+  room(): void {
+    if (this.#blockedAt === undefined) return
+    if (this.#clock.monotonic() - this.#blockedAt <= promptMs) {
+      this.#writeBytes = Math.min(2 * this.#writeBytes, maxWriteBytes)
+    }
+    this.#blockedAt = undefined
+    this.#pump()
+  }
+
+  /** The connection has ended. */
+  gone(): void {
+    this.#isDone = true
+    this.#timer?.cancel()
+    this.#leave?.()
+  }
+
+  #pump(): void {
+    while (this.#blockedAt === undefined && !this.#isDone) {
+      const object = this.#object
+      const end = this.#end ?? (object.state === 'complete' ? object.size : Infinity)
+      const until = Math.min(end, object.size, this.#offset + this.#writeBytes)
+      if (this.#offset < until) this.#write(object.slice(this.#offset, until), until === end)
+      else if (this.#offset >= end) this.#close()
+      else {
+        if (object.state === 'broken') this.#break()
+        return
+      }
+    }
+  }
+
+  #write(piece: Buffer, isLast: boolean): void {
+    this.#offset += piece.length
+    this.#metrics.sent(piece.length)
+    if (isLast) {
+      this.#close(piece)
+      return
+    }
+    if (this.#downstream.write(piece)) return
+    this.#blockedAt = this.#clock.monotonic()
+    this.#blockedBytes = piece.length
+    this.#timer ??= this.#watch(this.#allowedMs())
+  }
+
+  #allowedMs(): number {
+    return readerGraceMs + (this.#blockedBytes / minReaderBytesPerSecond) * 1_000
+  }
+
+  /** One timer a reader, set anew only when it goes off: writes are taken far more often than they are late. */
+  #watch(ms: number): Timer {
+    return this.#clock.setTimeout(() => {
+      const waited = this.#blockedAt === undefined ? 0 : this.#clock.monotonic() - this.#blockedAt
+      const left = this.#allowedMs() - waited
+      if (left <= 0) this.#break()
+      else this.#timer = this.#watch(left)
+    }, ms)
+  }
+
+  #close(piece?: Buffer): void {
+    this.gone()
+    this.#downstream.end(piece)
+  }
+
+  #break(): void {
+    this.gone()
+    this.#downstream.abort()
+  }
+}

@@ -1,0 +1,272 @@
+// One connection on the fast road: one request after the other, each answered from the cache by bare writes. The first
+// that is not simple goes, with the connection and every byte of it, to whoever takes over; no answer is under way then.
+import type { Socket } from 'node:net'
+import type { AnswerHead } from '../../../common/cache/answer-head.ts'
+import { type Coding, codingOf } from '../../../common/cache/answer-headers.ts'
+import { awaitAnswer } from '../../../common/cache/await-answer.ts'
+import type { CacheObject } from '../../../common/cache/cache-object.ts'
+import type { Opened } from '../../../common/cache/fill-cache.ts'
+import {
+  type Downstream,
+  minReaderBytesPerSecond,
+  Reader,
+  readerGraceMs,
+} from '../../../common/cache/reader.ts'
+import type { FastRoad } from './fast-road.ts'
+import type { HeaderFacts } from './simple-get.ts'
+
+const own = Symbol('fast connection')
+
+interface OwnedSocket extends Socket {
+  [own]?: FastConnection | undefined
+}
+
+type State =
+  /** Between two requests. */
+  | 'idle'
+  /** A request waits for its answer to begin, or for the rest of it. */
+  | 'answering'
+  /** The answer has been written and has not been taken. */
+  | 'flushing'
+  /** Somebody else's, or closed. */
+  | 'left'
+
+const lastChunk = Buffer.from('0\r\n\r\n')
+const lineEnd = Buffer.from('\r\n')
+
+export class FastConnection implements Downstream {
+  readonly isCopying: boolean
+  readonly #road: FastRoad
+  readonly #socket: OwnedSocket
+  readonly #handOver: () => void
+  #state: State = 'idle'
+  #facts: HeaderFacts | undefined
+  /** Read while an answer was under way. */
+  #pending: Buffer | undefined
+  #reader: Reader | undefined
+  #stopWaiting: (() => void) | undefined
+  #isChunked = false
+  /** The connection ends with the answer that is under way. */
+  #isLast = false
+  /** Monotonic time of the last thing that happened. */
+  #activeAt: number
+  #flushingBytes = 0
+  /** Who watches here, once that is needed. */
+  viewer: { agent: string; viewer: string } | undefined
+
+  constructor(road: FastRoad, socket: Socket, handOver: () => void) {
+    this.#road = road
+    this.#socket = socket
+    this.#handOver = handOver
+    this.isCopying = 'encrypted' in socket
+    this.#activeAt = road.now()
+    this.#socket[own] = this
+    // Shared functions, not closures: there are as many connections as viewers.
+    socket.on('data', onData).on('drain', onDrain).on('close', onClose)
+  }
+
+  get socket(): Socket {
+    return this.#socket
+  }
+
+  /** Ends what has been silent, or slow, for too long. */
+  check(now: number): void {
+    const silentMs = now - this.#activeAt
+    const { limits } = this.#road
+    if (this.#state === 'idle') {
+      const isFirst = this.#facts === undefined
+      if (silentMs > (isFirst ? limits.headersTimeoutMs : limits.keepAliveTimeoutMs)) {
+        this.#socket.destroy()
+      }
+    } else if (this.#state === 'flushing') {
+      const allowedMs = readerGraceMs + (this.#flushingBytes / minReaderBytesPerSecond) * 1_000
+      if (silentMs > allowedMs) this.#socket.destroy()
+    }
+  }
+
+  /** After the answer that is under way, or now. */
+  close(): void {
+    this.#isLast = true
+    if (this.#state === 'idle') this.#socket.end()
+  }
+
+  received(bytes: Buffer): void {
+    this.#activeAt = this.#road.now()
+    if (this.#state === 'idle') {
+      this.#take(bytes)
+      return
+    }
+    this.#pending = this.#pending ? Buffer.concat([this.#pending, bytes]) : bytes
+    this.#socket.pause()
+  }
+
+  #take(bytes: Buffer): void {
+    const request = this.#road.requests.read(bytes, this.#facts)
+    const opened = request && this.#road.find(request.target, this)
+    if (!opened) {
+      this.#leave(bytes)
+      return
+    }
+    this.#facts = request.facts
+    if (request.facts.isLast) this.#isLast = true
+    this.#serve(opened, request.facts)
+  }
+
+  #serve(opened: Opened, facts: HeaderFacts): void {
+    this.#state = 'answering'
+    const { head, state } = opened.object
+    if (head && state === 'complete') {
+      this.#answer(opened, head, facts, undefined)
+      return
+    }
+    this.#stopWaiting = awaitAnswer(opened, {
+      // Compressed it is sent whole; its bytes come with its head, or shortly after.
+      wantsWhole: (object, head) => this.#codingOf(object, head, facts) === 'gzip',
+      answer: (found, head, failedStatus) => {
+        if (this.#state !== 'left') this.#answer(found, head, facts, failedStatus)
+      },
+      broken: () => this.abort(),
+    })
+  }
+
+  #codingOf(object: CacheObject, head: AnswerHead, facts: HeaderFacts): Coding | undefined {
+    if (!this.#road.compress) return undefined
+    return codingOf(object, head, facts.takesGzip ? 'gzip' : undefined)
+  }
+
+  #answer(
+    opened: Opened,
+    head: AnswerHead,
+    facts: HeaderFacts,
+    failedStatus: number | undefined,
+  ): void {
+    const { object } = opened
+    const coding = this.#codingOf(object, head, facts)
+    const isLast = this.#isLast
+    const prepared = this.#road.http1.of({ opened, head, coding, isLast, failedStatus })
+    this.#road.answered(this, opened, head.status, facts.agent)
+    const { body, bytes } = prepared
+    if (prepared.hasBody) {
+      this.#road.sent(body?.length ?? 0)
+      this.#finish(bytes)
+      return
+    }
+    const socket = this.#socket
+    socket.cork()
+    socket.write(bytes)
+    if (body) this.#send(object, body)
+    else this.#follow(object)
+    socket.uncork()
+  }
+
+  /** A whole body that is too large for one buffer with its head. */
+  #send(object: CacheObject, body: Buffer): void {
+    const { clock, metrics } = this.#road
+    this.#isChunked = false
+    // What is not the object's own bytes was compressed, and is small.
+    const isOwn = body.length === object.size
+    if (!isOwn) {
+      this.#road.sent(body.length)
+      this.#finish(body)
+      return
+    }
+    this.#reader = new Reader(this, object, { start: 0, end: body.length, clock, metrics })
+    this.#reader.run()
+  }
+
+  #follow(object: CacheObject): void {
+    const { clock, metrics } = this.#road
+    const { length } = object
+    this.#isChunked = length === undefined
+    this.#reader = new Reader(this, object, { start: 0, end: length, clock, metrics })
+    this.#reader.run()
+  }
+
+  write(piece: Buffer): boolean {
+    this.#activeAt = this.#road.now()
+    const socket = this.#socket
+    if (!this.#isChunked) return socket.write(piece)
+    socket.cork()
+    socket.write(Buffer.from(`${piece.length.toString(16)}\r\n`, 'latin1'))
+    socket.write(piece)
+    const hasRoom = socket.write(lineEnd)
+    socket.uncork()
+    return hasRoom
+  }
+
+  end(piece?: Buffer): void {
+    if (!this.#isChunked) {
+      this.#finish(piece)
+      return
+    }
+    if (piece) this.write(piece)
+    this.#finish(lastChunk)
+  }
+
+  abort(): void {
+    this.#socket.destroy()
+  }
+
+  /** The last bytes of an answer; the next request when they have been taken. */
+  #finish(bytes: Buffer | undefined): void {
+    this.#reader = undefined
+    this.#activeAt = this.#road.now()
+    const hasRoom = bytes === undefined || this.#socket.write(bytes)
+    if (this.#isLast) {
+      this.#state = 'flushing'
+      this.#flushingBytes = bytes?.length ?? 0
+      this.#socket.end()
+    } else if (hasRoom) this.#next()
+    else {
+      this.#state = 'flushing'
+      this.#flushingBytes = bytes?.length ?? 0
+    }
+  }
+
+  #next(): void {
+    this.#state = 'idle'
+    const bytes = this.#pending
+    if (bytes === undefined) return
+    this.#pending = undefined
+    this.#socket.resume()
+    this.#take(bytes)
+  }
+
+  drained(): void {
+    this.#activeAt = this.#road.now()
+    if (this.#reader) this.#reader.room()
+    else if (this.#state === 'flushing' && !this.#isLast) this.#next()
+  }
+
+  closed(): void {
+    this.#state = 'left'
+    this.#road.left(this)
+    this.#reader?.gone()
+    this.#stopWaiting?.()
+  }
+
+  #leave(bytes: Buffer): void {
+    const socket = this.#socket
+    this.#state = 'left'
+    this.#road.left(this)
+    socket.off('data', onData).off('drain', onDrain).off('close', onClose)
+    socket[own] = undefined
+    // Stopped, or the next owner would miss what comes before it listens.
+    socket.pause()
+    socket.unshift(bytes)
+    this.#handOver()
+    socket.resume()
+  }
+}
+
+function onData(this: OwnedSocket, bytes: Buffer): void {
+  this[own]?.received(bytes)
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[own]?.drained()
+}
+
+function onClose(this: OwnedSocket): void {
+  this[own]?.closed()
+}
