@@ -1,183 +1,171 @@
-// Scenario `edge`: viewers on cached objects at our delivery beside nginx proxy_cache.
+// Scenario `edge`: viewers on cached objects at our whole edge, beside nginx proxy_cache and Varnish.
 //
-// Both servers cache the same objects from the same origin and run on one core; the load generator and the
-// origin have the other. Runs alternate, the order within a round too, and a median stands for five rounds.
-// The generator is the bottleneck for small objects, so that capacity is told by the server's CPU time: how
-// many requests one second of it serves.
-
-import { existsSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import type { LoadOrder, LoadResult } from './support/load-process.ts'
+// All cache the same objects from the same origin, with the same certificate, and run on one core, each alone; the
+// load generator and the origin have the other. Runs alternate, the order within a round too, and a median stands
+// for all rounds. Where the load generator is slower than a server, its core is not busy: then requests per second
+// of its processor time tell more than requests per second.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { TlsClient } from '../test/support/tls-client.ts'
+import { type EdgeRow, type EdgeRun, edgeTable, type Road, roads } from './edge-table.ts'
+import { runAutocannon } from './support/autocannon.ts'
+import { type BenchServer, loadCore, tlsName } from './support/bench-server.ts'
+import { makeCertificate, type Negotiated, negotiatedAt } from './support/certificate.ts'
+import { runH2load } from './support/h2load.ts'
 import { startNginx } from './support/nginx.ts'
 import { type BenchObject, benchObjects, bodyOf } from './support/objects.ts'
-import { startNode, stop, type Usage, usageOf } from './support/processes.ts'
+import { startOurEdge } from './support/our-edge.ts'
+import { startNode, stop, usageOf } from './support/processes.ts'
 import type { Scenario, ScenarioOptions } from './support/scenario.ts'
-import { median, rounded, table } from './support/statistics.ts'
+import { missingFor, pathOf } from './support/tools.ts'
+import { startVarnish } from './support/varnish.ts'
+import { type LoadFigures, runWrk } from './support/wrk.ts'
 
-interface Run {
-  requestsPerSecond: number
-  requestsPerCpuSecond: number
-  p50Ms: number
-  p99Ms: number
-}
-
-export interface EdgeBenchRow {
-  object: string
-  server: string
-  runs: Run[]
-  residentBytes: number
-}
-
-interface Server {
-  name: string
-  url: string
-  pid: number
-}
-
-const serverCore = 1
-const loadCore = 0
 const warmUpSeconds = 1
+const streamsEach = 2
+
+interface Cell {
+  server: BenchServer
+  object: BenchObject
+  road: Road
+  row: EdgeRow
+}
 
 export const edge: Scenario = {
   name: 'edge',
-  missing() {
-    if (process.platform !== 'linux') return 'The edge scenario needs Linux: it pins and measures.'
-    if (availableParallelism() < 2) return 'The edge scenario needs two cores.'
-    if (!existsSync('/usr/sbin/nginx')) return 'The edge scenario needs nginx (apt install nginx).'
-    if (!existsSync('/usr/bin/taskset')) return 'The edge scenario needs taskset (util-linux).'
-    return undefined
-  },
+  missing: () => missingFor('edge', { tools: ['nginx', 'openssl', 'taskset'] }),
   async run(options) {
-    const rows = await benchEdge(options)
+    const { rows, negotiated } = await benchEdge(options)
     const { connections, rounds, seconds } = options
+    const generator = pathOf('wrk') ? 'wrk' : 'autocannon, since wrk is not installed'
+    const overHttp2 = pathOf('h2load')
+      ? `over HTTP/2 by h2load with ${streamsEach} requests at a time on each`
+      : 'no HTTP/2, since h2load is not installed'
+    const varnish = pathOf('varnishd') ? '' : ' Varnish is not installed.'
+    const { version, cipher, keyBits, signature } = negotiated
     return {
-      setting: `One core for each server; ${connections} connections, medians of ${rounds} interleaved runs of ${seconds} s.`,
+      setting:
+        `One core for the server, one worker; ${connections} connections by ${generator}, ${overHttp2}; medians of ` +
+        `${rounds} interleaved runs of ${seconds} s. ${version} with ${cipher} and ${signature} of ${keyBits} bits at both.${varnish}`,
       table: edgeTable(rows),
-      data: rows,
+      data: { rows, negotiated },
     }
   },
 }
 
-async function benchEdge(options: ScenarioOptions): Promise<EdgeBenchRow[]> {
+async function benchEdge(
+  options: ScenarioOptions,
+): Promise<{ rows: EdgeRow[]; negotiated: Negotiated }> {
   await using stack = new AsyncDisposableStack()
-  const start = async (core: number, name: string, args: string[] = []) => {
-    const file = new URL(`./support/${name}-server.ts`, import.meta.url)
-    const { child, message: port } = await startNode<number>(core, file, args)
-    stack.defer(() => stop(child))
-    return { url: `http://127.0.0.1:${port}`, pid: child.pid!, port }
-  }
-  const origin = await start(loadCore, 'origin')
-  const nginx = stack.use(await startNginx(serverCore, origin.port))
-  const ours = await start(serverCore, 'edge', [origin.url])
-  const servers: Server[] = [
-    { name: 'nearcast', ...ours },
-    { name: 'nginx', url: nginx.url, pid: nginx.child.pid! },
-  ]
-  const rows = benchObjects.flatMap((object) =>
-    servers.map((server) => ({
-      object,
-      server,
-      row: { object: object.name, server: server.name, runs: [] as Run[], residentBytes: 0 },
-    })),
-  )
-  for (const { object, server } of rows) {
-    await verify(server, object)
-    await measure(server, object, { ...options, seconds: warmUpSeconds })
+  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
+  stack.defer(() => rmSync(folder, { recursive: true }))
+  const certificate = await makeCertificate(folder)
+  const file = new URL('./support/origin-server.ts', import.meta.url)
+  const { child, message: originPort } = await startNode<number>(loadCore, file)
+  stack.defer(() => stop(child))
+  const ours = stack.use(await startOurEdge({ originPort, certificate }))
+  const negotiated = await negotiatedAt(ours.server.tlsPort, 'http/1.1')
+  const { cipher } = negotiated
+  const nginx = stack.use(await startNginx({ originPort, certificate, cipher }))
+  await sameTls(ours.server.tlsPort, nginx.server.tlsPort)
+  const servers: BenchServer[] = [ours.server, nginx.server]
+  if (pathOf('varnishd')) servers.push(stack.use(await startVarnish(originPort)).server)
+  const viewer = new TlsClient(certificate.certificate)
+  stack.defer(() => viewer.close())
+  const cells = cellsOf(servers)
+  for (const cell of cells) {
+    await verify(viewer, cell)
+    await measure(cell, { ...options, seconds: warmUpSeconds })
   }
   for (let round = 0; round < options.rounds; round++) {
-    for (const { object, server, row } of round % 2 === 0 ? rows : rows.toReversed()) {
-      options.progress(`round ${round + 1}/${options.rounds}: ${object.name}, ${server.name}`)
-      const { run, usage } = await measure(server, object, options)
+    for (const cell of round % 2 === 0 ? cells : cells.toReversed()) {
+      const { object, road, server, row } = cell
+      options.progress(
+        `round ${round + 1}/${options.rounds}: ${object.name}, ${road}, ${server.name}`,
+      )
+      const { run, residentBytes } = await measure(cell, options)
       row.runs.push(run)
-      row.residentBytes = usage.residentBytes
+      row.residentBytes = residentBytes
     }
   }
-  for (const { object, server } of rows) await verify(server, object)
-  return rows.map(({ row }) => row)
+  for (const cell of cells) await verify(viewer, cell)
+  return { rows: cells.map(({ row }) => row), negotiated }
 }
 
-/** Both servers must give the very bytes and the validator of the origin. */
-async function verify(server: Server, object: BenchObject): Promise<void> {
-  const answer = await fetch(server.url + object.path)
-  const body = Buffer.from(await answer.arrayBuffer())
-  const isRight = answer.status === 200 && answer.headers.get('etag') === object.etag
-  if (!isRight || !body.equals(bodyOf(object))) {
+function cellsOf(servers: readonly BenchServer[]): Cell[] {
+  return benchObjects.flatMap((object) =>
+    roads.flatMap((road) => {
+      if (road === 'h2' && !pathOf('h2load')) return []
+      const able = servers.filter(({ tlsPort }) => road === 'plain' || tlsPort !== undefined)
+      return able.map((server) => {
+        const { name } = server
+        const row = { object: object.name, road, server: name, runs: [], residentBytes: 0 }
+        return { server, object, road, row }
+      })
+    }),
+  )
+}
+
+/** Another cipher or key would decide the comparison, not the servers. */
+async function sameTls(ours: number, theirs: number): Promise<void> {
+  for (const alpn of ['http/1.1', 'h2'] as const) {
+    const [a, b] = [await negotiatedAt(ours, alpn), await negotiatedAt(theirs, alpn)]
+    const isRight = a.version === 'TLSv1.3' && a.application === alpn
+    if (!isRight || JSON.stringify(a) !== JSON.stringify(b)) {
+      throw new Error(`TLS differs: ${JSON.stringify(a)} at ours, ${JSON.stringify(b)} at nginx`)
+    }
+  }
+}
+
+/** All servers must give the very bytes and the validator of the origin. */
+async function verify(viewer: TlsClient, { server, object, road }: Cell): Promise<void> {
+  const answer = await viewer.get(urlOf(server, object, road))
+  const isRight = answer.status === 200 && answer.headers.etag === object.etag
+  if (!isRight || !answer.body.equals(bodyOf(object))) {
     throw new Error(`${server.name} does not serve ${object.path} as the origin does`)
   }
 }
 
 async function measure(
-  server: Server,
-  object: BenchObject,
+  cell: Cell,
   options: ScenarioOptions,
-): Promise<{ run: Run; usage: Usage }> {
-  const order: LoadOrder = {
-    url: server.url + object.path,
-    connections: options.connections,
-    seconds: options.seconds,
-    etag: object.etag,
-    bytes: object.bytes,
-  }
+): Promise<{ run: EdgeRun; residentBytes: number }> {
+  const { server, object } = cell
   const before = usageOf(server.pid)
-  const file = new URL('./support/load-process.ts', import.meta.url)
-  const { child, message: result } = await startNode<LoadResult>(loadCore, file, [
-    JSON.stringify(order),
-  ])
+  const startedAtMs = performance.now()
+  const figures = await load(cell, options)
   const usage = usageOf(server.pid)
-  await stop(child)
-  const faults = Object.entries(result.faults).filter(([, count]) => count > 0)
-  if (faults.length > 0 || result.requests === 0) {
-    throw new Error(`${server.name}, ${object.path}: ${JSON.stringify(result.faults)}`)
+  const seconds = (performance.now() - startedAtMs) / 1000
+  const { requests, readBytes, faults } = figures
+  // The load generators do not look at what they read; they tell sizes to three digits.
+  const isShort = readBytes < 0.98 * requests * object.bytes
+  if (faults.length > 0 || requests === 0 || isShort) {
+    throw new Error(
+      `${server.name}, ${object.path}: ${requests} answers, ${readBytes} bytes, ${faults.join(', ')}`,
+    )
   }
   const cpuSeconds = Math.max(0.01, usage.cpuSeconds - before.cpuSeconds)
-  const run: Run = {
-    requestsPerSecond: result.requests / result.seconds,
-    requestsPerCpuSecond: result.requests / cpuSeconds,
-    p50Ms: result.latencyMs.p50,
-    p99Ms: result.latencyMs.p99,
+  const run = {
+    requestsPerSecond: requests / figures.seconds,
+    requestsPerCpuSecond: requests / cpuSeconds,
+    // Starting and ending the load generator is part of the time, and no load.
+    busy: Math.min(1, cpuSeconds / Math.min(seconds, figures.seconds)),
+    p50Ms: figures.p50Ms,
+    p99Ms: figures.p99Ms,
   }
-  return { run, usage }
+  return { run, residentBytes: usage.residentBytes }
 }
 
-export function edgeTable(rows: readonly EdgeBenchRow[]): string {
-  const lines: string[][] = [
-    ['object', 'server', 'requests/s', 'requests/CPU s', 'MB/CPU s', 'p50 ms', 'p99 ms', 'RSS MB'],
-  ]
-  for (const object of benchObjects) {
-    const both = rows.filter((row) => row.object === object.name)
-    const medians = both.map((row) => ({
-      perSecond: median(row.runs.map((run) => run.requestsPerSecond)),
-      perCpu: median(row.runs.map((run) => run.requestsPerCpuSecond)),
-      p50: median(row.runs.map((run) => run.p50Ms)),
-      p99: median(row.runs.map((run) => run.p99Ms)),
-    }))
-    both.forEach((row, index) => {
-      const { perSecond, perCpu, p50, p99 } = medians[index]!
-      lines.push([
-        object.name,
-        row.server,
-        rounded(perSecond),
-        rounded(perCpu),
-        rounded((perCpu * object.bytes) / 1e6),
-        rounded(p50),
-        rounded(p99),
-        rounded(row.residentBytes / 1e6),
-      ])
-    })
-    const [ours, theirs] = medians
-    if (!ours || !theirs) continue
-    const ratio = (a: number, b: number) => (a / b).toFixed(2)
-    const perCpu = ratio(ours.perCpu, theirs.perCpu)
-    lines.push([
-      object.name,
-      'ratio',
-      ratio(ours.perSecond, theirs.perSecond),
-      perCpu,
-      perCpu,
-      ratio(ours.p50, theirs.p50),
-      ratio(ours.p99, theirs.p99),
-      '',
-    ])
-  }
-  return table(lines)
+function load({ server, object, road }: Cell, options: ScenarioOptions): Promise<LoadFigures> {
+  const { connections, seconds } = options
+  const common = { core: loadCore, connections, seconds }
+  const url = urlOf(server, object, road)
+  if (road === 'h2') return runH2load({ ...common, url, port: server.tlsPort!, streamsEach })
+  return pathOf('wrk') ? runWrk({ ...common, url }) : runAutocannon({ ...common, url, object })
+}
+
+function urlOf(server: BenchServer, object: BenchObject, road: Road): string {
+  const base = road === 'plain' ? server.plain : `https://${tlsName}:${server.tlsPort}`
+  return base + object.path
 }

@@ -1,28 +1,45 @@
-// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--docs]`: prints a table per scenario, writes JSON
+// `npm run bench [-- scenario…] [--rounds N] [--seconds N] [--viewers N] [--docs]`: prints a table per scenario, writes JSON
 // below bench/results/, and with --docs brings docs/benchmarks.md up to date.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { crowd } from './crowd.ts'
 import { edge } from './edge.ts'
+import { held } from './held.ts'
 import { ingest } from './ingest.ts'
 import { keyGuessing } from './key-guessing.ts'
 import { latency } from './latency.ts'
 import { packager } from './packager.ts'
 import { recovery } from './recovery.ts'
 import { road } from './road.ts'
+import { slowReaders } from './slow-readers.ts'
 import { takeAllAlong } from './support/leave.ts'
 import { type BenchReport, resultsFolder, writeDocs } from './support/report.ts'
 import type { Scenario } from './support/scenario.ts'
+import { viewers } from './viewers.ts'
 
-const scenarios = [road, latency, recovery, packager, edge, ingest, keyGuessing]
+const scenarios = [
+  road,
+  latency,
+  recovery,
+  packager,
+  edge,
+  viewers,
+  crowd,
+  held,
+  slowReaders,
+  ingest,
+  keyGuessing,
+]
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
-    connections: { type: 'string', default: '50' },
+    connections: { type: 'string', default: '32' },
+    viewers: { type: 'string' },
     docs: { type: 'boolean', default: false },
   },
 })
@@ -34,6 +51,10 @@ async function main(names: string[]): Promise<number> {
   if (unknown.length > 0) {
     const known = scenarios.map(({ name }) => name).join(', ')
     console.error(`No such scenario: ${unknown.join(', ')}. There are: ${known}.`)
+    return 2
+  }
+  if (![values.rounds, values.seconds, values.connections].every((text) => Number(text) > 0)) {
+    console.error('--rounds, --seconds and --connections take numbers above 0.')
     return 2
   }
   const wanted = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
@@ -54,6 +75,7 @@ async function measure(scenario: Scenario): Promise<void> {
     rounds: Number(values.rounds),
     seconds: Number(values.seconds),
     connections: Number(values.connections),
+    ...(values.viewers && { viewers: Number(values.viewers) }),
     progress: (text) => process.stderr.write(`${text}\n`),
   })
   const report: BenchReport = {

@@ -1,6 +1,7 @@
-// `npm run soak [-- --minutes N] [--viewers N] [--docs]`: a whole cluster for long, with a publisher that comes
+// `npm run soak [-- edge] [--minutes N] [--viewers N] [--docs]`: a whole cluster for long, with a publisher that comes
 // and goes, an ffmpeg that is killed, viewers, and the checker of tests that watches every playlist, MPD and sampled
-// byte. Prints a table and leaves with 1 when a rule was broken; with --docs the table goes into docs/benchmarks.md.
+// byte. Prints a table and leaves with 1 when a rule was broken; with --docs the table goes into docs/benchmarks.md. With
+// `edge` it is one edge alone under viewers who come and go (edge-soak.ts).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
@@ -9,16 +10,20 @@ import { Cluster } from '../test/support/cluster.ts'
 import { Encoder } from '../test/support/encoder.ts'
 import { type CheckerReport, LiveChecker } from '../test/support/live-checker.ts'
 import { descendantsOf } from '../test/support/processes.ts'
+import { soakEdge } from './edge-soak.ts'
 import { takeAllAlong } from './support/leave.ts'
 import { usageOfOne } from './support/processes.ts'
 import { resultsFolder, writeDocs } from './support/report.ts'
+import type { ScenarioResult } from './support/scenario.ts'
 import { SoakViewer } from './support/soak-viewer.ts'
 import { rounded, table } from './support/statistics.ts'
+import { missingFor } from './support/tools.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    minutes: { type: 'string', default: '10' },
-    viewers: { type: 'string', default: '3' },
+    minutes: { type: 'string' },
+    viewers: { type: 'string' },
     docs: { type: 'boolean', default: false },
   },
 })
@@ -47,40 +52,55 @@ interface Outcome {
 }
 
 takeAllAlong()
-process.exitCode = await main(Number(values.minutes), Number(values.viewers))
+const isEdge = positionals[0] === 'edge'
+process.exitCode = await main(
+  Number(values.minutes ?? (isEdge ? 30 : 10)),
+  Number(values.viewers ?? (isEdge ? 60 : 3)),
+)
 
 async function main(minutes: number, viewers: number): Promise<number> {
   if (process.platform !== 'linux') {
     console.error('The soak needs Linux: it reads /proc.')
     return 1
   }
-  if (!(minutes > 0) || !(viewers >= 0)) {
-    console.error('usage: npm run soak -- [--minutes N] [--viewers N] [--docs]')
+  const isKnown = positionals.length === 0 || (isEdge && positionals.length === 1)
+  if (!isKnown || !(minutes > 0) || !(viewers >= 0)) {
+    console.error('usage: npm run soak -- [edge] [--minutes N] [--viewers N] [--docs]')
     return 2
   }
-  const at = new Date().toISOString()
+  if (isEdge) {
+    const missing = missingFor('edge-soak', { tools: ['openssl', 'taskset'], openFiles: 4_000 })
+    if (missing) {
+      console.error(missing)
+      return 1
+    }
+    const { isFlat, ...result } = await soakEdge(minutes, viewers)
+    keep('edge-soak', result)
+    return isFlat && result.failed === 0 ? 0 : 1
+  }
   const outcome = await soak(minutes, viewers)
-  const text = tableOf(outcome)
-  const report = {
-    scenario: 'soak',
-    at,
-    node: process.version,
-    processor: cpus()[0]?.model ?? 'unknown',
+  keep('soak', {
     setting:
       `${minutes} minutes: 640x480 at 30 frames per second with ladder, two POPs, ${viewers} viewers and the checker; ` +
       `each minute the publisher leaves for ${awayMs.map((ms) => ms / 1000).join(' or ')} s or ffmpeg is killed.`,
-    table: text,
+    table: tableOf(outcome),
     data: outcome,
-  }
-  mkdirSync(resultsFolder, { recursive: true })
-  const file = join(resultsFolder, `soak-${at.replaceAll(':', '-')}.json`)
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
-  console.log(`${text}\n\n${file}`)
+  })
   for (const { where, rule, texts } of outcome.report.faults.slice(0, 5)) {
     console.error(`\n${where}: ${rule}\n${texts.join('\n---\n')}`)
   }
-  if (values.docs) writeDocs(report)
   return outcome.report.faultCount + outcome.failures.length === 0 ? 0 : 1
+}
+
+function keep(scenario: string, result: ScenarioResult): void {
+  const at = new Date().toISOString()
+  const processor = cpus()[0]?.model ?? 'unknown'
+  const report = { scenario, at, node: process.version, processor, ...result }
+  mkdirSync(resultsFolder, { recursive: true })
+  const file = join(resultsFolder, `${scenario}-${at.replaceAll(':', '-')}.json`)
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  console.log(`${result.table}\n\n${file}`)
+  if (values.docs) writeDocs(report)
 }
 
 async function soak(minutes: number, viewerCount: number): Promise<Outcome> {

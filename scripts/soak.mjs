@@ -1,4 +1,4 @@
-// `npm run soak [-- --minutes N]`: sets up what is missing, then runs a whole cluster for long.
+// `npm run soak [-- edge] [--minutes N]`: sets up what is missing, then runs a whole cluster, or one edge, for long.
 import { runForeground } from './foreground.mjs'
 import { ensureReady, runScript } from './setup.mjs'
 

@@ -1,7 +1,7 @@
 // Child processes of a benchmark: each on its own core, all gone when the benchmark ends.
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** Prefix that pins a command to one core. */
 export function pinned(core: number): string[] {
@@ -44,10 +44,26 @@ export async function stop(child: ChildProcess, signal: NodeJS.Signals = 'SIGTER
   await exited
 }
 
-/** Starts any command, pinned. */
-export function startCommand(core: number, command: string[]): ChildProcess {
+/** Starts any command, pinned. A quiet one says on standard error what is of no interest. */
+export function startCommand(
+  core: number,
+  command: string[],
+  { isQuiet = false }: { isQuiet?: boolean } = {},
+): ChildProcess {
   const [executable, ...args] = [...pinned(core), ...command]
-  return spawn(executable!, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  return spawn(executable!, args, { stdio: ['ignore', 'ignore', isQuiet ? 'ignore' : 'inherit'] })
+}
+
+/** Runs a command to its end, pinned; resolves with what it wrote, rejects with it where it failed. */
+export async function runCommand(core: number, command: string[]): Promise<string> {
+  const [executable, ...args] = [...pinned(core), ...command]
+  const child = spawn(executable!, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const pieces: Buffer[] = []
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (it) => pieces.push(it))
+  const [code] = await once(child, 'close')
+  const output = Buffer.concat(pieces).toString()
+  if (code !== 0) throw new Error(`${command[0]} ended with ${code}:\n${output}`)
+  return output
 }
 
 export interface Usage {
@@ -56,6 +72,7 @@ export interface Usage {
 }
 
 const ticksPerSecond = 100
+const pageBytes = 4_096
 
 /** Of one process (Linux); undefined when it is gone. */
 export function usageOfOne(pid: number): Usage | undefined {
@@ -66,12 +83,23 @@ export function usageOfOne(pid: number): Usage | undefined {
   }
 }
 
+/** Open files of a process (Linux). */
+export function openFilesOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
+}
+
+/** In the buffers of all TCP sockets of this machine (Linux). */
+export function socketBytes(): number {
+  const [, pages] = /^TCP: .* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'utf8')) ?? []
+  return Number(pages ?? 0) * pageBytes
+}
+
 // The name in brackets may hold spaces; the fields of interest follow it.
 function statOf(pid: string): Usage {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-    residentBytes: Number(fields[21]) * 4_096,
+    residentBytes: Number(fields[21]) * pageBytes,
   }
 }
 

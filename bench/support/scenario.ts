@@ -4,6 +4,8 @@ export interface ScenarioOptions {
   rounds: number
   seconds: number
   connections: number
+  /** Where a scenario has viewers; its own number where not told. */
+  viewers?: number
   progress(text: string): void
 }
 

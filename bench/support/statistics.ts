@@ -58,3 +58,12 @@ export function rowsOf(text: string): string[][] {
       .map((cell) => cell.trim()),
   )
 }
+
+/** Of the straight line that lies nearest to the points (least squares): how much y grows by for each x. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const middleX = mean(points.map(([x]) => x))
+  const middleY = mean(points.map(([, y]) => y))
+  const sum = (term: (x: number, y: number) => number) =>
+    points.reduce((total, [x, y]) => total + term(x - middleX, y - middleY), 0)
+  return sum((x, y) => x * y) / sum((x) => x * x)
+}

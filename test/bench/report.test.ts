@@ -1,6 +1,5 @@
 // The generated part of the benchmark page, and the numbers in it.
 import { describe, expect, it } from 'vitest'
-import { edgeTable } from '../../bench/edge.ts'
 import { type BenchReport, withReport } from '../../bench/support/report.ts'
 import { median, rounded, rowsOf, table } from '../../bench/support/statistics.ts'
 
@@ -72,23 +71,5 @@ describe('statistics', () => {
         ['ccc', 'd'],
       ]),
     ).toBe('| a   | bb |\n|-----|---:|\n| ccc |  d |')
-  })
-})
-
-describe('edgeTable', () => {
-  it('tells the ratio of the medians', () => {
-    const run = (perCpu: number) => ({
-      requestsPerSecond: 100,
-      requestsPerCpuSecond: perCpu,
-      p50Ms: 1,
-      p99Ms: 2,
-    })
-    const rows = ['nearcast', 'nginx'].map((server, index) => ({
-      object: 'part, 64 KB',
-      server,
-      runs: [run(1), run(500 * (index + 1)), run(9_000)],
-      residentBytes: 1e7,
-    }))
-    expect(edgeTable(rows)).toMatch(/part, 64 KB \| +ratio \| +1\.00 \| +0\.50 /)
   })
 })
