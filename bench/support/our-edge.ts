@@ -45,6 +45,7 @@ export async function startOurEdge(options: OurEdgeOptions): Promise<OurEdge> {
     http: listen,
     admission: { node: { handshakesPerSecond } },
     ingest: { maxConnections },
+    workers: 1,
     ...(options.cacheBytes && { cache: { memoryBytes: options.cacheBytes } }),
   })
   const pid = cluster.pid(edgeId)
