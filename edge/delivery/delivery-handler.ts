@@ -70,6 +70,8 @@ export interface DeliveryOptions {
 }
 
 const targetDurationMs = 4_000
+/** A viewer counts for 15 s: who asks several times a second need not be counted each time. */
+const seenAgainMs = 1_000
 // The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
 /** An origin that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
@@ -267,9 +269,14 @@ export class DeliveryHandler implements AsyncDisposable {
     const { agent, media } = answer
     if (viewed.viewer?.agent !== agent) {
       const viewer = this.#viewers.viewerOf(this.#addressOf(viewed), agent)
-      viewed.viewer = { agent, viewer }
+      viewed.viewer = { agent, viewer, liveId: '', seenAt: 0 }
     }
-    this.#viewers.seen(media.id, viewed.viewer.viewer)
+    const { viewer } = viewed
+    const now = this.#options.clock.monotonic()
+    if (viewer.liveId === media.id && now - viewer.seenAt < seenAgainMs) return
+    viewer.liveId = media.id
+    viewer.seenAt = now
+    this.#viewers.seen(media.id, viewer.viewer)
   }
 
   /** Whatever is not media. */

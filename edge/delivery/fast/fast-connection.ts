@@ -13,7 +13,7 @@ import {
   Reader,
   readerGraceMs,
 } from '../../../common/cache/reader.ts'
-import type { FastRoad } from './fast-road.ts'
+import type { CountedViewer, FastRoad } from './fast-road.ts'
 import type { LoggedAnswer } from './logged-answer.ts'
 import type { HeaderFacts } from './simple-get.ts'
 
@@ -58,7 +58,7 @@ export class FastConnection implements Downstream {
   /** Of the viewer, once that is needed. */
   address: string | undefined
   /** Who watches here, once that is needed. */
-  viewer: { agent: string; viewer: string } | undefined
+  viewer: CountedViewer | undefined
 
   constructor(road: FastRoad, socket: Socket, handOver: () => void) {
     this.#road = road

@@ -40,11 +40,20 @@ export interface FastRoadOptions {
 
 type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
 
+export interface CountedViewer {
+  agent: string
+  /** As the count of viewers knows it. */
+  viewer: string
+  /** What it was last counted for, and when. */
+  liveId: string
+  seenAt: number
+}
+
 /** Where an answer goes, with what is remembered of who is there. */
 export interface Viewed {
   readonly socket: Ends
   address?: string | undefined
-  viewer?: { agent: string; viewer: string } | undefined
+  viewer?: CountedViewer | undefined
 }
 
 export interface FastAnswer {

@@ -58,6 +58,11 @@ export class FastStream implements Downstream {
   }
 
   serve(opened: Opened): void {
+    const { head, state } = opened.object
+    if (head && state === 'complete') {
+      this.#answer(opened, head, undefined)
+      return
+    }
     const { clock, metrics } = this.#road
     const leave = awaitAnswer(opened, {
       clock,
