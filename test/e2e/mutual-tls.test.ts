@@ -204,7 +204,7 @@ test('edges have sent nothing that was not TLS, and nothing to the plain ports',
       if (opening.length > 0) expect([...opening.subarray(0, 2)]).toEqual([22, 3])
     }
     for (const { opening } of plain.traffic) {
-      expect(opening.toString('latin1')).toContain('cdn-loop: nearcast')
+      if (opening.length > 0) expect(opening.toString('latin1')).toContain('cdn-loop: nearcast')
     }
   }
 })
