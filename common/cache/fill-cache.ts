@@ -106,7 +106,10 @@ export class FillCache implements AsyncDisposable {
   readonly #underWay = new Set<Fill | Mirror>()
   /** Keys of the mirrors of each playlist that are stored. */
   readonly #mirrors = new Map<string, Set<string>>()
-  readonly #crowd: Crowd = { readers: 0 }
+  readonly #crowd: Crowd = {
+    readers: 0,
+    onFault: (err) => this.#log.error({ err }, 'an answer failed'),
+  }
   readonly #responder: Responder
   readonly #live: LivePlaylists | undefined
   #peerResponder: Responder | undefined
