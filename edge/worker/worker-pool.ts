@@ -262,13 +262,20 @@ export class WorkerPool implements AsyncDisposable {
 
   /** Where it fails, the thread ends, which is a death like any other. */
   async #startAgain(index: number, pauseMs: number): Promise<void> {
+    const { clock, log } = this.#options
     const { signal } = this.#stopping
-    await delay(this.#options.clock, pauseMs, signal)
+    await delay(clock, pauseMs, signal)
     if (signal.aborted) return
     const slot = this.#slots[index]!
-    await slot.start()
+    if (!this.#isHandedOver) await slot.start()
+    if (this.#isHandedOver) {
+      // Beside those of the process that has the ports it would take connections that end with this one.
+      log.info({ worker: index + 1 }, 'worker not started anew: another process has the ports')
+      await slot.terminate()
+      return
+    }
     await slot.listen(this.#address)
-    this.#options.log.info({ worker: index + 1 }, 'worker started anew')
+    log.info({ worker: index + 1 }, 'worker started anew')
   }
 
   #tellAll(message: ToWorker, but?: number): void {
