@@ -158,13 +158,16 @@ export class WorkerPool implements AsyncDisposable {
 
   /** Of all workers, with what those have counted that are no more. */
   async metrics(): Promise<MetricsJson[]> {
-    const answers = await Promise.all(
+    const answered = new Set<number>()
+    await Promise.all(
       this.#slots.map(async (slot) => {
         const answer = await slot.call('metrics', undefined, callDeadlineMs)
-        return [slot.index, answer?.result as MetricsJson | undefined] as const
+        if (!answer) return
+        this.#metrics.note(slot.index, answer.result as MetricsJson)
+        answered.add(slot.index)
       }),
     )
-    return this.#metrics.all(answers)
+    return this.#metrics.all(answered)
   }
 
   /** For tests: ends the thread of a worker at once. */
