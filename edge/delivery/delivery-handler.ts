@@ -165,7 +165,7 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   /** For the links to other threads, which ask it for the objects that it fills. */
-  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors'> {
+  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors' | 'adoptMirrors'> {
     return this.#cache
   }
 
