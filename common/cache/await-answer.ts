@@ -34,7 +34,15 @@ export function awaitAnswer(opened: Opened, listener: AnswerListener): (() => vo
   const since = listener.clock.monotonic()
   const over = listener.metrics.waits(object.target)
   const leave = object.follow(() => {
-    if (!proceed()) return
+    try {
+      if (!proceed()) return
+    } catch (err) {
+      // What cannot be answered is broken off: nobody would wake it again.
+      over(false, 0)
+      leave()
+      listener.broken()
+      throw err
+    }
     const isAnswered = object.substitute !== undefined || object.head !== undefined
     over(isAnswered, (listener.clock.monotonic() - since) / 1_000)
     // Followed as a reader before it is left: who changes places is not one that has left.

@@ -18,6 +18,8 @@ export type ObjectState = 'waiting' | 'growing' | 'complete' | 'broken'
 /** Of any number of objects: those who follow one that is not over yet. */
 export interface Crowd {
   readers: number
+  /** One of them threw when it was woken. */
+  onFault?: (err: unknown) => void
 }
 
 const firstBytes = 32 * 1024
@@ -210,8 +212,16 @@ export class CacheObject {
     this.#wake()
   }
 
+  /** Whatever one reader throws, the others are woken, and the fill goes on. */
   #wake(): void {
-    for (const wake of this.#readers) wake()
+    for (const wake of this.#readers) {
+      try {
+        wake()
+      } catch (err) {
+        if (!this.#crowd.onFault) throw err
+        this.#crowd.onFault(err)
+      }
+    }
   }
 
   #reallocate(bytes: number): void {

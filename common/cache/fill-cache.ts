@@ -118,6 +118,7 @@ export class FillCache implements AsyncDisposable {
     this.compress = options.compress === true
     this.#clock = options.clock
     this.#log = options.log
+    this.#crowd.onFault = (err) => this.#log.error({ err }, 'an answer failed')
     this.metrics = new CacheMetrics(options.metrics, () => ({
       bytes: this.#store.bytes,
       objects: this.#store.count,
@@ -127,8 +128,8 @@ export class FillCache implements AsyncDisposable {
     this.#store = new ObjectStore({
       maxBytes: options.maxBytes,
       onEvicted: (reason) => this.metrics.evicted(reason),
-      onLeft: ({ object, isMirror }) => {
-        if (isMirror) this.#forgetKey(object.target)
+      onLeft: ({ object, mirrorOf }) => {
+        if (mirrorOf) this.#forgetKey(object.target)
         else options.threads?.left(object)
       },
     })
@@ -235,7 +236,7 @@ export class FillCache implements AsyncDisposable {
     const { key } = target
     const { threads } = this.#options
     if (this.#fills.get(key) instanceof Mirror) this.#fills.delete(key)
-    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+    if (this.#store.get(key)?.mirrorOf) this.#store.delete(key)
     const now = this.#clock.monotonic()
     const opened = this.open(target, true) ?? {
       object: localObject(target, overloaded, { now, allocate: threads?.allocate }),
@@ -260,12 +261,17 @@ export class FillCache implements AsyncDisposable {
 
   /** What another thread tells of an object of its own. */
   forgetMirror(key: string): void {
-    if (this.#store.get(key)?.isMirror) this.#store.delete(key)
+    if (this.#store.get(key)?.mirrorOf) this.#store.delete(key)
   }
 
   /** As `forgetMirror`, for all that was asked of a path, at whatever position. */
   outdateMirrors(path: string): void {
     for (const key of [...(this.#mirrors.get(path) ?? [])]) this.forgetMirror(key)
+  }
+
+  /** That thread is no more: what is mirrored of it is this cache's own. */
+  adoptMirrors(source: ObjectSource): void {
+    this.#store.adopt(source)
   }
 
   /** What open() would find, for people who ask why. */
@@ -409,7 +415,7 @@ export class FillCache implements AsyncDisposable {
         if (isCurrent) this.#fills.delete(key)
         if (!isCurrent || !kept || !ended.storable) return
         const { object } = ended
-        this.#store.set(key, { object, ...kept, retryAt: 0, isMirror: true })
+        this.#store.set(key, { object, ...kept, retryAt: 0, mirrorOf: ended.source })
         if (object.policy.isImmutable || media.kind === 'status') return
         const keys = this.#mirrors.get(path)
         if (keys) keys.add(key)

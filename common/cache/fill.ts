@@ -155,7 +155,8 @@ export class Fill implements UpstreamSink {
     this.#activeAt = this.#clock.monotonic()
     if (status >= 500 && this.#substitute(status)) return
     // No condition, range or upgrade was asked for, and places are resolved here: only these can be meant.
-    if (status !== 200 && status < 400) {
+    // HTTP/2 cannot say what is above 599 (RFC 9110 §15: five classes).
+    if ((status !== 200 && status < 400) || status > 599) {
       this.#giveUp('unusable', `status ${status}`)
       return
     }

@@ -38,6 +38,7 @@ export class Mirror {
   #outcome: CacheOutcome | undefined
   #kept: ObjectNews['kept']
   #following: { leave(): void } | undefined
+  #source: ObjectSource
   /** Of a thread that tells again from the start, until it is as far as what is here. */
   #memory: Buffer | undefined
   #ended = false
@@ -45,6 +46,7 @@ export class Mirror {
   constructor(options: MirrorOptions) {
     const { target } = options
     this.#options = options
+    this.#source = options.source
     this.startedAt = options.now()
     this.object = new CacheObject(target, policyOf(target.media), options.crowd)
     this.object.onDeserted = () => {
@@ -55,6 +57,11 @@ export class Mirror {
   /** What the thread that fills it did for us; undefined before the answer begins. */
   get outcome(): CacheOutcome | undefined {
     return this.#outcome
+  }
+
+  /** Who fills it, or did to the end. */
+  get source(): ObjectSource {
+    return this.#source
   }
 
   /** How that thread keeps it, once it is complete. */
@@ -74,6 +81,7 @@ export class Mirror {
 
   #open(source: ObjectSource): void {
     let isLeft = false
+    this.#source = source
     const following = source.open(this.#options.target, {
       tell: (news) => {
         if (!isLeft) this.#on(news)

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import type { EvictionReason } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
+import type { ObjectSource } from './mirror.ts'
 
 /** Times are monotonic milliseconds. */
 export interface StoredObject {
@@ -11,8 +12,8 @@ export interface StoredObject {
   staleUntil: number
   /** While stale: upstream has just failed and is not asked again before. */
   retryAt: number
-  /** The bytes are another thread's, and counted there. */
-  isMirror?: boolean
+  /** The bytes are another thread's, this one's, and counted there. */
+  mirrorOf?: ObjectSource
 }
 
 // Key, headers and bookkeeping; measured with keys of 60 characters.
@@ -37,10 +38,10 @@ export class ObjectStore {
   }) {
     this.#objects = new LRUCache({
       maxSize: options.maxBytes,
-      sizeCalculation: (stored) => (stored.isMirror ? 0 : stored.object.size) + overheadBytes,
+      sizeCalculation: (stored) => (stored.mirrorOf ? 0 : stored.object.size) + overheadBytes,
       dispose: (stored, _key, reason) => {
         const why = reasons[reason]
-        if (stored.isMirror) this.#mirrors--
+        if (stored.mirrorOf) this.#mirrors--
         else if (why && !this.#isClearing) options.onEvicted(why)
         options.onLeft?.(stored)
       },
@@ -66,7 +67,7 @@ export class ObjectStore {
   }
 
   set(key: string, stored: StoredObject): void {
-    if (stored.isMirror) this.#mirrors++
+    if (stored.mirrorOf) this.#mirrors++
     this.#objects.set(key, stored)
   }
 
@@ -80,6 +81,17 @@ export class ObjectStore {
     const doomed = [...this.#objects.keys()].filter((key) => key.startsWith(prefix))
     for (const key of doomed) this.#objects.delete(key)
     return before - this.count
+  }
+
+  /** That thread is no more: its bytes are counted here. The order of use remains. */
+  adopt(source: ObjectSource): void {
+    const mirrors = [...this.#objects.keys()].toReversed().flatMap((key) => {
+      const stored = this.peek(key)
+      return stored?.mirrorOf === source ? [[key, stored] as const] : []
+    })
+    for (const [key, { object, freshUntil, staleUntil, retryAt }] of mirrors) {
+      this.set(key, { object, freshUntil, staleUntil, retryAt })
+    }
   }
 
   clear(): void {

@@ -36,6 +36,8 @@ const flushBytes = 64 * 1024
 /** Of lines to be made, by a rough measure. */
 const maxPendingBytes = 4 * 1024 * 1024
 const lineOverhead = 200
+/** Of lines that go out together; Node makes several writes of more than 512 KB, and another thread's come between. */
+const batchCharacters = 64 * 1024
 
 export class AccessLog implements AsyncDisposable {
   readonly #options: AccessLogOptions
@@ -121,21 +123,27 @@ export class AccessLog implements AsyncDisposable {
       const entries = this.#pending
       this.#pending = []
       this.#pendingBytes = 0
-      if (entries.length > 0) await this.#write(entries)
+      for (let from = 0; from < entries.length; ) from += await this.#write(entries, from)
     } while (this.#pendingBytes >= flushBytes)
   }
 
-  async #write(entries: Exchange[]): Promise<void> {
+  /** Answers for how many there was a write. */
+  async #write(entries: readonly Exchange[], from: number): Promise<number> {
+    let text = ''
+    let to = from
+    while (to < entries.length && text.length < batchCharacters) text += this.#line(entries[to++]!)
+    const count = to - from
     try {
-      await this.#file.write(entries.map(this.#line).join(''))
-      this.#counts.written += entries.length
+      await this.#file.write(text)
+      this.#counts.written += count
       this.#isFailing = false
     } catch (err) {
-      this.#counts.dropped += entries.length
+      this.#counts.dropped += count
       const facts = { file: this.#options.config.file, error: messageOf(err) }
       if (!this.#isFailing) this.#options.log.error(facts, 'the access log cannot be written')
       this.#isFailing = true
     }
+    return count
   }
 }
 

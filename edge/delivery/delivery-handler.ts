@@ -74,6 +74,8 @@ const targetDurationMs = 4_000
 const seenAgainMs = 1_000
 // The gateway waits nearly as long: its answer, which names the reason, must come before we give up.
 const graceMs = 500
+/** Other edges carry out a purge within a second (coordinator); what they have until then is not asked for. */
+const distrustMs = 10_000
 /** An origin that says nothing for so long is taken for gone: of what it has at once, and of what it may hold back. */
 const patienceMs = { atOnce: 4_000, held: 8_000 }
 
@@ -103,6 +105,8 @@ export class DeliveryHandler implements AsyncDisposable {
   readonly #viewers: ViewerBook
   readonly #road: FastRoad
   readonly #addressOf: (req: Pick<Viewed, 'socket'>) => string
+  /** Of purges a moment ago, with the end of that moment. */
+  #purged: { prefix: string; until: number }[] = []
   #pages: StaticPages
 
   constructor(options: DeliveryOptions) {
@@ -163,11 +167,14 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   /** For the links to other threads, which ask it for the objects that it fills. */
-  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors'> {
+  get cache(): Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors' | 'adoptMirrors'> {
     return this.#cache
   }
 
   purge(prefix: string): number {
+    const now = this.#options.clock.monotonic()
+    const recent = this.#purged.filter(({ until }) => until > now)
+    this.#purged = [...recent, { prefix, until: now + distrustMs }]
     return this.#cache.purge(prefix)
   }
 
@@ -228,7 +235,7 @@ export class DeliveryHandler implements AsyncDisposable {
   }
 
   async #resolve(target: ObjectTarget, hasStored: boolean, isAhead: boolean): Promise<Resolution> {
-    const peer = this.#options.peers?.toAsk(target)
+    const peer = this.#peerFor(target)
     const gateways = this.#options.pickGateways(target.media.id)
     const authorization = `Bearer ${await this.#options.authorize()}`
     const isAtOnce = isAnsweredAtOnce(target, hasStored)
@@ -240,6 +247,16 @@ export class DeliveryHandler implements AsyncDisposable {
       ...(isAtOnce && { patienceMs: patienceMs.atOnce }),
       ...(!isAtOnce && peer !== undefined && { patienceMs: patienceMs.held }),
     }
+  }
+
+  /** Not one that may still have what was purged here. */
+  #peerFor(target: ObjectTarget): string | undefined {
+    const { clock, peers } = this.#options
+    const now = clock.monotonic()
+    const isPurged = this.#purged.some(
+      ({ prefix, until }) => until > now && target.key.startsWith(prefix),
+    )
+    return isPurged ? undefined : peers?.toAsk(target)
   }
 
   async #answerPeer(

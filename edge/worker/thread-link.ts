@@ -29,7 +29,7 @@ export interface LinkPort {
 
 export interface ThreadLinkOptions {
   port: LinkPort
-  cache: Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors'>
+  cache: Pick<FillCache, 'follow' | 'forgetMirror' | 'outdateMirrors' | 'adoptMirrors'>
   /** Memory of another thread is used here from now on. */
   onMemory?: (bytes: number) => void
   /** The other end is no more; called before anybody who waits for it is told. */
@@ -78,6 +78,7 @@ export class ThreadLink implements ObjectSource, Disposable {
     for (const feed of this.#told.values()) feed.leave()
     this.#told.clear()
     this.#options.onLost()
+    this.#options.cache.adoptMirrors(this)
     const waiting = [...this.#asked.values()]
     this.#asked.clear()
     for (const listener of waiting) listener.lost()

@@ -158,13 +158,16 @@ export class WorkerPool implements AsyncDisposable {
 
   /** Of all workers, with what those have counted that are no more. */
   async metrics(): Promise<MetricsJson[]> {
-    const answers = await Promise.all(
+    const answered = new Set<number>()
+    await Promise.all(
       this.#slots.map(async (slot) => {
         const answer = await slot.call('metrics', undefined, callDeadlineMs)
-        return [slot.index, answer?.result as MetricsJson | undefined] as const
+        if (!answer) return
+        this.#metrics.note(slot.index, answer.result as MetricsJson)
+        answered.add(slot.index)
       }),
     )
-    return this.#metrics.all(answers)
+    return this.#metrics.all(answered)
   }
 
   /** For tests: ends the thread of a worker at once. */
@@ -262,13 +265,20 @@ export class WorkerPool implements AsyncDisposable {
 
   /** Where it fails, the thread ends, which is a death like any other. */
   async #startAgain(index: number, pauseMs: number): Promise<void> {
+    const { clock, log } = this.#options
     const { signal } = this.#stopping
-    await delay(this.#options.clock, pauseMs, signal)
+    await delay(clock, pauseMs, signal)
     if (signal.aborted) return
     const slot = this.#slots[index]!
-    await slot.start()
+    if (!this.#isHandedOver) await slot.start()
+    if (this.#isHandedOver) {
+      // Beside those of the process that has the ports it would take connections that end with this one.
+      log.info({ worker: index + 1 }, 'worker not started anew: another process has the ports')
+      await slot.terminate()
+      return
+    }
     await slot.listen(this.#address)
-    this.#options.log.info({ worker: index + 1 }, 'worker started anew')
+    log.info({ worker: index + 1 }, 'worker started anew')
   }
 
   #tellAll(message: ToWorker, but?: number): void {

@@ -1,4 +1,4 @@
-// What one worker of several may take of what the config grants to the edge. Counts and paces are not shared out:
+// What one worker of several may take of what the config grants to the edge. Counts and paces of admission are not shared out:
 // those hold for all workers together (admission-tables.ts).
 import type { EdgeConfig } from '../../config/schema.ts'
 
@@ -15,7 +15,11 @@ export function shareOf<Config extends Shared>(config: Config, workers: number):
   return {
     ...config,
     ingest: { ...ingest, maxConnections: part(ingest.maxConnections) },
-    cache: { ...cache, memoryBytes: part(cache.memoryBytes) },
+    cache: {
+      ...cache,
+      memoryBytes: part(cache.memoryBytes),
+      maxWaiters: part(cache.maxWaiters),
+    },
     admission: {
       ...admission,
       address: ofBits(admission.address),

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ClusterSnapshot, NodeInfo } from '../../common/contract/membership.ts'
-import { lineLock, silentLogger } from '../../common/log.ts'
+import { type Logger, lineLock, silentLogger } from '../../common/log.ts'
 import type { MetricsJson } from '../../common/metrics.ts'
 import { threadClock } from '../../common/thread-clock.ts'
 import { edgeConfigSchema } from '../../config/schema.ts'
@@ -17,6 +17,8 @@ import { ScriptedOrigin } from './scripted-origin.ts'
 export interface WorkerRigOptions {
   workers?: number
   config?: Record<string, unknown>
+  /** Of the pool. */
+  log?: Logger
 }
 
 export class WorkerRig implements AsyncDisposable {
@@ -40,7 +42,11 @@ export class WorkerRig implements AsyncDisposable {
     this.#stack = stack
   }
 
-  static async start({ workers = 2, config: more }: WorkerRigOptions = {}): Promise<WorkerRig> {
+  static async start({
+    workers = 2,
+    config: more,
+    log = silentLogger,
+  }: WorkerRigOptions = {}): Promise<WorkerRig> {
     await using stack = new AsyncDisposableStack()
     const dir = await mkdtemp(join(tmpdir(), 'nearcast-workers-'))
     stack.defer(() => rm(dir, { recursive: true, force: true }))
@@ -56,7 +62,7 @@ export class WorkerRig implements AsyncDisposable {
       rtmp: { ...loopback, enabled: true },
       ...more,
     }) as WorkerStart['config']
-    const plumbing = { clock: threadClock, log: silentLogger }
+    const plumbing = { clock: threadClock, log }
     const certificates = stack.use(certificateStoreOf({ config, ...plumbing }))
     await certificates.start()
     const viewers: SeenViewers = []

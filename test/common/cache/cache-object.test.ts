@@ -75,6 +75,21 @@ describe('CacheObject', () => {
     expect(deserted).toBe(1)
   })
 
+  it('wakes the others where one throws, and goes on itself', () => {
+    const faults: unknown[] = []
+    const crowd = { readers: 0, onFault: (err: unknown) => void faults.push(err) }
+    const object = new CacheObject(target, policyOf(media), crowd)
+    const fault = new Error('cannot be written')
+    let woken = 0
+    object.follow(() => {
+      throw fault
+    })
+    object.follow(() => woken++)
+    object.begin(readHead(target, object.policy, 200, {}), 0)
+    object.complete()
+    expect([faults, woken, object.state, crowd.readers]).toEqual([[fault, fault], 2, 'complete', 0])
+  })
+
   it('ages from what upstream said, in whole seconds', () => {
     const object = new CacheObject(target, policyOf(media))
     object.begin(readHead(target, object.policy, 200, { age: '3' }), 10_000)

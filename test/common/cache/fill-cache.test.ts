@@ -430,6 +430,15 @@ describe('failures', () => {
     expect(await ask()).toBe(200)
   })
 
+  it.each(protocols)('say 502 over %s for a status that no protocol has', async (protocol) => {
+    await using rig = await CacheRig.start()
+    const view = rig.view(protocol, segment)
+    const exchange = await rig.origin.next()
+    exchange.head(600, { 'content-length': 5 }).end('hello')
+    expect((await view).status).toBe(502)
+    expect(await rig.metric('cache_fills')).toBe(0)
+  })
+
   it('say 502 when no origin can be reached, and do not ask each time', async () => {
     await using rig = await CacheRig.start({
       resolve: () => ({ origins: ['http://127.0.0.1:1'] }),

@@ -204,6 +204,27 @@ describe('writing', () => {
     await rig.accessLog[Symbol.asyncDispose]()
   })
 
+  test('is never so large that lines of other threads could come between', async () => {
+    const writes: string[] = []
+    const first = Promise.withResolvers<void>()
+    const openFile = async () => ({
+      size: async () => 0,
+      async write(text: string) {
+        if (writes.push(text) === 1) await first.promise
+      },
+      close: async () => {},
+    })
+    const rig = await start({}, { openFile })
+    for (let i = 0; i < 5_000; i++) rig.accessLog.note(exchange)
+    first.resolve()
+    await rig.accessLog[Symbol.asyncDispose]()
+    expect(writes.join('').split('\n')).toHaveLength(5_001)
+    for (const text of writes) {
+      expect(text.endsWith('\n')).toBe(true)
+      expect(text.length).toBeLessThan(512 * 1024)
+    }
+  })
+
   test('that fails is counted, and tried again with the next lines', async () => {
     let isFull = true
     const openFile = async () => ({

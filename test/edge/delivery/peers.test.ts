@@ -185,6 +185,21 @@ describe('two edges that share', () => {
     held.head(200, immutable).end('by the gateway')
   })
 
+  it('do not get from the owner again what was purged here, and not there yet', async () => {
+    const [one, other] = edges as [Edge, Edge]
+    const path = segment(one.owns()[0]!)
+    await other.text(path)
+    gateway.respond = (exchange) => exchange.head(200, immutable).end('after the purge')
+    other.delivery.purge('/live/demo/')
+    expect(await other.text(path)).toBe('after the purge')
+    one.delivery.purge('/live/demo/')
+    await clock.advance(10_000)
+    other.delivery.purge(path)
+    await clock.advance(10_000)
+    expect(await other.text(path)).toBe('after the purge')
+    expect(await one.count('cache_peer_requests_total')).toBe(2)
+  })
+
   it('ask gateways themselves for what changes', async () => {
     gateway.respond = (exchange) => exchange.head(200).end('#EXTM3U')
     for (const edge of edges) await edge.text('/live/demo/720p.m3u8')

@@ -238,6 +238,21 @@ describe('an object that the other thread fills', () => {
     expect(requests).toHaveLength(2)
   })
 
+  test('is counted here once its owner is dead, and leaves when there is no room', async () => {
+    const { owner, other } = rolesFor(segment)
+    const urls = [1, 2, 3].map((number) => `/live/demo/abcdef12-1/720p/${number}.m4s`)
+    await fill(other, urls[0]!, 'x'.repeat(300_000))
+    await fill(other, urls[1]!)
+    expect(other.cache.counts(1)).toMatchObject({ objects: 0, bytes: 2 * 1_024 })
+    owner.link[Symbol.dispose]()
+    await until('it is taken over', () => other.cache.counts(1).objects === 2)
+    expect(other.cache.counts(1).bytes).toBe(300_000 + 'media'.length + 2 * 1_024)
+    expect(open(other, urls[0]!).opened.outcome).toBe('hit')
+    await fill(other, urls[2]!, 'x'.repeat(300_000))
+    const outcomes = [urls[2]!, urls[0]!].map((url) => open(other, url).opened.outcome)
+    expect(outcomes).toEqual(['hit', 'miss'])
+  })
+
   test('that is another one at its next owner ends broken', async () => {
     const { owner, other } = rolesFor(segment)
     const { object } = open(other, segment)

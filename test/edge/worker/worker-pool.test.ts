@@ -17,6 +17,7 @@ import type { OriginExchange } from '../../support/scripted-origin.ts'
 import { TlsClient } from '../../support/tls-client.ts'
 import { until } from '../../support/until.ts'
 import { WorkerRig } from '../../support/worker-rig.ts'
+import { captureLog } from '../front/support.ts'
 
 const segment = (number: number) => `/live/demo/abcdef12-1/720p/${number}.m4s`
 const playlist = '/live/demo/720p.m3u8'
@@ -215,6 +216,19 @@ describe('the pool', () => {
       await rig.pool.kill(0)
     }
     expect((await rig.pool.failed).message).toContain('again and again')
+    await expect(rig.view(segment(1))).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('starts no worker beside the process that has taken the ports over', async () => {
+    const { log, lines } = captureLog()
+    await using rig = await WorkerRig.start({ log })
+    // It is to be started anew in a moment.
+    await rig.pool.kill(0)
+    await rig.pool.stopListening()
+    const anew = () => lines.find(({ msg }) => String(msg).includes('started anew:'))
+    const settled = () => anew() ?? lines.find(({ msg }) => msg === 'worker started anew')
+    await until('it is decided', () => settled() !== undefined)
+    expect(anew()).toMatchObject({ worker: 1, msg: expect.stringContaining('another process') })
     await expect(rig.view(segment(1))).rejects.toThrow('ECONNREFUSED')
   })
 

@@ -20,9 +20,11 @@ class Stage {
   readonly metrics = new Metrics('edge', 'pop-1', '0')
   readonly rendition: LiveRendition
 
-  constructor(options: { windowSegments?: number; path?: string } = {}) {
-    const { windowSegments = 6, path = playlistPath } = options
-    this.broadcast = new ScriptedBroadcast({ settings: { windowSegments } })
+  constructor(
+    options: { windowSegments?: number; partTargetSeconds?: number; path?: string } = {},
+  ) {
+    const { windowSegments = 6, partTargetSeconds = 0.5, path = playlistPath } = options
+    this.broadcast = new ScriptedBroadcast({ settings: { windowSegments, partTargetSeconds } })
     this.broadcast.beginTake()
     this.broadcast.addSegments(4)
     this.broadcast.addParts(1)
@@ -259,10 +261,23 @@ describe('who asks for more', () => {
     expect(stage.clock.pending).toBe(0)
   })
 
+  it('is held beside all others that can be, with the shortest parts', () => {
+    const stage = Stage.warm({ partTargetSeconds: 0.1 })
+    let held = 0
+    for (const skip of ['', '&_HLS_skip=YES', '&_HLS_skip=v2']) {
+      for (const msn of [4, 5, 6]) {
+        for (const part of ['', ...Array.from({ length: 70 }, (_, i) => `&_HLS_part=${i}`)]) {
+          if (stage.ask(`_HLS_msn=${msn}${part}${skip}`).object.state === 'waiting') held++
+        }
+      }
+    }
+    expect(held).toBeGreaterThan(64)
+  })
+
   it('is refused when questions are too many, and when fills are', () => {
     const stage = new Stage()
-    for (let msn = 0; msn < 64; msn++) stage.ask(`_HLS_msn=${msn}`)
-    expect(stage.rendition.open(targetAt('_HLS_msn=64'))).toBeUndefined()
+    for (let msn = 0; msn < 300; msn++) stage.ask(`_HLS_msn=${msn}`)
+    expect(stage.rendition.open(targetAt('_HLS_msn=300'))).toBeUndefined()
     const full = new Stage()
     full.upstream.isFull = true
     expect(full.ask().object.head).toMatchObject({ status: 503, retryAfter: '1' })
