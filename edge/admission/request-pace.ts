@@ -42,15 +42,23 @@ export class RequestPace {
 
   /** Counts one more; false for one too many, which costs the address nothing. */
   allows(address: string): boolean {
+    const isAllowed = this.#take(address, 1)
+    if (!isAllowed) this.#onRefused?.()
+    return isAllowed
+  }
+
+  /** What `allows` would say, without counting anything. */
+  wouldAllow(address: string): boolean {
+    return this.#take(address, 0)
+  }
+
+  #take(address: string, count: 0 | 1): boolean {
     const bucket = this.#addresses.get(address) ?? this.#meet(address)
     if (bucket === 'exempt') return true
     const now = this.#clock.monotonic()
-    const wholeAt = Math.max(bucket.wholeAt, now) + this.#everyMs
-    if (wholeAt > now + this.#burstMs) {
-      this.#onRefused?.()
-      return false
-    }
-    bucket.wholeAt = wholeAt
+    const since = Math.max(bucket.wholeAt, now)
+    if (since + this.#everyMs > now + this.#burstMs) return false
+    bucket.wholeAt = since + count * this.#everyMs
     return true
   }
 
