@@ -76,10 +76,12 @@ export function adminUrlOf({ id, urls }: KnownNode): string {
 /** Throws with the way out where the listener cannot be reached. */
 export async function readAdmin<Answer>(base: string, path: string): Promise<Answer> {
   let response: Response
+  let text: string
   try {
     response = await fetch(base.replace(/\/$/, '') + path, {
       signal: AbortSignal.timeout(timeoutMs),
     })
+    text = await response.text()
   } catch (err) {
     const cause = err instanceof Error && err.cause ? err.cause : err
     throw new ServiceError(
@@ -87,10 +89,15 @@ export async function readAdmin<Answer>(base: string, path: string): Promise<Ans
       { code: 'admin-away', source: 'upstream', retryable: true, cause: err },
     )
   }
-  const text = await response.text()
-  if (response.ok) return JSON.parse(text) as Answer
-  throw new ServiceError(`${base}${path.split('?', 1)[0]}: ${response.status} ${text.trim()}`, {
-    code: `http-${response.status}`,
+  if (response.ok && isJson(response)) return JSON.parse(text) as Answer
+  const [line = ''] = text.trim().split('\n', 1)
+  const what = response.ok ? 'not what an admin listener says' : `${response.status} ${line}`
+  throw new ServiceError(`${base}${path.split('?', 1)[0]}: ${what}`, {
+    code: response.ok ? 'not-admin' : `http-${response.status}`,
     source: 'upstream',
   })
+}
+
+function isJson({ headers }: Response): boolean {
+  return headers.get('content-type')?.startsWith('application/json') === true
 }

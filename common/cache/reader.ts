@@ -62,6 +62,11 @@ export class Reader {
     this.#writeBytes = downstream.isCopying ? firstCopiedBytes : maxWriteBytes
   }
 
+  /** Nothing is waited for but the connection. */
+  get hasAll(): boolean {
+    return this.#object.state === 'complete'
+  }
+
   /** Answers whether anything was written or ended. */
   run(): boolean {
     if (this.#object.state === 'growing') this.#leave = this.#object.follow(() => this.#pump())

@@ -81,7 +81,9 @@ export class Responder {
         this.#answer(req, res, found, head, answered, failedStatus),
       broken: () => abort(res),
     })
-    if (leave) res.on('close', leave)
+    if (!leave) return
+    res.on('close', leave)
+    onShut(res, () => res.headersSent || abort(res))
   }
 
   #answer(
@@ -162,6 +164,7 @@ export class Responder {
     })
     res.on('close', () => reader.gone())
     res.on('drain', () => reader.room())
+    if (!reader.hasAll) onShut(res, () => reader.hasAll || abort(res))
     // HTTP/1.1 would hold the head back until the first byte of the body.
     if (!reader.run() && res instanceof ServerResponse) res.flushHeaders()
   }
@@ -196,6 +199,14 @@ function selectPart(req: CacheRequest, object: CacheObject, etag: string | undef
   }
   const { start, end } = wanted
   return { status: 206, start, end, contentRange: `bytes ${start}-${end - 1}/${length}` }
+}
+
+/** A client of HTTP/1.1 that sends no more may have left: it gets what is here, but nothing is waited for. */
+function onShut(res: CacheResponse, act: () => void): void {
+  if (!(res instanceof ServerResponse)) return
+  const { socket } = res
+  socket?.once('end', act)
+  res.once('close', () => socket?.off('end', act))
 }
 
 /** Its row among `deliveryProtocols`. */

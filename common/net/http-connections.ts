@@ -117,6 +117,8 @@ export class HttpConnections implements Disposable {
     if (!this.#isStarted) this.#http1.emit('listening')
     this.#isStarted = true
     this.#prepare(socket)
+    // Viewers who have shut their side get their answer. Those who ask other nodes have left, and are not waited for.
+    socket.allowHalfOpen = this.#road !== undefined
     const handOver = () => this.#http1.emit('connection', socket)
     if (this.#road) this.#road.accept(socket, handOver)
     else handOver()
@@ -165,6 +167,8 @@ export class HttpConnections implements Disposable {
       shouldUpgradeCallback: (req) => this.#handlers.onUpgrade !== undefined && isWebSocket(req),
     })
     server.timeout = limits.idleTimeoutMs
+    // As acceptHttp1() has it; not among Node's types.
+    Object.assign(server, { httpAllowHalfOpen: this.#road !== undefined })
     // Without the last two Node answers `100 Continue` by itself to anything that contains those words.
     for (const event of ['request', 'checkContinue', 'checkExpectation']) {
       server.on(event, (req: IncomingMessage, res: ServerResponse) => this.#request(req, res))

@@ -1,8 +1,7 @@
 // Binds a server to a port; where that fails the error names the port and, as far as it can be seen, who has it.
 
-import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
-import { type AddressInfo, createServer, type Server } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { messageOf, ServiceError } from '../errors.ts'
 
 export interface ListenTarget {
@@ -31,15 +30,6 @@ export async function listen(server: Server, target: ListenTarget): Promise<Addr
 export const canSharePorts = ['linux', 'freebsd', 'dragonfly', 'sunos', 'aix'].includes(
   process.platform,
 )
-
-/** Rejects as `listen` does where somebody has the port, also somebody who would share it. Port 0 is always free. */
-export async function requireFreePort({ host, port }: ListenTarget): Promise<void> {
-  if (port === 0) return
-  const server = createServer()
-  await listen(server, { host, port })
-  server.close()
-  await once(server, 'close')
-}
 
 function bind(
   server: Server,

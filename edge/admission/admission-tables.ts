@@ -20,12 +20,22 @@ export interface PaceTable {
   set(name: string, wholeAt: number): unknown
 }
 
+/** As in a PaceTable, for what happens too often to be looked up by its name each time. */
+export interface PaceCell {
+  wholeAt: number
+}
+
+export interface PaceCells {
+  of(name: string): PaceCell
+}
+
 export interface AdmissionTables {
   connections: HeldTable
   handshakes: PaceTable
   nodeHandshakes: PaceTable
   streams: { address: HeldTable; key: HeldTable; node: HeldTable }
   publishes: PaceTable
+  requests: PaceCells
 }
 
 const maxEntries = 10_000
@@ -37,6 +47,7 @@ export function ownTables(): AdmissionTables {
     nodeHandshakes: new BoundedTable<number>(1),
     streams: { address: new HeldCounts(), key: new HeldCounts(), node: new HeldCounts() },
     publishes: new BoundedTable<number>(maxEntries),
+    requests: new OwnCells(),
   }
 }
 
@@ -51,8 +62,8 @@ export interface AdmissionMemory {
 const slots = 16_384
 /** Of connections, streams by address, by key, of the node. */
 const heldTables = 4
-/** Of handshakes by address, of the node; of publishes by key. */
-const paceTables = 3
+/** Of handshakes by address, of the node; of publishes by key; of requests by address. */
+const paceTables = 4
 
 export function createAdmissionMemory(rows: number, salt: string): AdmissionMemory {
   return {
@@ -73,6 +84,7 @@ export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTab
     nodeHandshakes: paces(1),
     streams: { address: held(1), key: held(2), node: held(3) },
     publishes: paces(2),
+    requests: paces(3),
   }
 }
 
@@ -112,8 +124,20 @@ class SharedHeld implements HeldTable {
   }
 }
 
+class OwnCells implements PaceCells {
+  readonly #cells = new BoundedTable<PaceCell>(maxEntries)
+
+  of(name: string): PaceCell {
+    const known = this.#cells.get(name)
+    if (known) return known
+    const cell = { wholeAt: 0 }
+    this.#cells.set(name, cell)
+    return cell
+  }
+}
+
 /** Two threads that step at the same moment may count as one. */
-class SharedPaces implements PaceTable {
+class SharedPaces implements PaceTable, PaceCells {
   readonly #salt: string
   readonly #cells: Float64Array
 
@@ -128,6 +152,28 @@ class SharedPaces implements PaceTable {
 
   set(name: string, wholeAt: number): void {
     this.#cells[slotOf(this.#salt, name)] = wholeAt
+  }
+
+  of(name: string): PaceCell {
+    return new SharedCell(this.#cells, slotOf(this.#salt, name))
+  }
+}
+
+class SharedCell implements PaceCell {
+  readonly #cells: Float64Array
+  readonly #slot: number
+
+  constructor(cells: Float64Array, slot: number) {
+    this.#cells = cells
+    this.#slot = slot
+  }
+
+  get wholeAt(): number {
+    return this.#cells[this.#slot]!
+  }
+
+  set wholeAt(wholeAt: number) {
+    this.#cells[this.#slot] = wholeAt
   }
 }
 

@@ -55,6 +55,7 @@ export class Admission {
     this.requests = new RequestPace({
       perSecond: limits.address.requestsPerSecond,
       exempt: [this.#exempt, createNetworkList(trustedProxies)],
+      cells: shared?.tables.requests,
       clock,
       onRefused: () => this.#counters.requests?.inc(),
     })

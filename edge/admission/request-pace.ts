@@ -4,11 +4,14 @@ import { BoundedTable } from '../../common/bounded-table.ts'
 import type { Clock } from '../../common/clock.ts'
 import { addressGroup } from '../../common/net/addresses.ts'
 import type { NetworkList } from '../../common/net/allowed-networks.ts'
+import { ownTables, type PaceCell, type PaceCells } from './admission-tables.ts'
 
 export interface RequestPaceOptions {
   perSecond: number
   /** Addresses to which no limit applies. */
   exempt: readonly NetworkList[]
+  /** Where requests are counted; default here. */
+  cells?: PaceCells | undefined
   clock: Pick<Clock, 'monotonic'>
   onRefused?: () => void
 }
@@ -17,21 +20,17 @@ export interface RequestPaceOptions {
 const burstSeconds = 2
 const maxEntries = 10_000
 
-interface Bucket {
-  /** Monotonic time at which the whole burst would be free again (see pace.ts). */
-  wholeAt: number
-}
-
 export class RequestPace {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #exempt: readonly NetworkList[]
   readonly #onRefused: (() => void) | undefined
   readonly #everyMs: number
   readonly #burstMs: number
-  readonly #addresses = new BoundedTable<Bucket | 'exempt'>(maxEntries)
-  readonly #groups = new BoundedTable<Bucket>(maxEntries)
+  readonly #addresses = new BoundedTable<PaceCell | 'exempt'>(maxEntries)
+  readonly #groups: PaceCells
 
-  constructor({ perSecond, exempt, clock, onRefused }: RequestPaceOptions) {
+  constructor({ perSecond, exempt, cells, clock, onRefused }: RequestPaceOptions) {
+    this.#groups = cells ?? ownTables().requests
     this.#clock = clock
     this.#exempt = exempt
     this.#onRefused = onRefused
@@ -42,31 +41,35 @@ export class RequestPace {
 
   /** Counts one more; false for one too many, which costs the address nothing. */
   allows(address: string): boolean {
-    const bucket = this.#addresses.get(address) ?? this.#meet(address)
+    const bucket = this.#bucketOf(address)
     if (bucket === 'exempt') return true
-    const now = this.#clock.monotonic()
-    const wholeAt = Math.max(bucket.wholeAt, now) + this.#everyMs
-    if (wholeAt > now + this.#burstMs) {
-      this.#onRefused?.()
-      return false
-    }
-    bucket.wholeAt = wholeAt
-    return true
+    const isAllowed = this.#hasRoom(bucket)
+    if (isAllowed)
+      bucket.wholeAt = Math.max(bucket.wholeAt, this.#clock.monotonic()) + this.#everyMs
+    else this.#onRefused?.()
+    return isAllowed
   }
 
-  #meet(address: string): Bucket | 'exempt' {
+  /** What `allows` would say, without counting anything. */
+  wouldAllow(address: string): boolean {
+    const bucket = this.#bucketOf(address)
+    return bucket === 'exempt' || this.#hasRoom(bucket)
+  }
+
+  #hasRoom({ wholeAt }: PaceCell): boolean {
+    const now = this.#clock.monotonic()
+    return Math.max(wholeAt, now) + this.#everyMs <= now + this.#burstMs
+  }
+
+  #bucketOf(address: string): PaceCell | 'exempt' {
+    return this.#addresses.get(address) ?? this.#meet(address)
+  }
+
+  #meet(address: string): PaceCell | 'exempt' {
     const bucket = this.#exempt.some((list) => list.includes(address))
       ? 'exempt'
-      : this.#groupOf(addressGroup(address))
+      : this.#groups.of(addressGroup(address))
     this.#addresses.set(address, bucket)
-    return bucket
-  }
-
-  #groupOf(group: string): Bucket {
-    const known = this.#groups.get(group)
-    if (known) return known
-    const bucket = { wholeAt: 0 }
-    this.#groups.set(group, bucket)
     return bucket
   }
 }

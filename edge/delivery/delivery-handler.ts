@@ -59,7 +59,7 @@ export interface DeliveryOptions {
   /** Address of the viewer; default the socket's. */
   addressOf?: (req: Pick<Viewed, 'socket'>) => string
   /** Without it everybody may ask as often as they like. */
-  pace?: Pick<RequestPace, 'allows'>
+  pace?: Pick<RequestPace, 'allows' | 'wouldAllow'>
   /** Of connections, as the front door has them. */
   limits?: Partial<HttpLimits>
   /** Without it any host is served. */

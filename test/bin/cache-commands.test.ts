@@ -105,6 +105,20 @@ next    starts a fill from ${gateway.url}
   })
 })
 
+describe.each([
+  ['cache', 'why', '/'],
+  ['top', '--once'],
+])('%s', (...command) => {
+  test('says so where a URL leads to something else', async () => {
+    gateway.respond = (exchange) => exchange.head(200, { 'content-type': 'text/html' }).end('<p>')
+    const { code, stderr } = await nearcast([...command, '--admin', gateway.url])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(
+      /^nearcast: http:\/\/[^ ]+\/cache\/(?:why|top): not what an admin listener says\n$/,
+    )
+  })
+})
+
 describe('top', () => {
   test('prints a plain table where there is no terminal', async () => {
     await (await listeners.view('h1', '/live/demo/index.m3u8')).text()

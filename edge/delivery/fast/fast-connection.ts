@@ -44,8 +44,6 @@ export class FastConnection implements Downstream {
   readonly #handOver: () => void
   #state: State = 'idle'
   #facts: HeaderFacts | undefined
-  /** Read while an answer was under way. */
-  #pending: Buffer | undefined
   #reader: Reader | undefined
   #logged: LoggedAnswer | undefined
   #stopWaiting: (() => void) | undefined
@@ -69,7 +67,7 @@ export class FastConnection implements Downstream {
     this.#activeAt = road.now()
     this.#socket[own] = this
     // Shared functions, not closures: there are as many connections as viewers.
-    socket.on('data', onData).on('drain', onDrain).on('close', onClose)
+    socket.on('data', onData).on('drain', onDrain).on('end', onEnd).on('close', onClose)
   }
 
   get socket(): Socket {
@@ -103,8 +101,9 @@ export class FastConnection implements Downstream {
       this.#take(bytes)
       return
     }
-    this.#pending = this.#pending ? Buffer.concat([this.#pending, bytes]) : bytes
+    // Put back, and not kept here: it comes again when this answer is over, and before the end of the connection.
     this.#socket.pause()
+    this.#socket.unshift(bytes)
   }
 
   #take(bytes: Buffer): void {
@@ -246,17 +245,20 @@ export class FastConnection implements Downstream {
 
   #next(): void {
     this.#state = 'idle'
-    const bytes = this.#pending
-    if (bytes === undefined) return
-    this.#pending = undefined
-    this.#socket.resume()
-    this.#take(bytes)
+    if (this.#socket.isPaused()) this.#socket.resume()
   }
 
   drained(): void {
     this.#activeAt = this.#road.now()
     if (this.#reader) this.#reader.room()
     else if (this.#state === 'flushing' && !this.#isLast) this.#next()
+  }
+
+  /** The client sends no more, and may have left: it gets what is here, but nothing is waited for. */
+  ended(): void {
+    if (this.#reader?.hasAll) this.#isLast = true
+    else if (this.#reader) this.abort()
+    else this.#socket.end()
   }
 
   closed(): void {
@@ -271,7 +273,7 @@ export class FastConnection implements Downstream {
     const socket = this.#socket
     this.#state = 'left'
     this.#road.left(this)
-    socket.off('data', onData).off('drain', onDrain).off('close', onClose)
+    socket.off('data', onData).off('drain', onDrain).off('end', onEnd).off('close', onClose)
     socket[own] = undefined
     // Stopped, or the next owner would miss what comes before it listens.
     socket.pause()
@@ -287,6 +289,10 @@ function onData(this: OwnedSocket, bytes: Buffer): void {
 
 function onDrain(this: OwnedSocket): void {
   this[own]?.drained()
+}
+
+function onEnd(this: OwnedSocket): void {
+  this[own]?.ended()
 }
 
 function onClose(this: OwnedSocket): void {

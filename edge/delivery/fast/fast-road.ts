@@ -33,7 +33,7 @@ export interface FastRoadOptions {
   /** Address of the viewer; default the socket's. */
   addressOf?: (viewed: Pick<Viewed, 'socket'>) => string
   /** Without it everybody may ask as often as they like. */
-  pace?: Pick<RequestPace, 'allows'> | undefined
+  pace?: Pick<RequestPace, 'allows' | 'wouldAllow'> | undefined
   /** Hears of each answer as it begins. */
   onAnswered?: (viewed: Viewed, answer: FastAnswer) => void
 }
@@ -141,12 +141,14 @@ export class FastRoad implements HttpRoad, Disposable {
   // What follows is for its connections.
 
   find(target: string, viewed: Viewed): Opened | undefined {
-    const { addressOf, pace } = this.#options
-    if (pace && addressOf) {
-      viewed.address ??= addressOf(viewed)
-      if (!pace.allows(viewed.address)) return undefined
-    }
-    return this.#options.cache.find(target)
+    const { addressOf, cache, pace } = this.#options
+    if (!pace || !addressOf) return cache.find(target)
+    viewed.address ??= addressOf(viewed)
+    // What is not answered here is counted, or refused, by whoever answers it.
+    if (!pace.wouldAllow(viewed.address)) return undefined
+    const opened = cache.find(target)
+    if (opened) pace.allows(viewed.address)
+    return opened
   }
 
   answered(viewed: Viewed, opened: Opened, status: number, agent: string): void {

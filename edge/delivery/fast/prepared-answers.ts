@@ -29,8 +29,7 @@ export interface AnswerRequest {
 
 interface Memo<Form> {
   form: Form
-  // What of an answer changes with time.
-  second: number
+  // What of an answer changes within its second.
   ageSeconds: number
   ttlSeconds: number | undefined
 }
@@ -48,7 +47,9 @@ export class PreparedAnswers<Form> {
   readonly #member: string
   readonly #clock: Clock
   readonly #toForm: (answer: PlainAnswer) => Form
-  readonly #memos = new WeakMap<CacheObject, (Memo<Form> | undefined)[]>()
+  /** Of one second: later they are of no use, and hold copies of bodies. */
+  #memos = new WeakMap<CacheObject, (Memo<Form> | undefined)[]>()
+  #memosSecond = 0
   #second = 0
   #date = ''
 
@@ -70,6 +71,10 @@ export class PreparedAnswers<Form> {
       return this.#write(request, second, ageSeconds)
     }
     const ttlSeconds = opened.freshMs === undefined ? undefined : Math.floor(opened.freshMs / 1_000)
+    if (this.#memosSecond !== second) {
+      this.#memosSecond = second
+      this.#memos = new WeakMap()
+    }
     let memos = this.#memos.get(object)
     if (!memos) {
       memos = []
@@ -77,15 +82,9 @@ export class PreparedAnswers<Form> {
     }
     const place = 2 * outcomes[opened.outcome] + (coding === 'gzip' ? 1 : 0)
     const memo = memos[place]
-    if (
-      memo?.second === second &&
-      memo.ageSeconds === ageSeconds &&
-      memo.ttlSeconds === ttlSeconds
-    ) {
-      return memo.form
-    }
+    if (memo?.ageSeconds === ageSeconds && memo.ttlSeconds === ttlSeconds) return memo.form
     const form = this.#write(request, second, ageSeconds)
-    memos[place] = { form, second, ageSeconds, ttlSeconds }
+    memos[place] = { form, ageSeconds, ttlSeconds }
     return form
   }
 

@@ -76,6 +76,19 @@ test('new connections a second, of an address and of the node', async () => {
   expect(waits).toEqual([0, 1_000, 2_000])
 })
 
+test('requests a second of an address', async () => {
+  const { one, other, clock } = twoOf({ address: { requestsPerSecond: 2 } })
+  // A burst of four.
+  for (const side of [one, other, one, other]) expect(side.requests.allows(address)).toBe(true)
+  for (const side of [one, other]) {
+    expect(side.requests.allows(address)).toBe(false)
+    expect(side.requests.allows('203.0.113.2')).toBe(true)
+  }
+  await clock.advance(500)
+  expect(one.requests.allows(address)).toBe(true)
+  expect(other.requests.allows(address)).toBe(false)
+})
+
 test('wrong keys', async () => {
   const clock = new FakeClock()
   const limits = { failuresPerMinute: 4, banMs: 60_000 }

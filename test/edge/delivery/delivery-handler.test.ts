@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { RequestPace } from '../../../edge/admission/request-pace.ts'
 import { DeliveryHandler, type DeliveryOptions } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Listeners } from '../../support/cache-rig.ts'
@@ -128,7 +129,8 @@ describe.each(protocols)('an edge over %s', (protocol) => {
   })
 
   it('tells who asks too often to come again, in a way that players do', async () => {
-    await using edge = await Edge.start({ pace: { allows: (address) => address !== '127.0.0.1' } })
+    const allows = (address: string) => address !== '127.0.0.1'
+    await using edge = await Edge.start({ pace: { allows, wouldAllow: allows } })
     const answer = await edge.get(protocol, '/live/demo/index.m3u8')
     expect(answer.status).toBe(503)
     expect(answer.headers['retry-after']).toBe('1')
@@ -136,6 +138,21 @@ describe.each(protocols)('an edge over %s', (protocol) => {
     expect(JSON.parse(answer.body).error).toBe('too-many-requests')
     expect(edge.gateway.requests).toEqual([])
   })
+
+  it.each(['/time', '/nothing', '/live/demo/index.m3u8'])(
+    'counts a request for %s once',
+    async (path) => {
+      let refused = 0
+      const clock = new FakeClock()
+      const onRefused = () => refused++
+      const pace = new RequestPace({ perSecond: 2, exempt: [], clock, onRefused })
+      await using edge = await Edge.start({ pace, clock })
+      const statuses: number[] = []
+      for (let i = 0; i < 6; i++) statuses.push((await edge.get(protocol, path)).status)
+      expect(statuses.map((status) => status === 503)).toEqual([0, 0, 0, 0, 1, 1].map(Boolean))
+      expect(refused).toBe(2)
+    },
+  )
 
   it.each([
     ['GET', '/watch/No', 404, 'path-unknown'],
