@@ -100,6 +100,8 @@ export class HttpConnections implements Disposable {
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
+  /** They have been told to go on over another connection. */
+  readonly #leaving = new WeakSet<Http2Session>()
   #isStarted = false
   #drain: 'none' | 'announced' | 'ending' = 'none'
 
@@ -204,7 +206,7 @@ export class HttpConnections implements Disposable {
     server.on('stream', (opened, headers, flags, rawHeaders) => {
       const stream = opened as ServerHttp2Stream
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
-      if (this.#drain === 'announced') sayGoodbye(stream.session)
+      if (this.#drain === 'announced') this.#sayGoodbye(stream.session)
       if (this.#road?.stream(stream, headers, hasBody)) return
       const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
       this.#request(req as never, new Http2ServerResponse(stream) as never)
@@ -218,6 +220,20 @@ export class HttpConnections implements Disposable {
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
+  }
+
+  /**
+   * Before an answer: a client that waits for one is less likely to ask for something else. What it has asked all the same
+   * is overlooked by nghttp2 from now on, so that a second GOAWAY names the last stream that has come: the client then asks
+   * again for all later ones, elsewhere (RFC 9113 §6.8).
+   */
+  #sayGoodbye(session: Http2Session | undefined): void {
+    if (!session || isOver(session) || this.#leaving.has(session)) return
+    this.#leaving.add(session)
+    session.goaway(0, lastStreamId)
+    setImmediate(() => {
+      if (!isOver(session)) session.goaway()
+    })
   }
 
   #prepare(socket: Socket): void {
@@ -284,12 +300,8 @@ export class HttpConnections implements Disposable {
   }
 }
 
-/**
- * Before an answer: a client that waits for one is not about to ask for something else, which it would then give up.
- * Streams that it has opened all the same are served too (RFC 9113 §6.8).
- */
-function sayGoodbye(session: Http2Session | undefined): void {
-  if (session && !session.closed && !session.destroyed) session.goaway(0, lastStreamId)
+function isOver({ closed, destroyed }: Http2Session): boolean {
+  return closed || destroyed
 }
 
 const noWebSocket: RequestFault = { status: 404, reason: 'no WebSocket here' }

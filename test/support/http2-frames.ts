@@ -1,6 +1,7 @@
 // An HTTP/2 client that sends whatever frames it is told, valid or not (RFC 9113 §4, RFC 7541 without compression).
 import { once } from 'node:events'
-import { connect, type TLSSocket } from 'node:tls'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 
 export const frameType = {
   data: 0,
@@ -78,13 +79,13 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 export class Http2FrameClient implements Disposable {
   readonly frames: Frame[] = []
-  readonly #socket: TLSSocket
+  readonly #socket: Socket
   readonly #closed: Promise<void>
   readonly #changed = new Set<() => void>()
   #isClosed = false
   #rest = Buffer.alloc(0)
 
-  private constructor(socket: TLSSocket) {
+  private constructor(socket: Socket) {
     this.#socket = socket
     socket.on('error', () => {})
     socket.on('data', (bytes: Buffer) => this.#read(bytes))
@@ -99,17 +100,15 @@ export class Http2FrameClient implements Disposable {
     })
   }
 
-  /** Connected, with preface and empty settings sent. */
-  static async dial(port: number, ca: string): Promise<Http2FrameClient> {
-    const socket = connect({
-      host: '127.0.0.1',
-      port,
-      ca,
-      servername: 'localhost',
-      ALPNProtocols: ['h2'],
-    })
+  /** Connected, with preface and empty settings sent; over TLS where there is an authority. */
+  static async dial(port: number, ca?: string): Promise<Http2FrameClient> {
+    const host = '127.0.0.1'
+    const socket =
+      ca === undefined
+        ? connect({ host, port })
+        : connectTls({ host, port, ca, servername: 'localhost', ALPNProtocols: ['h2'] })
     const client = new Http2FrameClient(socket)
-    await once(socket, 'secureConnect')
+    await once(socket, ca === undefined ? 'connect' : 'secureConnect')
     client.send(preface, frame('settings'))
     return client
   }

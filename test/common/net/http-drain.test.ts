@@ -5,6 +5,8 @@ import { connect, createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../../common/log.ts'
 import { HttpConnections } from '../../../common/net/http-connections.ts'
+import { frame, frameType, getFrame, Http2FrameClient } from '../../support/http2-frames.ts'
+import { until } from '../../support/until.ts'
 
 let stack: AsyncDisposableStack
 let http: HttpConnections
@@ -114,5 +116,28 @@ describe('HTTP/2', () => {
     held[0]!()
     expect(await slow).toBe('here')
     await once(session, 'close')
+  })
+
+  test('learns which of its requests nobody is going to answer, and has an answer to all others', async () => {
+    using client = await Http2FrameClient.dial(await open('acceptHttp2'))
+    const answered = (stream: number) =>
+      client.until((it) => it.type === frameType.data && it.stream === stream)
+    client.send(getFrame(1, '/held'))
+    while (held.length === 0) await new Promise(setImmediate)
+    http.announceDrain()
+    client.send(getFrame(3, '/'))
+    const lastStreams = () =>
+      client.frames.flatMap(({ type, payload }) =>
+        type === frameType.goaway ? [payload.readUInt32BE(0)] : [],
+      )
+    await until('a GOAWAY', () => lastStreams().length > 0)
+    // As if it had been on its way then.
+    client.send(getFrame(5, '/'), frame('ping', 0, 0, Buffer.alloc(8)))
+    await client.until(({ type }) => type === frameType.ping)
+    expect(client.frames.filter(({ stream }) => stream === 5)).toEqual([])
+    expect(lastStreams()).toEqual([2 ** 31 - 1, 3])
+    expect(await answered(3)).toBeDefined()
+    held[0]!()
+    expect(await answered(1)).toBeDefined()
   })
 })
