@@ -3,7 +3,7 @@
 import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
 import type { Fault, Strike } from './fault.ts'
 import { type AskedOfGateway, GatewayFront } from './gateway-front.ts'
-import { outcomesOf, pause, Watchers } from './watchers.ts'
+import { outcomesOf, pause, type Watched, Watchers } from './watchers.ts'
 
 const struckEdge = 'pop-2'
 const viewersOfEachKind = 4
@@ -73,9 +73,10 @@ async function cutOff({ cluster, prepared }: TakeoverStage): Promise<Strike> {
     ({ atMs }) => atMs >= healedAtMs && atMs < healedAtMs + healedMs,
   )
   const counts = countsOf(onHeal)
-  const waits = heard.map(({ askedAtMs, endedAtMs }) => endedAtMs! - askedAtMs)
+  const longest = longestWaits(heard)
   const notes = [
     `while cut: ${outcomesOf(heard)}`,
+    `longest waits while cut, ms: ${JSON.stringify(longest)}`,
     `asked on heal: ${onHeal.length}, of ${counts.size} objects`,
     ...[...counts].filter(([, count]) => count > 1).map(([path, count]) => `${count} × ${path}`),
     ...(await watchers.unlike(other)).map((path) => `${path} was cut short and ended cleanly`),
@@ -83,7 +84,7 @@ async function cutOff({ cluster, prepared }: TakeoverStage): Promise<Strike> {
   return {
     struckAtMs,
     times: {
-      'longest wait for an answer': Math.max(...waits),
+      'longest wait for an answer': Math.max(...Object.values(longest)),
       'fresh again': fresh ? fresh.endedAtMs! - healedAtMs : Number.POSITIVE_INFINITY,
     },
     figures: {
@@ -139,6 +140,15 @@ async function browned({ cluster, prepared }: TakeoverStage): Promise<Strike> {
 function foldersOf({ edges, channels }: TakeoverStage['cluster']['facts']) {
   const [, struck, other] = edges.map(({ http }) => `${http}/live/${channels[0]!.liveId}`)
   return { struck: struck!, other: other! }
+}
+
+/** Until an answer had ended, by kind of viewer. */
+function longestWaits(watched: readonly Watched[]): Record<string, number> {
+  const longest: Record<string, number> = {}
+  for (const { kind, askedAtMs, endedAtMs } of watched) {
+    longest[kind] = Math.round(Math.max(longest[kind] ?? 0, endedAtMs! - askedAtMs))
+  }
+  return longest
 }
 
 /** By object; a playlist without a position is another one each time. */

@@ -75,6 +75,7 @@ export class Watchers implements AsyncDisposable {
   async unlike(otherBase: string): Promise<string[]> {
     const whole = new Map<string, string>()
     const wrong: string[] = []
+    let compared = 0
     for (const { kind, path, status, digest, isPlaylist } of this.all) {
       if (status !== 200) continue
       if (kind === 'polls' || kind === 'held') {
@@ -88,8 +89,10 @@ export class Watchers implements AsyncDisposable {
         whole.set(path, answer.status === 200 ? digestOf(bytes) : '')
       }
       const expected = whole.get(path)
+      if (expected) compared++
       if (expected && expected !== digest) wrong.push(path)
     }
+    if (compared === 0) throw new Error('no answer could be compared')
     return wrong
   }
 
