@@ -47,6 +47,9 @@ export function missesOf(fault: Fault, runs: readonly FaultRun[]): string[] {
     ...Object.entries(fault.goalTimesMs ?? {}).map(([name, boundMs]): [string, boolean] => {
       return [name, runs.some(({ times }) => !((times[name] ?? Number.NaN) <= boundMs))]
     }),
+    ...Object.entries(fault.goalFigures ?? {}).map(([name, bound]): [string, boolean] => {
+      return [name, runs.some(({ figures }) => !((figures[name] ?? Number.NaN) <= bound))]
+    }),
   ]
   return checks.filter(([, isMissed]) => isMissed).map(([name]) => name)
 }
@@ -58,7 +61,7 @@ function lineOf(fault: Fault, runs: readonly FaultRun[]): string[] {
   const silences = runs.map(({ silenceMs }) => silenceMs / 1000).filter(Number.isFinite)
   const misses = missesOf(fault, runs)
   return [
-    `${fault.id} ${fault.name}${timesOf(runs)}`,
+    `${fault.id} ${fault.name}${toldOf(runs)}`,
     runs.at(-1)!.at.slice(0, 10),
     `${runs.length}`,
     rounded(median(seconds)),
@@ -80,11 +83,16 @@ function nextSegments(runs: readonly FaultRun[]): number[] {
   return runs.map(({ nextSegmentMs }) => nextSegmentMs ?? Number.POSITIVE_INFINITY)
 }
 
-function timesOf(runs: readonly FaultRun[]): string {
+function toldOf(runs: readonly FaultRun[]): string {
   const names = [...new Set(runs.flatMap(({ times }) => Object.keys(times)))]
   const told = names.map((name) => {
     const seconds = runs.flatMap(({ times }) => (name in times ? [times[name]! / 1000] : []))
     return `${name} ${rounded(quantile(seconds, 1))} s`
   })
+  const counted = [...new Set(runs.flatMap(({ figures }) => Object.keys(figures)))]
+  for (const name of counted) {
+    const values = runs.flatMap(({ figures }) => (name in figures ? [figures[name]!] : []))
+    told.push(`${name} ${rounded(Math.max(...values))}`)
+  }
   return told.length === 0 ? '' : ` (${told.join(', ')} at worst)`
 }

@@ -8,6 +8,10 @@ export interface Strike {
   heal(): Promise<void>
   /** Further times that this fault is about, by the words of the table; complete when it is healed. */
   times?: Record<string, number>
+  /** What else was counted, by the words of the table. */
+  figures?: Record<string, number>
+  /** What helps to understand the figures; nothing is judged by it. */
+  notes?: readonly string[]
   /** What a second publisher sent; it is gone when the strike is healed. */
   alsoSent?: TakeoverStage['publisher']['sent']
 }
@@ -25,6 +29,8 @@ export interface Fault {
   goalMs?: { median?: number; p99?: number }
   /** Bounds of the strike's further times, by the same words; each run must keep them. */
   goalTimesMs?: Record<string, number>
+  /** The most that each figure of the strike may be; each run must keep them. */
+  goalFigures?: Record<string, number>
   /** Frames that were sent to a connection that was then lost, or not at all, count as lost, and are no fault here. */
   mayLose: boolean
   strike(stage: TakeoverStage): Promise<Strike>
@@ -51,4 +57,6 @@ export interface FaultRun {
   /** Which frames are not as they should be: `audio lost: 812, 813`. */
   traces: string[]
   times: Record<string, number>
+  figures: Record<string, number>
+  notes: readonly string[]
 }

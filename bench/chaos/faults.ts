@@ -5,10 +5,12 @@ import { NumberedPublisher } from '../../test/support/numbered-publisher.ts'
 import { descendantsOf, isEncoder } from '../../test/support/processes.ts'
 import type { TakeoverStage } from '../../test/support/takeover-stage.ts'
 import { until } from '../../test/support/until.ts'
+import { edgeFrozen, edgeOutOfDescriptors } from './edge-strikes.ts'
 import type { Fault, Strike } from './fault.ts'
 import { rollingUpgrade, viewerPopKilled } from './pop-strikes.ts'
 import { ProxiedTranscoders } from './proxied-transcoder.ts'
 import { reconnectStorm } from './reconnect-storm.ts'
+import { edgeCutOff, roadBrownOut } from './road-strikes.ts'
 import { isBack, kill, killHolder } from './strikes.ts'
 
 const obsRetryMs = 2_000
@@ -21,6 +23,7 @@ const nothing = async () => {}
 
 export const faults: readonly Fault[] = [
   viewerPopKilled,
+  edgeFrozen,
   {
     id: 'F3',
     name: 'POP killed',
@@ -105,6 +108,9 @@ export const faults: readonly Fault[] = [
     mayLose: false,
     strike: partition,
   },
+  edgeCutOff,
+  roadBrownOut,
+  edgeOutOfDescriptors,
   {
     id: 'F21',
     name: 'publisher half-open, back with the same key, then nobody',

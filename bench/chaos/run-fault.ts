@@ -2,6 +2,7 @@
 import type { SequenceVerdict } from '../../test/support/frame-sequence.ts'
 import type { FrameKind } from '../../test/support/numbered-media.ts'
 import { TakeoverStage } from '../../test/support/takeover-stage.ts'
+import { rounded } from '../support/statistics.ts'
 import type { Fault, FaultRun, Strike } from './fault.ts'
 
 /** Listed between the strikes, so that each finds a stream that has settled. */
@@ -74,6 +75,8 @@ async function strikeOnce(fault: Fault, stage: TakeoverStage): Promise<FaultRun>
     faults: [...problems, ...report.faults],
     traces: [...tracesOf('video', report.video), ...tracesOf('audio', report.audio)],
     times: strike?.times ?? {},
+    figures: strike?.figures ?? {},
+    notes: strike?.notes ?? [],
   }
 }
 
@@ -86,7 +89,10 @@ function tracesOf(kind: FrameKind, verdict: SequenceVerdict): string[] {
 
 function lineOf(run: FaultRun): string {
   const next = run.nextSegmentMs === undefined ? 'none' : `${Math.round(run.nextSegmentMs)} ms`
-  const { disconnects, lost, doubled, discontinuities, faults, traces } = run
-  const all = [...traces, ...faults].slice(0, 5).map((text) => `\n    ${text}`)
+  const { disconnects, lost, doubled, discontinuities, faults, traces, figures, notes } = run
+  const counted = Object.entries(figures).map(([name, value]) => `${name}: ${rounded(value)}`)
+  const all = [...counted, ...notes.slice(0, 10), ...[...traces, ...faults].slice(0, 5)].map(
+    (text) => `\n    ${text}`,
+  )
   return `next segment ${next}, ${disconnects} disconnects, ${lost} lost, ${doubled} twice, ${discontinuities} discontinuities, ${faults.length} faults${all.join('')}`
 }

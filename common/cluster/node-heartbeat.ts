@@ -56,7 +56,7 @@ export class NodeHeartbeat {
       load: {
         ...this.#rates(parts),
         cpu: this.#machine.busyShare(),
-        memoryBytes: process.memoryUsage.rss(),
+        memoryBytes: this.#machine.memoryBytes(),
         streams: parts.streams,
         cost: parts.cost ?? 0,
         viewers: viewers.reduce((sum, { current }) => sum + current, 0),

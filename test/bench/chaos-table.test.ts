@@ -29,6 +29,8 @@ function run(change: Partial<FaultRun> = {}): FaultRun {
     faults: [],
     traces: [],
     times: {},
+    figures: {},
+    notes: [],
     ...change,
   }
 }
@@ -64,8 +66,20 @@ test('a further time that is too long, or was never taken, is missed', () => {
   expect(missesOf(timed, [run({ times: { 'let in': 900 } }), run()])).toEqual(['let in'])
 })
 
+test('a figure that is too high, or was never counted, is missed', () => {
+  const counted = { ...fault, goalFigures: { load: 1.1 } }
+  expect(missesOf(counted, [run({ figures: { load: 1.1 } })])).toEqual([])
+  expect(missesOf(counted, [run({ figures: { load: 1.2 } })])).toEqual(['load'])
+  expect(missesOf(counted, [run({ figures: { load: 0.9 } }), run()])).toEqual(['load'])
+})
+
 test('frames may be lost where the publisher lost its connection', () => {
   expect(missesOf({ ...fault, mayLose: true }, [run({ lost: 9 })])).toEqual([])
+})
+
+test('a line names the highest of each figure', () => {
+  const runs = [run({ figures: { load: 0.9 } }), run({ figures: { load: 1.05 } })]
+  expect(chaosTable([fault], runs)).toContain('transcoder killed (load 1.05 at worst)')
 })
 
 test('a line has quantiles, sums, further times and the verdict', () => {
