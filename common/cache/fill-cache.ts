@@ -195,10 +195,7 @@ export class FillCache implements AsyncDisposable {
     return 'refused' in named ? undefined : this.open(named)
   }
 
-  /**
-   * Undefined when too many fills are under way, or too many wait for them. `isHere`: not by another thread, whoever
-   * should.
-   */
+  /** Undefined when too many fills are under way, or too many wait. `isHere`: not by another thread, whoever should. */
   open(target: ObjectTarget, isHere = false): Opened | undefined {
     const { key } = target
     const now = this.#clock.monotonic()
