@@ -22,7 +22,7 @@ export function body<Schema extends z.ZodType>(schema: Schema) {
 }
 
 export const liveIdParams = z.object({
-  liveId: liveIdSchema.openapi({ param: { name: 'liveId', in: 'path' }, example: 'demo' }),
+  liveId: liveIdSchema.clone().openapi({ param: { name: 'liveId', in: 'path' }, example: 'demo' }),
 })
 
 export const uuidParams = z.object({
