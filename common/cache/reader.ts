@@ -1,16 +1,15 @@
 // Follows one object for one connection, at that connection's own pace: an offset, one write under way at a time,
 // woken by the object (more bytes) or by the connection (room again).
 //
-// Writes begin small where bytes are copied for them (TLS encrypts all of a write at once) and grow as long as the
-// connection takes them at once, so that a slow reader costs little and a fast one few writes. Who takes a piece more
-// slowly than the minimum rate is let go.
+// Writes are smaller where bytes are copied for them (TLS encrypts all of a write at once): what is written and not taken
+// is what a slow reader costs. Who takes a piece more slowly than the minimum rate is let go.
 import type { Clock, Timer } from '../clock.ts'
 import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 
 /** Where a reader's bytes go: a response or a bare connection. */
 export interface Downstream {
-  /** Writes copy: the reader begins with small ones. */
+  /** Writes copy: the reader makes smaller ones. */
   readonly isCopying: boolean
   /** A row of `protocolRows`. */
   readonly protocol: number
@@ -30,9 +29,7 @@ export interface ReaderOptions {
 }
 
 export const maxWriteBytes = 256 * 1024
-const firstCopiedBytes = 32 * 1024
-/** A write that is taken within this time may be followed by a larger one. */
-const promptMs = 20
+const maxCopiedBytes = 64 * 1024
 /** For each write before the rate counts, and the least rate then. */
 export const readerGraceMs = 10_000
 export const minReaderBytesPerSecond = 16 * 1024
@@ -44,7 +41,7 @@ export class Reader {
   readonly #clock: Clock
   readonly #metrics: Pick<CacheMetrics, 'sent'>
   #offset: number
-  #writeBytes: number
+  readonly #writeBytes: number
   /** Set while a write has not been taken. */
   #blockedAt: number | undefined
   #blockedBytes = 0
@@ -59,7 +56,7 @@ export class Reader {
     this.#end = options.end
     this.#clock = options.clock
     this.#metrics = options.metrics
-    this.#writeBytes = downstream.isCopying ? firstCopiedBytes : maxWriteBytes
+    this.#writeBytes = downstream.isCopying ? maxCopiedBytes : maxWriteBytes
   }
 
   /** Nothing is waited for but the connection. */
@@ -78,9 +75,6 @@ export class Reader {
   /** The connection takes more. */
   room(): void {
     if (this.#blockedAt === undefined) return
-    if (this.#clock.monotonic() - this.#blockedAt <= promptMs) {
-      this.#writeBytes = Math.min(2 * this.#writeBytes, maxWriteBytes)
-    }
     this.#blockedAt = undefined
     this.#pump()
   }

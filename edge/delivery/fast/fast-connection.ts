@@ -151,6 +151,8 @@ export class FastConnection implements Downstream {
     failedStatus: number | undefined,
   ): void {
     const { object } = opened
+    // It would keep what was waited for alive until the next request.
+    this.#stopWaiting = undefined
     const coding = this.#codingOf(object, head, facts)
     if (this.#road.isLeaving) this.#isLast = true
     const isLast = this.#isLast

@@ -110,7 +110,9 @@ describe.each(['plain', 'TLS'] as const)('%s', (kind) => {
   })
 
   describe.each(corpusFiles())('%s', (file) => {
-    it.each(corpusCases(file))('$name', async (one) => {
+    // Below HTTP both are one; by TLS a sample shows that nothing is lost on the way there.
+    const cases = corpusCases(file).filter((_, n) => kind === 'plain' || n % 4 === 0)
+    it.each(cases)('$name', async (one) => {
       const bytes = corpusBytes(one, host)
       const faults: string[] = []
       for (const shape of shapesOf(bytes, one, splits[kind])) {
