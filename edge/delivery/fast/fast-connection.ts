@@ -159,7 +159,7 @@ export class FastConnection implements Downstream {
     const prepared = this.#road.http1.of({ opened, head, coding, isLast, failedStatus })
     this.#road.answered(this, opened, head.status, facts.agent)
     this.#logged?.begins(head.status, opened.outcome)
-    const { body, bytes } = prepared
+    const { body, bytes, isGzip } = prepared
     if (prepared.hasBody) {
       this.#sent(body?.length ?? 0, object)
       this.#finish(bytes)
@@ -168,29 +168,17 @@ export class FastConnection implements Downstream {
     const socket = this.#socket
     socket.cork()
     socket.write(bytes)
-    if (body) this.#send(object, body)
-    else this.#follow(object)
+    if (body && isGzip) {
+      this.#isChunked = false
+      this.#sent(body.length, object)
+      this.#finish(body)
+    } else this.#follow(object)
     socket.uncork()
   }
 
   #sent(bytes: number, object: CacheObject): void {
     this.#road.sent(bytes, this.protocol, object)
     this.#logged?.sends(bytes)
-  }
-
-  /** A whole body that is too large for one buffer with its head. */
-  #send(object: CacheObject, body: Buffer): void {
-    const { clock, metrics } = this.#road
-    this.#isChunked = false
-    // What is not the object's own bytes was compressed, and is small.
-    const isOwn = body.length === object.size
-    if (!isOwn) {
-      this.#sent(body.length, object)
-      this.#finish(body)
-      return
-    }
-    this.#reader = new Reader(this, object, { start: 0, end: body.length, clock, metrics })
-    this.#reader.run()
   }
 
   #follow(object: CacheObject): void {

@@ -102,11 +102,11 @@ export class FastStream implements Downstream {
     const { object } = opened
     const road = this.#road
     const coding = this.#codingOf(object, head)
-    const { body, fields } = road.http2.of({ opened, head, coding, failedStatus })
+    const { body, fields, isGzip } = road.http2.of({ opened, head, coding, failedStatus })
     road.answered(this.#viewed, opened, head.status, this.#agent)
     this.#logged?.begins(head.status, opened.outcome)
     stream.respond(fields)
-    if (body && body.length <= maxWriteBytes) {
+    if (body && (isGzip || body.length <= maxWriteBytes)) {
       road.sent(body.length, this.protocol, object)
       this.end(body)
       return

@@ -14,6 +14,8 @@ export interface PlainAnswer {
   fields: string[]
   /** The whole body, where it is here. */
   body: Buffer | undefined
+  /** That body is not the object's own bytes. */
+  isGzip: boolean
   length: number | undefined
   /** The connection ends with it. */
   isLast: boolean
@@ -107,7 +109,7 @@ export class PreparedAnswers<Form> {
     fields.push('date', this.#dateOf(second))
     const length = body?.length ?? object.length
     if (length !== undefined) fields.push('content-length', String(length))
-    return this.#toForm({ status: head.status, fields, body, length, isLast })
+    return this.#toForm({ status: head.status, fields, body, isGzip, length, isLast })
   }
 
   #dateOf(second: number): string {
@@ -124,13 +126,14 @@ export interface Http1Answer {
   bytes: Buffer
   hasBody: boolean
   body: Buffer | undefined
+  isGzip: boolean
 }
 
 // A larger body is written from where it is, and not copied behind a head.
 const inlineBytes = 16 * 1024
 
 export function toHttp1(answer: PlainAnswer): Http1Answer {
-  const { status, fields, body, length, isLast } = answer
+  const { status, fields, body, isGzip, length, isLast } = answer
   // RFC 9112 §4, §6.1, §9.6.
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}`
   if (length === undefined) text += 'transfer-encoding: chunked\r\n'
@@ -141,16 +144,17 @@ export function toHttp1(answer: PlainAnswer): Http1Answer {
   const bytes = Buffer.allocUnsafeSlow(text.length + (hasBody ? body.length : 0))
   bytes.write(text, 'latin1')
   if (hasBody) body.copy(bytes, text.length)
-  return { bytes, hasBody, body }
+  return { bytes, hasBody, body, isGzip }
 }
 
 export interface Http2Answer {
   fields: readonly string[]
   body: Buffer | undefined
+  isGzip: boolean
 }
 
-export function toHttp2({ status, fields, body }: PlainAnswer): Http2Answer {
-  return { fields: [':status', String(status), ...fields], body }
+export function toHttp2({ status, fields, body, isGzip }: PlainAnswer): Http2Answer {
+  return { fields: [':status', String(status), ...fields], body, isGzip }
 }
 
 // RFC 9110 §5.5: nothing that upstream said may end a line.

@@ -1,4 +1,5 @@
 // The cache between a real origin and real viewers over HTTP/1.1 and HTTP/2.
+import { randomBytes } from 'node:crypto'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { CacheRig } from '../../support/cache-rig.ts'
@@ -346,6 +347,22 @@ describe('playlists', () => {
 describe.each(protocols)('a cache that compresses, over %s', (protocol) => {
   const text = '#EXTM3U\n'.repeat(500)
   const gzip = { 'accept-encoding': 'gzip, deflate, br' }
+
+  it('sends a large body compressed and whole', async () => {
+    await using rig = await CacheRig.start({ compress: true })
+    const large = randomBytes(400_000).toString('hex')
+    rig.origin.respond = (exchange) => exchange.head(200).end(large)
+    for (let again = 0; again < 2; again++) {
+      const answer = await rig.view(protocol, playlist, { headers: gzip })
+      const { body, end } = await answer.rest()
+      expect([end, answer.headers['content-encoding'], body.length > 256 * 1024]).toEqual([
+        'clean',
+        'gzip',
+        true,
+      ])
+      expect(gunzipSync(body).toString() === large).toBe(true)
+    }
+  })
 
   it('sends playlists smaller to those who take it, held ones too', async () => {
     await using rig = await CacheRig.start({ compress: true })
