@@ -2,15 +2,10 @@
 //
 // Beside our edge nginx with its cache lock, one after the other in front of the same origin, which takes a while for
 // each answer, as a far one does. The crowd is one process on the other core; it shares that with the origin.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type BenchServer, loadCore } from './support/bench-server.ts'
-import { makeCertificate } from './support/certificate.ts'
 import type { CrowdOrder, CrowdReport } from './support/crowd-process.ts'
-import { fillsPerObject, type LiveOrigin, startLiveOrigin } from './support/live-origin.ts'
-import { startNginx } from './support/nginx.ts'
-import { startOurEdge } from './support/our-edge.ts'
+import { fillsPerObject, type LiveOrigin } from './support/live-origin.ts'
+import { startLiveServers } from './support/live-servers.ts'
 import { startNode, stop } from './support/processes.ts'
 import type { Scenario, ScenarioOptions } from './support/scenario.ts'
 import { quantile, rounded, table } from './support/statistics.ts'
@@ -52,13 +47,7 @@ export const crowd: Scenario = {
 
 async function benchCrowd(options: ScenarioOptions): Promise<CrowdRun[]> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
-  const origin = stack.use(await startLiveOrigin(stream))
-  const ours = stack.use(await startOurEdge({ originPort: origin.port, certificate }))
-  const nginx = stack.use(await startNginx({ originPort: origin.port, certificate }))
-  const servers = [ours.server, nginx.server]
+  const { origin, servers } = await startLiveServers(stack, stream)
   const { viewers = defaultViewers } = options
   const runs: CrowdRun[] = []
   for (const server of servers) {

@@ -3,14 +3,9 @@
 // Both are in front of the same scripted origin, whose parts come on time. Viewers of LL-HLS, HLS and DASH ask when
 // players would, whatever the server does, so that one slow answer hides none behind it. nginx knows nothing of blocking
 // reloads: to it each is one more object, that the first one fetches and the others wait for.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type BenchServer, loadCore } from './support/bench-server.ts'
-import { makeCertificate } from './support/certificate.ts'
-import { fillsPerObject, type LiveOrigin, startLiveOrigin } from './support/live-origin.ts'
-import { startNginx } from './support/nginx.ts'
-import { startOurEdge } from './support/our-edge.ts'
+import { fillsPerObject, type LiveOrigin } from './support/live-origin.ts'
+import { startLiveServers } from './support/live-servers.ts'
 import { startNode, stop, usageOf } from './support/processes.ts'
 import type { Scenario, ScenarioOptions } from './support/scenario.ts'
 import { quantile, rounded, table } from './support/statistics.ts'
@@ -50,13 +45,7 @@ export const viewers: Scenario = {
 
 async function benchViewers(options: ScenarioOptions): Promise<ViewersRun[]> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
-  const origin = stack.use(await startLiveOrigin(stream))
-  const ours = stack.use(await startOurEdge({ originPort: origin.port, certificate }))
-  const nginx = stack.use(await startNginx({ originPort: origin.port, certificate }))
-  const servers = [ours.server, nginx.server]
+  const { origin, servers } = await startLiveServers(stack, stream)
   const runs: ViewersRun[] = []
   for (const server of servers) await watch(server, origin, { ...options, seconds: settleSeconds })
   for (let round = 0; round < options.rounds; round++) {

@@ -20,7 +20,6 @@ import {
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import { liveIdSchema } from '../../common/contract/channel.ts'
-import type { ViewerCount } from '../../common/contract/membership.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import type { HostList } from '../../common/net/host-list.ts'
@@ -160,10 +159,6 @@ export class DeliveryHandler implements AsyncDisposable {
   /** Body bytes of media sent to viewers since the start. */
   get bytesOut(): number {
     return this.#cache.bytesOut
-  }
-
-  viewerCounts(): ViewerCount[] {
-    return this.#counter.counts()
   }
 
   /** For the links to other threads, which ask it for the objects that it fills. */

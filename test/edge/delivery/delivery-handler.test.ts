@@ -209,6 +209,6 @@ describe('an edge', () => {
     await edge.get('h1', '/live/demo/status.json', as('d'))
     edge.gateway.respond = (exchange) => exchange.head(404).end()
     await edge.get('h1', '/live/absent/index.m3u8', as('e'))
-    expect(edge.delivery.viewerCounts()).toEqual([{ liveId: 'demo', current: 2, total: 2 }])
+    expect(edge.delivery.top('').viewers).toEqual([{ liveId: 'demo', current: 2, total: 2 }])
   })
 })

@@ -213,7 +213,7 @@ describe('two edges that share', () => {
     await until('counted', async () => (await one.count('cache_peer_bytes_total')) > 0)
     expect(one.delivery.bytesOut).toBe(0)
     expect(await one.count('cache_requests_total')).toBe(0)
-    expect(one.delivery.viewerCounts()).toEqual([])
+    expect(one.delivery.top('').viewers).toEqual([])
   })
 })
 
