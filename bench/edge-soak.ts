@@ -1,8 +1,5 @@
 // The soak of an edge alone: viewers who come, watch, and leave in the middle, for long, at one edge with a small cache,
 // so that objects come and go as well. Memory and open files have to be flat; a straight line through them tells.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { loadCore } from './support/bench-server.ts'
 import { makeCertificate } from './support/certificate.ts'
 import { startLiveOrigin } from './support/live-origin.ts'
@@ -67,9 +64,7 @@ export async function soakEdge(minutes: number, viewers: number): Promise<EdgeSo
 
 async function watch(minutes: number, viewers: number): Promise<EdgeSoak> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
+  const certificate = await makeCertificate(stack)
   const origin = stack.use(await startLiveOrigin(stream))
   const edge = stack.use(await startOurEdge({ originPort: origin.port, certificate, cacheBytes }))
   const { pid } = edge.server

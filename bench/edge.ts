@@ -4,9 +4,6 @@
 // load generator and the origin have the other. Runs alternate, the order within a round too, and a median stands
 // for all rounds. Where the load generator is slower than a server, its core is not busy: then requests per second
 // of its processor time tell more than requests per second.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { TlsClient } from '../test/support/tls-client.ts'
 import { type EdgeRow, type EdgeRun, edgeTable, type Road, roads } from './edge-table.ts'
 import { runAutocannon } from './support/autocannon.ts'
@@ -58,9 +55,7 @@ async function benchEdge(
   options: ScenarioOptions,
 ): Promise<{ rows: EdgeRow[]; negotiated: Negotiated }> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
+  const certificate = await makeCertificate(stack)
   const file = new URL('./support/origin-server.ts', import.meta.url)
   const { child, message: originPort } = await startNode<number>(loadCore, file)
   stack.defer(() => stop(child))

@@ -2,9 +2,7 @@
 //
 // How long after the first viewer the last one hears of a part, beside a server on bare sockets that only holds and
 // writes, in the same run and to the same clients; and what a held viewer costs in memory, with and without TLS.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import type { BareHeldOrder } from './support/bare-held-process.ts'
 import { loadCore, serverCore } from './support/bench-server.ts'
 import { makeCertificate } from './support/certificate.ts'
@@ -50,9 +48,7 @@ export const held: Scenario = {
 
 async function benchHeld(options: ScenarioOptions, viewers: number): Promise<HeldRun[]> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const made = await makeCertificate(folder)
+  const made = await makeCertificate(stack)
   const { certificate } = made
   const origin = stack.use(await startLiveOrigin(stream))
   const playlist = await (await fetch(`http://127.0.0.1:${origin.port}${path}`)).text()

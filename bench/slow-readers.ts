@@ -1,9 +1,6 @@
 // Scenario `slow-readers`: thousands who fetch a segment and take a kilobyte of it a second.
 //
 // What each costs our edge in memory, what other viewers feel meanwhile, and how many the edge has closed by the end.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { loadCore, tlsName } from './support/bench-server.ts'
 import { type Certificate, makeCertificate } from './support/certificate.ts'
 import { benchObjects } from './support/objects.ts'
@@ -65,9 +62,7 @@ async function benchSlowReaders(
   readers: number,
 ): Promise<SlowReadersRun[]> {
   await using stack = new AsyncDisposableStack()
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
+  const certificate = await makeCertificate(stack)
   const file = new URL('./support/origin-server.ts', import.meta.url)
   const { child, message: originPort } = await startNode<number>(loadCore, file)
   stack.defer(() => stop(child))

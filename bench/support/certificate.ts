@@ -1,6 +1,7 @@
 // One key and certificate for all servers of a run, and what TLS a server really speaks, as openssl tells.
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { tlsName } from './bench-server.ts'
@@ -13,8 +14,10 @@ export interface Certificate {
   certificate: string
 }
 
-/** Of the kind of key that our own authority issues. */
-export async function makeCertificate(folder: string): Promise<Certificate> {
+/** Of the kind of key that our own authority issues; its files go with the stack. */
+export async function makeCertificate(stack: AsyncDisposableStack): Promise<Certificate> {
+  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
+  stack.defer(() => rmSync(folder, { recursive: true }))
   const certificateFile = join(folder, 'cert.pem')
   const keyFile = join(folder, 'key.pem')
   await promisify(execFile)(requiredPath('openssl'), [

@@ -1,7 +1,4 @@
 // Our edge and nginx in front of one scripted live origin.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { BenchServer } from './bench-server.ts'
 import { makeCertificate } from './certificate.ts'
 import { type LiveOrigin, startLiveOrigin } from './live-origin.ts'
@@ -13,9 +10,7 @@ export async function startLiveServers(
   stack: AsyncDisposableStack,
   stream: Parameters<typeof startLiveOrigin>[0],
 ): Promise<{ origin: LiveOrigin; servers: BenchServer[] }> {
-  const folder = mkdtempSync(join(tmpdir(), 'nearcast-bench-'))
-  stack.defer(() => rmSync(folder, { recursive: true }))
-  const certificate = await makeCertificate(folder)
+  const certificate = await makeCertificate(stack)
   const origin = stack.use(await startLiveOrigin(stream))
   const ours = stack.use(await startOurEdge({ originPort: origin.port, certificate }))
   const nginx = stack.use(await startNginx({ originPort: origin.port, certificate }))
