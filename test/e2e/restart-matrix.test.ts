@@ -12,8 +12,8 @@ import { descendantsOf } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const players: PlayerName[] = ['hls.js', 'dash.js', 'shaka-hls']
-/** How long a publisher is away: long enough that every player runs dry. */
-const awayMs = 2_500
+/** How long a publisher is away: long enough that every player runs dry, and that gaps are listed meanwhile. */
+const awayMs = 6_500
 /** Played after the interruption: more than what a player may still have had. */
 const playSeconds = 4
 
@@ -65,7 +65,7 @@ async function interrupted(interrupt: () => Promise<void>): Promise<void> {
   expect(faultLines(checker.report)).toEqual([])
 }
 
-test('a publisher who is gone for 2.5 s is awaited by all players', async () => {
+test('a publisher who is gone for 6.5 s is awaited by all players', async () => {
   await interrupted(async () => {
     await encoder.kill()
     await new Promise((resolve) => setTimeout(resolve, awayMs))

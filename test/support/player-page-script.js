@@ -70,7 +70,9 @@ const players = {
         ...(lowLatency && {
           liveSync: { enabled: true },
           // Left alone it asks for what never was until that has left the window.
-          failureCallback() {
+          failureCallback({ code }) {
+            // It waits for what comes behind a gap by itself, and loses its way if it is moved meanwhile.
+            if (code === shaka.util.Error.Code.SEGMENT_MISSING) return
             player.goToLive()
             player.retryStreaming(0.5)
           },
