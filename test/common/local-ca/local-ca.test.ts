@@ -111,6 +111,14 @@ describe('LocalCa', () => {
     expect((await readdir(dir)).filter((file) => file.endsWith('.tmp'))).toEqual([])
   })
 
+  it('answers one certificate to all who ask at the same time', async () => {
+    const all = await Promise.all(Array.from({ length: 8 }, () => open()))
+    const issued = await Promise.all(all.map((ca) => ca.issue(['localhost'])))
+    const again = await (await open()).issue(['localhost'])
+    expect(new Set([...issued, again].map((it) => it.certificatePem)).size).toBe(1)
+    expect((await readdir(dir)).filter((file) => file.endsWith('.tmp'))).toEqual([])
+  })
+
   it('heals when its maker died between the key and the certificate', async () => {
     await open()
     await rm(caFile(dir))
