@@ -25,6 +25,7 @@ import type { Logger } from '../log.ts'
 import { ConnectionOrder, refusalStatus } from './connection-order.ts'
 import { limitControlFrames } from './control-frames.ts'
 import type { HostList } from './host-list.ts'
+import { Http2Goodbyes } from './http2-goodbye.ts'
 import {
   allowedMethods,
   isHttp2,
@@ -88,8 +89,6 @@ export interface HttpConnectionsOptions {
 // HTTP/2 rapid reset (CVE-2023-44487): a burst of so many, then so many a second, then GOAWAY.
 const streamResetBurst = 100
 const streamResetRatePerSecond = 10
-/** The highest that a client may use. */
-const lastStreamId = 2 ** 31 - 1
 
 export class HttpConnections implements Disposable {
   readonly #handlers: HttpHandlers
@@ -100,8 +99,7 @@ export class HttpConnections implements Disposable {
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #sessions = new Set<Http2Session>()
-  /** They have been told to go on over another connection. */
-  readonly #leaving = new WeakSet<Http2Session>()
+  readonly #goodbyes = new Http2Goodbyes()
   #isStarted = false
   #drain: 'none' | 'announced' | 'ending' = 'none'
 
@@ -132,7 +130,7 @@ export class HttpConnections implements Disposable {
   }
 
   /**
-   * Tells every client with its next answer to go on over another connection: `Connection: close`, or a GOAWAY. None
+   * Tells every client that asks to go on over another connection: `Connection: close`, or a GOAWAY. None
    * is closed under a request that is on its way; `drain` does that, and is to come when who wanted to ask has asked.
    */
   announceDrain(): void {
@@ -206,10 +204,12 @@ export class HttpConnections implements Disposable {
     server.on('stream', (opened, headers, flags, rawHeaders) => {
       const stream = opened as ServerHttp2Stream
       const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
-      if (this.#drain === 'announced') this.#sayGoodbye(stream.session)
-      if (this.#road?.stream(stream, headers, hasBody)) return
-      const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
-      this.#request(req as never, new Http2ServerResponse(stream) as never)
+      const serve = () => {
+        if (this.#road?.stream(stream, headers, hasBody)) return
+        const req = new Http2ServerRequest(stream, headers, {}, rawHeaders)
+        this.#request(req as never, new Http2ServerResponse(stream) as never)
+      }
+      if (this.#drain !== 'announced' || !this.#goodbyes.hold(stream, serve)) serve()
     })
     server.on('session', (session) => {
       this.#sessions.add(session)
@@ -220,20 +220,6 @@ export class HttpConnections implements Disposable {
     })
     server.on('sessionError', (err) => this.#log.debug({ err }, 'HTTP/2 connection failed'))
     return server
-  }
-
-  /**
-   * Before an answer: a client that waits for one is less likely to ask for something else. What it has asked all the same
-   * is overlooked by nghttp2 from now on, so that a second GOAWAY names the last stream that has come: the client then asks
-   * again for all later ones, elsewhere (RFC 9113 §6.8).
-   */
-  #sayGoodbye(session: Http2Session | undefined): void {
-    if (!session || isOver(session) || this.#leaving.has(session)) return
-    this.#leaving.add(session)
-    session.goaway(0, lastStreamId)
-    setImmediate(() => {
-      if (!isOver(session)) session.goaway()
-    })
   }
 
   #prepare(socket: Socket): void {
@@ -298,10 +284,6 @@ export class HttpConnections implements Disposable {
       socket.destroy()
     }
   }
-}
-
-function isOver({ closed, destroyed }: Http2Session): boolean {
-  return closed || destroyed
 }
 
 const noWebSocket: RequestFault = { status: 404, reason: 'no WebSocket here' }

@@ -91,11 +91,11 @@ describe('HTTP/1.1', () => {
 })
 
 describe('HTTP/2', () => {
-  test('is told with its next answer, and what was asked meanwhile is answered', async () => {
+  test('is told once it has asked and is quiet, and what was asked meanwhile is answered', async () => {
     const session = connectHttp2(`http://127.0.0.1:${await open('acceptHttp2')}`)
     stack.defer(() => void session.destroy())
     let isTold = false
-    session.on('goaway', () => {
+    const told = once(session, 'goaway').then(() => {
       isTold = true
     })
     const ask = async (path: string) => {
@@ -110,8 +110,10 @@ describe('HTTP/2', () => {
     expect(isTold).toBe(false)
     const slow = ask('/held')
     const quick = ask('/')
+    // Chromium loses a request that it is about to send when it is told: not on the heels of one, nor of an answer.
     expect(await quick).toBe('here')
-    expect(isTold).toBe(true)
+    expect(isTold).toBe(false)
+    await told
     while (held.length === 0) await new Promise(setImmediate)
     held[0]!()
     expect(await slow).toBe('here')
@@ -137,6 +139,12 @@ describe('HTTP/2', () => {
     expect(client.frames.filter(({ stream }) => stream === 5)).toEqual([])
     expect(lastStreams()).toEqual([2 ** 31 - 1, 3])
     expect(await answered(3)).toBeDefined()
+    // Somebody who asks for one thing at a time has none on the way while it waits.
+    const at = (isIt: (it: (typeof client.frames)[number]) => boolean) =>
+      client.frames.findIndex(isIt)
+    expect(at(({ type }) => type === frameType.goaway)).toBeLessThan(
+      at(({ stream }) => stream === 3),
+    )
     held[0]!()
     expect(await answered(1)).toBeDefined()
   })
