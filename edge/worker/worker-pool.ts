@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { MessageChannel } from 'node:worker_threads'
 import { type Clock, delay, type Timer } from '../../common/clock.ts'
 import type { ClusterSnapshot } from '../../common/contract/membership.ts'
+import type { PurgeOutcome } from '../../common/contract/purge.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { MetricsJson } from '../../common/metrics.ts'
@@ -152,8 +153,22 @@ export class WorkerPool implements AsyncDisposable {
   ): Promise<WorkerOperations[Op]['result'][]> {
     const answers = await Promise.all(this.#slots.map((slot) => slot.call(op, args, deadlineMs)))
     return answers.flatMap((answer) =>
-      answer ? [answer.result as WorkerOperations[Op]['result']] : [],
+      typeof answer === 'string' ? [] : [answer.result as WorkerOperations[Op]['result']],
     )
+  }
+
+  /** Done where nobody is late: a worker that is gone has taken its objects with it. */
+  async purge(prefix: string, deadlineMs = callDeadlineMs): Promise<PurgeOutcome> {
+    let purged = 0
+    const late: number[] = []
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        const answer = await slot.call('purge', { prefix }, deadlineMs)
+        if (answer === 'late') late.push(slot.index + 1)
+        else if (answer !== 'gone') purged += answer.result as number
+      }),
+    )
+    return { purged, late: late.toSorted((a, b) => a - b) }
   }
 
   /** Of all workers, with what those have counted that are no more. */
@@ -162,7 +177,7 @@ export class WorkerPool implements AsyncDisposable {
     await Promise.all(
       this.#slots.map(async (slot) => {
         const answer = await slot.call('metrics', undefined, callDeadlineMs)
-        if (!answer) return
+        if (typeof answer === 'string') return
         this.#metrics.note(slot.index, answer.result as MetricsJson)
         answered.add(slot.index)
       }),
