@@ -22,6 +22,8 @@ export interface WorkerStart {
   ticketKeys: Uint8Array
   viewerSalt: string
   admission: AdmissionMemory
+  /** Held by the worker that begins a file of the access log. */
+  accessLogLock: SharedArrayBuffer
   reusePort: boolean
   isDraining: boolean
 }

@@ -11,6 +11,7 @@ import type { PurgeOutcome } from '../../common/contract/purge.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { MetricsJson } from '../../common/metrics.ts'
+import { createThreadLock } from '../../common/thread-lock.ts'
 import { clearRow, createAdmissionMemory } from '../admission/admission-tables.ts'
 import type { CertificatePair } from '../front/certificate-set.ts'
 import type { FrontDoorAddress } from '../front/front-door.ts'
@@ -52,6 +53,7 @@ export class WorkerPool implements AsyncDisposable {
   readonly #slots: WorkerSlot[]
   readonly #metrics = new WorkerMetrics()
   readonly #admission
+  readonly #accessLogLock = createThreadLock()
   readonly #ticketKeys = randomBytes(48)
   readonly #viewerSalt = randomBytes(16).toString('hex')
   readonly #stats = new Map<number, WorkerStats>()
@@ -216,6 +218,7 @@ export class WorkerPool implements AsyncDisposable {
         ticketKeys: this.#ticketKeys,
         viewerSalt: this.#viewerSalt,
         admission: this.#admission,
+        accessLogLock: this.#accessLogLock,
         reusePort,
         isDraining: this.#isDraining,
       }),

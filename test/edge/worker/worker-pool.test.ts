@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -161,6 +161,22 @@ describe('two workers', () => {
     isOver = false
     expect(await left).toEqual({ purged: 0, late: [2] })
     expect((await rig.pool.purge('/live/demo/')).late).toEqual([])
+  })
+
+  test('begin an access log with one head, also one that logrotate has made', async () => {
+    await using stack = new AsyncDisposableStack()
+    const dir = await mkdtemp(join(tmpdir(), 'nearcast-edge-'))
+    stack.defer(() => rm(dir, { recursive: true }))
+    const file = join(dir, 'access.log')
+    const accessLog = { file, format: 'w3c' }
+    const rig = stack.use(await WorkerRig.start({ workers: 4, config: { accessLog } }))
+    for (let rotated = 0; rotated < 20; rotated++) {
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+      expect(lines.map((line) => line.split(':')[0])).toEqual(['#Version', '#Software', '#Fields'])
+      await rename(file, `${file}.${rotated}`)
+      if (rotated % 2) await writeFile(file, '')
+      await rig.pool.call('reopen-log', undefined)
+    }
   })
 
   test('serve by TLS, and take up sessions that began at the other', async () => {
