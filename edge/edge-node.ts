@@ -105,7 +105,14 @@ export async function startEdge(
       clock,
       log,
       dataDir: config.dataDir,
-      heartbeat: () => self.beat({ urls, draining, ...pool.stats, viewers: viewers.counts() }),
+      heartbeat: () =>
+        self.beat({
+          urls,
+          draining,
+          ...pool.stats,
+          rates: pool.takeRates(),
+          viewers: viewers.counts(),
+        }),
     }),
   )
   const purges = new PurgeFollower({

@@ -273,6 +273,7 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
     },
     on: (message) => (on[message.kind] as (message: Told) => void)(message),
     stats: () => ({
+      atMs: clock.monotonic(),
       streams: relays.streams,
       bytesIn: relays.bytesIn,
       bytesOut: delivery.bytesOut,

@@ -70,6 +70,8 @@ export type ToWorker =
   | { kind: 'stop' }
 
 export interface WorkerStats {
+  /** By its clock. */
+  atMs: number
   streams: number
   /** Totals since the start of the worker. */
   bytesIn: number

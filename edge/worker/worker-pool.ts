@@ -18,6 +18,7 @@ import type { FrontDoorAddress } from '../front/front-door.ts'
 import type { Operation, ToWorker, WorkerOperations, WorkerStart, WorkerStats } from './messages.ts'
 import type { SeenViewers } from './viewer-reports.ts'
 import { WorkerMetrics } from './worker-metrics.ts'
+import { type Rates, WorkerRates } from './worker-rates.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 export interface WorkerPoolOptions {
@@ -57,6 +58,7 @@ export class WorkerPool implements AsyncDisposable {
   readonly #ticketKeys = randomBytes(48)
   readonly #viewerSalt = randomBytes(16).toString('hex')
   readonly #stats = new Map<number, WorkerStats>()
+  readonly #rates = new WorkerRates()
   /** Of workers that are no more. */
   readonly #past = { bytesIn: 0, bytesOut: 0 }
   readonly #stopping = new AbortController()
@@ -101,7 +103,7 @@ export class WorkerPool implements AsyncDisposable {
     return this.#address
   }
 
-  get stats(): Omit<WorkerStats, 'viewers'> {
+  get stats(): Pick<WorkerStats, 'streams' | 'bytesIn' | 'bytesOut'> {
     const sum = { streams: 0, ...this.#past }
     for (const { streams, bytesIn, bytesOut } of this.#stats.values()) {
       sum.streams += streams
@@ -109,6 +111,11 @@ export class WorkerPool implements AsyncDisposable {
       sum.bytesOut += bytesOut
     }
     return sum
+  }
+
+  /** Over the time since the last call. */
+  takeRates(): Rates {
+    return this.#rates.take()
   }
 
   setSnapshot(snapshot: ClusterSnapshot): void {
@@ -225,6 +232,7 @@ export class WorkerPool implements AsyncDisposable {
       onPrepared: () => this.#introduce(index),
       onStats: (stats) => {
         this.#stats.set(index, stats)
+        this.#rates.note(index, stats)
         onViewers(stats.viewers)
       },
       onFact: (fact) => this.#tellAll({ kind: 'fact', fact }, index),
@@ -253,6 +261,7 @@ export class WorkerPool implements AsyncDisposable {
     this.#metrics.retire(index)
     const stats = this.#stats.get(index)
     this.#stats.delete(index)
+    this.#rates.retire(index)
     this.#past.bytesIn += stats?.bytesIn ?? 0
     this.#past.bytesOut += stats?.bytesOut ?? 0
     if (this.#stopping.signal.aborted) return
