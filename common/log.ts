@@ -2,6 +2,7 @@
 // that slips into a message, a URL or an error never reaches a disk.
 import { type DestinationStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
+import { createThreadLock, withThreadLock } from './thread-lock.ts'
 
 export type { Logger } from 'pino'
 
@@ -18,9 +19,7 @@ export interface LogOptions {
 }
 
 /** Held while a line is written: a long one takes several writes, between which other threads must not come. */
-export const lineLock = new SharedArrayBuffer(4)
-// A thread that is ended while it writes never lets go. Better a torn line than none.
-const longestWaitMs = 100
+export const lineLock = createThreadLock()
 
 // Our own secrets carry a prefix just so that they can be recognised here: nc_ a stream key, nct_ an API
 // token, nco_ a one-time code, ncs_ a cluster secret. eyJ opens every JSON Web Token.
@@ -70,22 +69,7 @@ export function createLogger(options: LogOptions): Logger {
 
 function wholeLines(shared: SharedArrayBuffer): DestinationStream {
   const stderr = pino.destination({ fd: 2, sync: true })
-  const lock = new Int32Array(shared)
-  return {
-    write(line) {
-      if (Atomics.compareExchange(lock, 0, 0, 1) !== 0) {
-        const deadline = performance.now() + longestWaitMs
-        while (Atomics.compareExchange(lock, 0, 0, 1) !== 0 && performance.now() < deadline) {
-          Atomics.wait(lock, 0, 1, 1)
-        }
-      }
-      try {
-        stderr.write(line)
-      } finally {
-        Atomics.store(lock, 0, 0)
-      }
-    },
-  }
+  return { write: (line) => withThreadLock(shared, () => void stderr.write(line)) }
 }
 
 /** A logger that drops everything; for tests and tools. */

@@ -145,13 +145,18 @@ export class PurgeService {
     const { order, reports, startedAt, answeredAt } = purge
     const { membership, clock } = this.#options
     const objectsOf = (id: string) => reports.get(id)?.purged ?? 0
+    const lateOf = ({ info }: Member) => {
+      const report = reports.get(info.id)
+      const late = report?.instance === info.instance ? report.late : undefined
+      return late && { lateWorkers: late }
+    }
     const nodes: PurgeView['nodes'] = (['gateway', 'edge'] as const).flatMap((role) => [
-      ...membership.members(role).map((member) => ({
-        id: member.info.id,
-        role,
-        outcome: isDone(purge, member, role) ? ('purged' as const) : ('not-reached' as const),
-        objects: objectsOf(member.info.id),
-      })),
+      ...membership.members(role).map((member) => {
+        const about = { id: member.info.id, role, objects: objectsOf(member.info.id) }
+        return isDone(purge, member, role)
+          ? { ...about, outcome: 'purged' as const }
+          : { ...about, outcome: 'not-reached' as const, ...lateOf(member) }
+      }),
       // It may be cut off from here and serve viewers all the same.
       ...membership
         .departed()

@@ -20,7 +20,7 @@ import type { RunningRole } from '../common/role-process.ts'
 import { version } from '../common/version.ts'
 import type { ResolvedEdgeConfig } from '../config/load.ts'
 import type { Reread } from '../config/reload.ts'
-import { mergePurges, mergeTops, mergeWhys } from './delivery/control.ts'
+import { mergeTops, mergeWhys } from './delivery/control.ts'
 import { StaticPages, watchPages } from './delivery/static-pages.ts'
 import { gaugeViewers, ViewerCounter } from './delivery/viewer-counter.ts'
 import { certificateStoreOf, type FrontDoorAddress } from './front/front-door.ts'
@@ -34,6 +34,8 @@ export interface RunningEdge extends RunningRole {
 
 /** For a snapshot of the cluster, before the ports are opened beside those of the edge that hands over. */
 const readyLimitMs = 30_000
+/** Who is late is to be named while the coordinator still waits, which it does for 350 ms at the least. */
+const promptPurgeMs = 250
 
 export async function startEdge(
   config: ResolvedEdgeConfig,
@@ -103,13 +105,19 @@ export async function startEdge(
       clock,
       log,
       dataDir: config.dataDir,
-      heartbeat: () => self.beat({ urls, draining, ...pool.stats, viewers: viewers.counts() }),
+      heartbeat: () =>
+        self.beat({
+          urls,
+          draining,
+          ...pool.stats,
+          rates: pool.takeRates(),
+          viewers: viewers.counts(),
+        }),
     }),
   )
-  const purge = async (prefix: string) => mergePurges(await pool.call('purge', { prefix }))
   const purges = new PurgeFollower({
     role: 'edge',
-    purge,
+    purge: (prefix, isAgain) => pool.purge(prefix, isAgain ? undefined : promptPurgeMs),
     report: (order, report) => coordinator.reportPurge(order, report),
     log,
   })
@@ -187,7 +195,7 @@ export async function startEdge(
     reload,
     drain,
     draining: () => draining,
-    purge,
+    purge: (prefix) => pool.purge(prefix),
     why: async (url) => mergeWhys(await pool.call('why', { url })),
     top: async () => ({
       ...mergeTops(await pool.call('top', { instance })),

@@ -13,6 +13,7 @@ interface Purge {
     role: string
     outcome: 'purged' | 'not-reached' | 'away'
     objects: number
+    lateWorkers?: number[]
   }[]
 }
 
@@ -31,8 +32,8 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-Gateways forget first, then edges, all within a second. Exit code 1 where a node did not answer: it purges
-when it is heard of again within ten minutes. What is live is fetched anew from where it is made.`,
+Gateways forget first, then edges, all within a second. Exit code 1 where a node did not answer, or a worker
+thread of it: it purges when it is heard of again within ten minutes. What is live is fetched anew from where it is made.`,
     )
     .action(async (what: string, options: CoordinatorOptions & { json?: boolean }) => {
       const purge = await coordinatorApi(options).post<Purge>('/api/v1/purges', targetOf(what))
@@ -56,10 +57,10 @@ export function targetOf(
 function purgeText({ prefix, milliseconds, nodes }: Purge): string {
   const done = nodes.filter(({ outcome }) => outcome === 'purged').length
   const head = `${prefix}: ${done} of ${nodes.length} caches in ${milliseconds} ms`
-  const rows = nodes.map(({ id, role, outcome, objects }) => [
+  const rows = nodes.map(({ id, role, outcome, objects, lateWorkers }) => [
     id,
     role,
-    outcomes[outcome],
+    lateWorkers ? `worker ${lateWorkers.join(', ')} late` : outcomes[outcome],
     outcome === 'purged' ? objects : null,
   ])
   return `${head}\n${tableText(['NODE', 'ROLE', 'OUTCOME', 'OBJECTS'], rows)}`

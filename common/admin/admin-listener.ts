@@ -12,6 +12,7 @@ import type { Server } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { type Context, Hono, type Next } from 'hono'
+import type { PurgeOutcome } from '../contract/purge.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -40,8 +41,8 @@ export interface AdminListenerOptions {
   drain: () => Promise<void> | void
   /** True while the node drains for another reason than `POST /drain`. */
   draining?: () => boolean
-  /** Drops every cached object whose path starts with `prefix`; answers how many. */
-  purge?: (prefix: string) => Promise<number> | number
+  /** Drops every cached object whose path starts with `prefix`. */
+  purge?: (prefix: string) => Promise<PurgeOutcome> | PurgeOutcome
   /** What the cache would do with a GET of this URL now, as data. */
   why?: (url: string) => Promise<object> | object
   /** What the cache has done since the start, as data. */
@@ -154,7 +155,12 @@ export function adminApp(options: AdminListenerOptions): Hono {
     if (typeof prefix !== 'string' || !prefix.startsWith('/')) {
       return c.json({ error: 'expected a body such as {"prefix": "/live/demo/"}' }, 400)
     }
-    const purged = await options.purge(prefix)
+    const { purged, late } = await options.purge(prefix)
+    if (late.length > 0) {
+      log.warn({ prefix, purged, late }, 'workers have not purged yet')
+      const error = 'workers have not answered: what they have may still be served'
+      return c.json({ purged, late, error }, 504)
+    }
     log.info({ prefix, purged }, 'purged')
     return c.json({ purged })
   })

@@ -19,6 +19,8 @@ export interface HeartbeatParts {
   streams: number
   bytesIn: number
   bytesOut: number
+  /** Where the counters are read at other times than the beat's; else it takes them from those. */
+  rates?: Pick<Heartbeat['load'], 'bitsInPerSecond' | 'bitsOutPerSecond'>
   cost?: number
   viewers?: Heartbeat['viewers']
 }
@@ -54,7 +56,7 @@ export class NodeHeartbeat {
       draining: parts.draining,
       urls: parts.urls,
       load: {
-        ...this.#rates(parts),
+        ...(parts.rates ?? this.#rates(parts)),
         cpu: this.#machine.busyShare(),
         memoryBytes: this.#machine.memoryBytes(),
         streams: parts.streams,

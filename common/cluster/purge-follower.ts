@@ -1,19 +1,22 @@
 // A node with a cache does what the pushed snapshot tells it to purge, and says when that is done.
 import type { ClusterSnapshot } from '../contract/membership.ts'
-import type { PurgeOrder, PurgeReport } from '../contract/purge.ts'
+import type { PurgeOrder, PurgeOutcome, PurgeReport } from '../contract/purge.ts'
 import { messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 
 export interface PurgeFollowerOptions {
   role: keyof PurgeOrder['passes']
-  /** Drops every cached object whose path starts so; answers how many. */
-  purge: (prefix: string) => Promise<number> | number
+  /** Drops every cached object whose path starts so. `isAgain`: some were late, and there is time for them now. */
+  purge: (prefix: string, isAgain: boolean) => Promise<PurgeOutcome> | PurgeOutcome
   /** False where the coordinator did not hear it. */
   report: (id: string, report: PurgeReport) => Promise<boolean>
   log: Logger
 }
 
-interface Carried extends PurgeReport {
+interface Carried {
+  /** The last one that is done. */
+  pass: number
+  purged: number
   wanted: number
   /** The coordinator knows of the last pass. */
   isHeard: boolean
@@ -41,17 +44,28 @@ export class PurgeFollower {
     carried.wanted = passes[role]
     if (carried.isRunning) return
     carried.isRunning = true
+    let late: readonly number[] = []
     try {
       while (carried.pass < carried.wanted || !carried.isHeard) {
         if (carried.pass < carried.wanted) {
           const pass = carried.wanted
-          const purged = await purge(prefix)
-          carried.purged += purged
-          carried.pass = pass
-          log.info({ purge: id, prefix, purged, pass }, 'purged')
+          const outcome = await purge(prefix, late.length > 0)
+          late = outcome.late
+          carried.purged += outcome.purged
+          if (late.length === 0) carried.pass = pass
+          const facts = { purge: id, prefix, purged: outcome.purged, pass }
+          if (late.length === 0) log.info(facts, 'purged')
+          else log.warn({ ...facts, late }, 'workers have not purged yet')
         }
-        carried.isHeard = await report(id, { pass: carried.pass, purged: carried.purged })
-        if (!carried.isHeard) break
+        const { pass, purged } = carried
+        const isHeard = await report(id, {
+          pass,
+          purged,
+          ...(late.length > 0 && { late: [...late] }),
+        })
+        carried.isHeard = isHeard
+        // While some are late the word that counts is still to come.
+        if (!isHeard && late.length === 0) break
       }
     } catch (err) {
       log.error({ purge: id, prefix, error: messageOf(err) }, 'a purge failed')

@@ -16,8 +16,19 @@ export type PurgeOrder = z.infer<typeof purgeOrderSchema>
 
 /** Body of `POST /internal/v1/purges/{id}/done`. */
 export const purgeReportSchema = z.object({
-  pass: z.int().positive(),
+  /** The last one that is done; 0 before the first is. */
+  pass: z.int().nonnegative(),
   /** Objects forgotten in all passes so far. */
   purged: z.int().nonnegative(),
+  /** Worker threads that have not answered in the pass after it. */
+  late: z.array(z.int().positive()).max(64).optional(),
 })
 export type PurgeReport = z.infer<typeof purgeReportSchema>
+
+/** What one node has done of a purge. */
+export interface PurgeOutcome {
+  /** Objects that it has forgotten. */
+  purged: number
+  /** Worker threads, from 1 on, that have not answered in time: what they have may still be served. */
+  late: readonly number[]
+}

@@ -5,11 +5,11 @@ import type { Metrics } from '../metrics.ts'
 export class IngestMetrics {
   readonly #connections
   readonly #publishing
-  readonly #bytes
   readonly #rejected
   readonly #openSeconds
 
-  constructor(metrics: Metrics) {
+  /** `bytes`: of all publishers so far, those that are live among them. */
+  constructor(metrics: Metrics, bytes: () => number) {
     this.#connections = metrics.counter({
       name: 'ingest_connections_total',
       help: 'Publisher connections by what became of them.',
@@ -19,10 +19,10 @@ export class IngestMetrics {
       name: 'ingest_connections',
       help: 'Publishers that are live now.',
     })
-    this.#bytes = metrics.counter({
-      name: 'ingest_bytes_total',
-      help: 'Bytes received from publishers.',
-    })
+    metrics.foldedCounter(
+      { name: 'ingest_bytes_total', help: 'Bytes received from publishers.' },
+      () => [{ labels: {}, value: bytes() }],
+    )
     this.#rejected = metrics.counter({
       name: 'ingest_rejected_total',
       help: 'Publishers refused, by reason and by gate.',
@@ -44,9 +44,8 @@ export class IngestMetrics {
     this.#rejected.inc({ reason: refused.code, stage })
   }
 
-  ended(wasLive: boolean, bytesIn: number): void {
+  ended(wasLive: boolean): void {
     if (wasLive) this.#publishing.dec()
-    this.#bytes.inc(bytesIn)
     this.#connections.inc({ result: wasLive ? 'published' : 'not-published' })
   }
 }

@@ -121,6 +121,11 @@ export class PublishRelay {
     this.#socket = options.socket
   }
 
+  /** Received of the publisher so far. */
+  get bytesIn(): number {
+    return this.#bytesIn
+  }
+
   /** Runs until the publisher is gone; never rejects. */
   run(): Promise<RelayEnd> {
     const { clock, limits } = this.#options

@@ -80,12 +80,14 @@ export class RelayHost implements AsyncDisposable {
   #farewell: Farewell<PublishRelay> | undefined
   #isHurried = false
   #bytesIn = 0
+  /** By publishers that have left. */
+  #receivedBefore = 0
 
   constructor(options: RelayHostOptions) {
     this.#options = options
     this.#gather = options.isGathered ? new Gather(options.clock) : undefined
     this.#budget = new MemoryBudget(memoryBudgetBytes() / (options.threads ?? 1))
-    this.#metrics = new IngestMetrics(options.metrics)
+    this.#metrics = new IngestMetrics(options.metrics, () => this.#received)
     this.#relayMetrics = new RelayMetrics(options.metrics, () => this.#budget.bytes)
     this.verdicts = new RefusalMemory(options.clock, options.refusalMemoryMs)
     this.#refusalLines = new LogBudget(options)
@@ -179,12 +181,17 @@ export class RelayHost implements AsyncDisposable {
     const ended = relay.run().then((end) => {
       this.#relays.delete(relay)
       budgeted[Symbol.dispose]()
-      metrics.ended(end.wasLive, end.bytesIn)
+      this.#receivedBefore += end.bytesIn
+      metrics.ended(end.wasLive)
       const summary = { reason: end.reason, bytesIn: end.bytesIn, liveMs: Math.round(end.liveMs) }
       // Whoever never was live has its line already, if it needs one.
       log[end.wasLive ? 'info' : 'debug'](summary, 'left')
     })
     this.#relays.set(relay, ended)
+  }
+
+  get #received(): number {
+    return this.#relays.keys().reduce((sum, relay) => sum + relay.bytesIn, this.#receivedBefore)
   }
 
   #refusalOf(intent: PublishIntent, keyDigest: string): Refusal | undefined {

@@ -273,6 +273,10 @@ export const purgeSchema = z
             'not-reached: it did not answer in time; away: it is gone, and may still serve viewers. Either purges when it is back within ten minutes, or starts empty',
         }),
         objects: z.int().openapi({ description: 'Objects that it has dropped' }),
+        lateWorkers: z.array(z.int()).optional().openapi({
+          description:
+            'Worker threads of a node that was reached which have not answered, from 1 on: what they have may still be served',
+        }),
       }),
     ),
   })

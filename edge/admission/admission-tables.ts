@@ -3,7 +3,7 @@
 //
 // In shared memory names are slots, chosen by a salted hash. Two that fall on one slot are counted as one, which
 // nobody can bring about on purpose and which matters only near a limit. Counts of what is held have a row for each
-// thread, so that those of a thread that died can be taken out.
+// thread, so that those of a thread that died can be taken out, and so have rates of bytes.
 import { hash } from 'node:crypto'
 import { BoundedTable } from '../../common/bounded-table.ts'
 import { HeldCounts } from './held-counts.ts'
@@ -18,6 +18,14 @@ export interface HeldTable {
 export interface PaceTable {
   get(name: string): number | undefined
   set(name: string, wholeAt: number): unknown
+}
+
+/** Bits a second. */
+export interface RateTable {
+  /** Of all threads together, where they have told of it after `since`. */
+  of(name: string, since: number): number
+  /** Of this thread alone; 0 when nothing of that name is left here. */
+  set(name: string, bitsPerSecond: number, at: number): void
 }
 
 /** As in a PaceTable, for what happens too often to be looked up by its name each time. */
@@ -35,6 +43,7 @@ export interface AdmissionTables {
   nodeHandshakes: PaceTable
   streams: { address: HeldTable; key: HeldTable; node: HeldTable }
   publishes: PaceTable
+  rates: { address: RateTable; node: RateTable }
   requests: PaceCells
 }
 
@@ -47,6 +56,7 @@ export function ownTables(): AdmissionTables {
     nodeHandshakes: new BoundedTable<number>(1),
     streams: { address: new HeldCounts(), key: new HeldCounts(), node: new HeldCounts() },
     publishes: new BoundedTable<number>(maxEntries),
+    rates: { address: new OwnRates(), node: new OwnRates() },
     requests: new OwnCells(),
   }
 }
@@ -55,6 +65,7 @@ export function ownTables(): AdmissionTables {
 export interface AdmissionMemory {
   held: SharedArrayBuffer
   paces: SharedArrayBuffer
+  rates: SharedArrayBuffer
   rows: number
   salt: string
 }
@@ -64,11 +75,14 @@ const slots = 16_384
 const heldTables = 4
 /** Of handshakes by address, of the node; of publishes by key; of requests by address. */
 const paceTables = 4
+/** By address, and behind those one of the node: a rate, and when it was told. */
+const rateCells = 2 * (slots + 1)
 
 export function createAdmissionMemory(rows: number, salt: string): AdmissionMemory {
   return {
     held: new SharedArrayBuffer(rows * heldTables * slots * Int32Array.BYTES_PER_ELEMENT),
     paces: new SharedArrayBuffer(paceTables * slots * Float64Array.BYTES_PER_ELEMENT),
+    rates: new SharedArrayBuffer(rows * rateCells * Float64Array.BYTES_PER_ELEMENT),
     rows,
     salt,
   }
@@ -84,6 +98,10 @@ export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTab
     nodeHandshakes: paces(1),
     streams: { address: held(1), key: held(2), node: held(3) },
     publishes: paces(2),
+    rates: {
+      address: new SharedRates(memory, row, (name) => slotOf(memory.salt, name)),
+      node: new SharedRates(memory, row, () => slots),
+    },
     requests: paces(3),
   }
 }
@@ -92,6 +110,7 @@ export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTab
 export function clearRow(memory: AdmissionMemory, row: number): void {
   const cells = heldTables * slots
   new Int32Array(memory.held, row * cells * Int32Array.BYTES_PER_ELEMENT, cells).fill(0)
+  ratesOfRow(memory, row).fill(0)
 }
 
 class SharedHeld implements HeldTable {
@@ -122,6 +141,48 @@ class SharedHeld implements HeldTable {
       isHeld = false
     }
   }
+}
+
+class OwnRates implements RateTable {
+  readonly #told = new Map<string, { bitsPerSecond: number; at: number }>()
+
+  of(name: string, since: number): number {
+    const told = this.#told.get(name)
+    return told && told.at > since ? told.bitsPerSecond : 0
+  }
+
+  set(name: string, bitsPerSecond: number, at: number): void {
+    if (bitsPerSecond === 0) this.#told.delete(name)
+    else this.#told.set(name, { bitsPerSecond, at })
+  }
+}
+
+/** Of two names of a thread that fall on one slot the one told last counts. */
+class SharedRates implements RateTable {
+  readonly #slotOf: (name: string) => number
+  readonly #own: Float64Array
+  readonly #all: Float64Array[]
+
+  constructor(memory: AdmissionMemory, row: number, slot: (name: string) => number) {
+    this.#slotOf = slot
+    this.#all = Array.from({ length: memory.rows }, (_, i) => ratesOfRow(memory, i))
+    this.#own = this.#all[row]!
+  }
+
+  of(name: string, since: number): number {
+    const cell = 2 * this.#slotOf(name)
+    return this.#all.reduce((sum, row) => sum + (row[cell + 1]! > since ? row[cell]! : 0), 0)
+  }
+
+  set(name: string, bitsPerSecond: number, at: number): void {
+    const cell = 2 * this.#slotOf(name)
+    this.#own[cell] = bitsPerSecond
+    this.#own[cell + 1] = at
+  }
+}
+
+function ratesOfRow({ rates }: AdmissionMemory, row: number): Float64Array {
+  return new Float64Array(rates, row * rateCells * Float64Array.BYTES_PER_ELEMENT, rateCells)
 }
 
 class OwnCells implements PaceCells {

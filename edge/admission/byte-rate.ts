@@ -2,6 +2,8 @@
 import type { Clock } from '../../common/clock.ts'
 
 const windowMs = 10_000
+/** For as long as this after its window a rate is that of the present. */
+export const rateHoldsMs = 2 * windowMs
 /** The clock is read once for so many: of what comes slower than that no limit takes notice. */
 const lookBytes = 64 * 1024
 
@@ -10,16 +12,10 @@ export class ByteRate {
   #startedAt: number
   #bytes = 0
   #unseenBytes = 0
-  #last = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
     this.#startedAt = clock.monotonic()
-  }
-
-  /** Of the last whole window; 0 before the first, and once nothing has come for two. */
-  get bitsPerSecond(): number {
-    return this.#clock.monotonic() - this.#startedAt < 2 * windowMs ? this.#last : 0
   }
 
   /** The rate of the window that these bytes end, if they end one. */
@@ -30,9 +26,9 @@ export class ByteRate {
     this.#unseenBytes = 0
     const elapsedMs = this.#clock.monotonic() - this.#startedAt
     if (elapsedMs < windowMs) return undefined
-    this.#last = (this.#bytes * 8_000) / elapsedMs
+    const bitsPerSecond = (this.#bytes * 8_000) / elapsedMs
     this.#startedAt += elapsedMs
     this.#bytes = 0
-    return this.#last
+    return bitsPerSecond
   }
 }

@@ -3,8 +3,8 @@
 import type { Duplex } from 'node:stream'
 import { type Clock, delay } from '../../common/clock.ts'
 import { isKeyVerdict, type Refusal, refusal } from '../../common/contract/refusal.ts'
-import { type AdmissionTables, ownTables } from './admission-tables.ts'
-import { ByteRate } from './byte-rate.ts'
+import { type AdmissionTables, ownTables, type RateTable } from './admission-tables.ts'
+import { ByteRate, rateHoldsMs } from './byte-rate.ts'
 import type { GuessGuard } from './guess-guard.ts'
 import { HeldCounts } from './held-counts.ts'
 import { paceStep } from './pace.ts'
@@ -48,9 +48,10 @@ export class PublishAdmission {
   readonly #options: PublishAdmissionOptions
   readonly #streams: AdmissionTables['streams']
   readonly #publishes: AdmissionTables['publishes']
+  readonly #rates: AdmissionTables['rates']
   /** Streams of each address in this thread. */
   readonly #here = new HeldCounts()
-  /** Of the addresses that have streams here, and so as many as those. */
+  /** Measured in this thread: of the addresses that have streams here, and so as many as those. */
   readonly #addressRates = new Map<string, ByteRate>()
   readonly #nodeRate: ByteRate
   /** Publishers that are in: their further ways up are no business of ours. */
@@ -59,9 +60,10 @@ export class PublishAdmission {
   constructor(options: PublishAdmissionOptions) {
     this.#options = options
     this.#nodeRate = new ByteRate(options.clock)
-    const { streams, publishes } = options.tables ?? ownTables()
+    const { streams, publishes, rates } = options.tables ?? ownTables()
     this.#streams = streams
     this.#publishes = publishes
+    this.#rates = rates
   }
 
   /**
@@ -96,24 +98,24 @@ export class PublishAdmission {
   #refusalOf(address: string | undefined, keyDigest: string): Refusal | undefined {
     const { clock, guesses, limits } = this.#options
     const streams = this.#streams
+    const now = clock.monotonic()
     if (address !== undefined && guesses.isBanned(address)) return refusal('address-banned')
     const pace = { perSecond: limits.key.publishesPerSecond, burst: keyBurst }
-    const step = paceStep(this.#publishes.get(keyDigest), clock.monotonic(), pace)
+    const step = paceStep(this.#publishes.get(keyDigest), now, pace)
     if (step.waitMs > 0) return refusal('too-many-attempts')
     this.#publishes.set(keyDigest, step.wholeAt)
     if (streams.key.of(keyDigest) >= limits.key.streams) return refusal('too-many-streams')
     if (address !== undefined) {
-      const bitsPerSecond = this.#addressRates.get(address)?.bitsPerSecond ?? 0
       if (
         streams.address.of(address) >= limits.address.streams ||
-        bitsPerSecond >= limits.address.bitsPerSecond
+        this.#rates.address.of(address, now - rateHoldsMs) >= limits.address.bitsPerSecond
       ) {
         return refusal('too-many-streams', 'Too many streams come from this address.')
       }
     }
     const isFull =
       streams.node.of(theNode) >= limits.node.streams ||
-      this.#nodeRate.bitsPerSecond >= limits.node.bitsPerSecond
+      this.#rates.node.of(theNode, now - rateHoldsMs) >= limits.node.bitsPerSecond
     return isFull ? refusal('node-full') : undefined
   }
 
@@ -129,6 +131,7 @@ export class PublishAdmission {
       for (const release of releases) release()
       if (address !== undefined && this.#here.of(address) === 0) {
         this.#addressRates.delete(address)
+        this.#rates.address.set(address, 0, this.#options.clock.monotonic())
       }
     }
   }
@@ -138,9 +141,14 @@ export class PublishAdmission {
     const { bitsPerSecond: most } = limits.key
     const rate = new ByteRate(clock)
     const ofAddress = address === undefined ? undefined : this.#addressRates.get(address)
+    const tell = (table: RateTable, name: string, told: number | undefined) => {
+      if (told !== undefined) table.set(name, told, clock.monotonic())
+    }
     socket.on('data', (bytes: Buffer) => {
-      this.#nodeRate.add(bytes.length)
-      ofAddress?.add(bytes.length)
+      tell(this.#rates.node, theNode, this.#nodeRate.add(bytes.length))
+      if (address !== undefined) {
+        tell(this.#rates.address, address, ofAddress?.add(bytes.length))
+      }
       const bitsPerSecond = rate.add(bytes.length)
       if (bitsPerSecond === undefined || bitsPerSecond <= most) return
       const sent = (bitsPerSecond / 1e6).toFixed(1)

@@ -4,11 +4,13 @@
 //   when they are written: every 250 ms, or as soon as 64 KB have come together.
 // - One write at a time. While the disk is slow the list grows up to a bound; over it entries are dropped and counted.
 // - reopen() takes the file of this name anew, so that logrotate may have moved the old one away.
+import { fstatSync, writeSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Clock, Timer } from '../../common/clock.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { Metrics } from '../../common/metrics.ts'
+import { withThreadLock } from '../../common/thread-lock.ts'
 import { version } from '../../common/version.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import { type Exchange, jsonLine, w3cFields, w3cLine } from './access-log-lines.ts'
@@ -20,13 +22,14 @@ export interface AccessLogOptions {
   clock: Clock
   log: Logger
   metrics: Metrics
-  /** Where lines go; default the file system. */
-  openFile?: (file: string) => Promise<LogFile>
+  /** Shared with other threads that write to this file. */
+  lock: SharedArrayBuffer
+  /** Where lines go, below the head where there is one; default the file system. */
+  openFile?: (file: string, head: string) => Promise<LogFile>
   random?: () => number
 }
 
 export interface LogFile {
-  size(): Promise<number>
   write(text: string): Promise<void>
   close(): Promise<void>
 }
@@ -147,25 +150,34 @@ export class AccessLog implements AsyncDisposable {
   }
 }
 
-async function openLog({ config, openFile = openAppending }: AccessLogOptions): Promise<LogFile> {
-  const file = await openFile(config.file)
-  if (config.format === 'w3c' && (await file.size()) === 0) {
-    await file.write(`#Version: 1.0\n#Software: Nearcast ${version}\n#Fields: ${w3cFields}\n`)
-  }
-  return file
+function openLog({ config, lock, openFile }: AccessLogOptions): Promise<LogFile> {
+  const { file, format } = config
+  const head =
+    format === 'w3c' ? `#Version: 1.0\n#Software: Nearcast ${version}\n#Fields: ${w3cFields}\n` : ''
+  return openFile ? openFile(file, head) : openAppending(file, head, lock)
 }
 
 /** Each write is one append, so that several processes or threads may share a file. */
-async function openAppending(file: string): Promise<LogFile> {
-  let handle: FileHandle
+async function openAppending(
+  file: string,
+  head: string,
+  lock: SharedArrayBuffer,
+): Promise<LogFile> {
+  let handle: FileHandle | undefined
   try {
     handle = await open(file, 'a', 0o640)
+    if (head !== '') withThreadLock(lock, () => beginWith(head, handle!.fd))
   } catch (err) {
+    await handle?.close()
     throw new Error(`accessLog.file cannot be written: ${messageOf(err)}`, { cause: err })
   }
   return {
-    size: async () => (await handle.stat()).size,
     write: (text) => handle.appendFile(text),
     close: () => handle.close(),
   }
+}
+
+/** All at once, so that of several threads that find the file empty one writes. */
+function beginWith(head: string, fd: number): void {
+  if (fstatSync(fd).size === 0) writeSync(fd, head)
 }

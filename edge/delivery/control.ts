@@ -63,10 +63,6 @@ function objectOf(media: MediaObject, path: string, isHeldReload: boolean): Expl
   }
 }
 
-export function mergePurges(counts: readonly number[]): number {
-  return counts.reduce((sum, count) => sum + count, 0)
-}
-
 const byLikelihood: readonly Inspection['next'][] = [
   'hit',
   'stale-hit',

@@ -145,7 +145,13 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
     file === undefined
       ? undefined
       : stack.use(
-          await AccessLog.open({ config: { ...config.accessLog, file }, clock, log, metrics }),
+          await AccessLog.open({
+            config: { ...config.accessLog, file },
+            clock,
+            log,
+            metrics,
+            lock: start.accessLogLock,
+          }),
         )
   const delivery = stack.use(
     new DeliveryHandler({
@@ -267,6 +273,7 @@ export async function createEdgeWorker(options: EdgeWorkerOptions): Promise<Edge
     },
     on: (message) => (on[message.kind] as (message: Told) => void)(message),
     stats: () => ({
+      atMs: clock.monotonic(),
       streams: relays.streams,
       bytesIn: relays.bytesIn,
       bytesOut: delivery.bytesOut,

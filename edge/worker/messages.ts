@@ -22,6 +22,8 @@ export interface WorkerStart {
   ticketKeys: Uint8Array
   viewerSalt: string
   admission: AdmissionMemory
+  /** Held by the worker that begins a file of the access log. */
+  accessLogLock: SharedArrayBuffer
   reusePort: boolean
   isDraining: boolean
 }
@@ -68,6 +70,8 @@ export type ToWorker =
   | { kind: 'stop' }
 
 export interface WorkerStats {
+  /** By its clock. */
+  atMs: number
   streams: number
   /** Totals since the start of the worker. */
   bytesIn: number

@@ -7,15 +7,18 @@ import { randomBytes } from 'node:crypto'
 import { MessageChannel } from 'node:worker_threads'
 import { type Clock, delay, type Timer } from '../../common/clock.ts'
 import type { ClusterSnapshot } from '../../common/contract/membership.ts'
+import type { PurgeOutcome } from '../../common/contract/purge.ts'
 import { messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { MetricsJson } from '../../common/metrics.ts'
+import { createThreadLock } from '../../common/thread-lock.ts'
 import { clearRow, createAdmissionMemory } from '../admission/admission-tables.ts'
 import type { CertificatePair } from '../front/certificate-set.ts'
 import type { FrontDoorAddress } from '../front/front-door.ts'
 import type { Operation, ToWorker, WorkerOperations, WorkerStart, WorkerStats } from './messages.ts'
 import type { SeenViewers } from './viewer-reports.ts'
 import { WorkerMetrics } from './worker-metrics.ts'
+import { type Rates, WorkerRates } from './worker-rates.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
 export interface WorkerPoolOptions {
@@ -51,9 +54,11 @@ export class WorkerPool implements AsyncDisposable {
   readonly #slots: WorkerSlot[]
   readonly #metrics = new WorkerMetrics()
   readonly #admission
+  readonly #accessLogLock = createThreadLock()
   readonly #ticketKeys = randomBytes(48)
   readonly #viewerSalt = randomBytes(16).toString('hex')
   readonly #stats = new Map<number, WorkerStats>()
+  readonly #rates = new WorkerRates()
   /** Of workers that are no more. */
   readonly #past = { bytesIn: 0, bytesOut: 0 }
   readonly #stopping = new AbortController()
@@ -98,7 +103,7 @@ export class WorkerPool implements AsyncDisposable {
     return this.#address
   }
 
-  get stats(): Omit<WorkerStats, 'viewers'> {
+  get stats(): Pick<WorkerStats, 'streams' | 'bytesIn' | 'bytesOut'> {
     const sum = { streams: 0, ...this.#past }
     for (const { streams, bytesIn, bytesOut } of this.#stats.values()) {
       sum.streams += streams
@@ -106,6 +111,11 @@ export class WorkerPool implements AsyncDisposable {
       sum.bytesOut += bytesOut
     }
     return sum
+  }
+
+  /** Over the time since the last call. */
+  takeRates(): Rates {
+    return this.#rates.take()
   }
 
   setSnapshot(snapshot: ClusterSnapshot): void {
@@ -152,8 +162,22 @@ export class WorkerPool implements AsyncDisposable {
   ): Promise<WorkerOperations[Op]['result'][]> {
     const answers = await Promise.all(this.#slots.map((slot) => slot.call(op, args, deadlineMs)))
     return answers.flatMap((answer) =>
-      answer ? [answer.result as WorkerOperations[Op]['result']] : [],
+      typeof answer === 'string' ? [] : [answer.result as WorkerOperations[Op]['result']],
     )
+  }
+
+  /** Done where nobody is late: a worker that is gone has taken its objects with it. */
+  async purge(prefix: string, deadlineMs = callDeadlineMs): Promise<PurgeOutcome> {
+    let purged = 0
+    const late: number[] = []
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        const answer = await slot.call('purge', { prefix }, deadlineMs)
+        if (answer === 'late') late.push(slot.index + 1)
+        else if (answer !== 'gone') purged += answer.result as number
+      }),
+    )
+    return { purged, late: late.toSorted((a, b) => a - b) }
   }
 
   /** Of all workers, with what those have counted that are no more. */
@@ -162,7 +186,7 @@ export class WorkerPool implements AsyncDisposable {
     await Promise.all(
       this.#slots.map(async (slot) => {
         const answer = await slot.call('metrics', undefined, callDeadlineMs)
-        if (!answer) return
+        if (typeof answer === 'string') return
         this.#metrics.note(slot.index, answer.result as MetricsJson)
         answered.add(slot.index)
       }),
@@ -201,12 +225,14 @@ export class WorkerPool implements AsyncDisposable {
         ticketKeys: this.#ticketKeys,
         viewerSalt: this.#viewerSalt,
         admission: this.#admission,
+        accessLogLock: this.#accessLogLock,
         reusePort,
         isDraining: this.#isDraining,
       }),
       onPrepared: () => this.#introduce(index),
       onStats: (stats) => {
         this.#stats.set(index, stats)
+        this.#rates.note(index, stats)
         onViewers(stats.viewers)
       },
       onFact: (fact) => this.#tellAll({ kind: 'fact', fact }, index),
@@ -235,6 +261,7 @@ export class WorkerPool implements AsyncDisposable {
     this.#metrics.retire(index)
     const stats = this.#stats.get(index)
     this.#stats.delete(index)
+    this.#rates.retire(index)
     this.#past.bytesIn += stats?.bytesIn ?? 0
     this.#past.bytesOut += stats?.bytesOut ?? 0
     if (this.#stopping.signal.aborted) return

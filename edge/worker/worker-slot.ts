@@ -27,8 +27,11 @@ export interface WorkerSlotOptions {
   onDead(reason: string): void
 }
 
+/** `gone`: there is no such thread, or no longer, and nothing that it had; `late`: it has not answered in time. */
+export type CallOutcome = { result: unknown } | 'gone' | 'late'
+
 interface Call {
-  resolve(outcome: { result: unknown } | { error: string } | undefined): void
+  resolve(outcome: CallOutcome | { error: string }): void
 }
 
 const workerFile = new URL('./worker-main.ts', import.meta.url)
@@ -100,22 +103,18 @@ export class WorkerSlot {
     this.#thread?.postMessage(message, [message.port])
   }
 
-  /** Undefined where the worker is dead, or does not answer in time; rejects when it cannot. */
-  async call(
-    op: Operation,
-    args: unknown,
-    deadlineMs: number,
-  ): Promise<{ result: unknown } | undefined> {
-    if (!this.#isPrepared) return undefined
+  /** Rejects when the worker answers that it cannot. */
+  async call(op: Operation, args: unknown, deadlineMs: number): Promise<CallOutcome> {
+    if (!this.#isPrepared) return 'gone'
     const id = ++this.#lastCall
     const { promise, resolve } = Promise.withResolvers<Parameters<Call['resolve']>[0]>()
     this.#calls.set(id, { resolve })
-    const timer: Timer = this.#options.clock.setTimeout(() => resolve(undefined), deadlineMs)
+    const timer: Timer = this.#options.clock.setTimeout(() => resolve('late'), deadlineMs)
     this.post({ kind: 'call', id, op, args })
     const outcome = await promise
     timer.cancel()
     this.#calls.delete(id)
-    if (outcome && 'error' in outcome) throw new Error(outcome.error)
+    if (typeof outcome !== 'string' && 'error' in outcome) throw new Error(outcome.error)
     return outcome
   }
 
@@ -181,7 +180,7 @@ export class WorkerSlot {
     this.#thread = undefined
     this.#isPrepared = false
     const reason = this.#reason ?? `exit code ${code}`
-    for (const call of this.#calls.values()) call.resolve(undefined)
+    for (const call of this.#calls.values()) call.resolve('gone')
     this.#fail(
       new ServiceError(`A worker has ended: ${reason}`, {
         code: 'worker-failed',

@@ -179,14 +179,14 @@ export async function startGateway(
         return membership.beat()
       },
       draining: () => draining,
-      purge: (prefix) => shield.purge(prefix),
+      purge: (prefix) => ({ purged: shield.purge(prefix), late: [] }),
       top: () => shield.top(instance),
     }),
   )
   stack.use(membership)
   const purges = new PurgeFollower({
     role: 'gateway',
-    purge: (prefix) => shield.purge(prefix),
+    purge: (prefix) => ({ purged: shield.purge(prefix), late: [] }),
     report: (purge, report) => coordinator.reportPurge(purge, report),
     log,
   })

@@ -55,6 +55,24 @@ describe('a purge', () => {
     })
   })
 
+  test('is not done while a worker of an edge is late, which is named', async () => {
+    const edge = await fixture.node('pop-1', 'edge')
+    const { answer } = await ask({ liveId: 'demo' })
+    const path = `/purges/${orders[0]!.id}/done`
+    const late = await edge.call('POST', path, { pass: 0, purged: 3, late: [2] })
+    expect(late.status).toBe(204)
+    await fixture.clock.advance(900)
+    const first = (await answer).body
+    expect(first).toMatchObject({
+      complete: false,
+      nodes: [{ id: 'pop-1', outcome: 'not-reached', objects: 3, lateWorkers: [2] }],
+    })
+    await report(edge, 4)
+    const now = await fixture.api<PurgeView>('GET', `/purges/${first.id}`)
+    expect(now.complete).toBe(true)
+    expect(now.nodes).toEqual([{ id: 'pop-1', role: 'edge', outcome: 'purged', objects: 4 }])
+  })
+
   test('goes to several gateways twice, since they fetch from each other', async () => {
     const gateways = [await fixture.node('gw-1', 'gateway'), await fixture.node('gw-2', 'gateway')]
     await ask({ liveId: 'demo' })

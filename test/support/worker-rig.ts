@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Clock } from '../../common/clock.ts'
 import type { ClusterSnapshot, NodeInfo } from '../../common/contract/membership.ts'
 import { type Logger, lineLock, silentLogger } from '../../common/log.ts'
 import type { MetricsJson } from '../../common/metrics.ts'
@@ -19,6 +20,7 @@ export interface WorkerRigOptions {
   config?: Record<string, unknown>
   /** Of the pool. */
   log?: Logger
+  clock?: Clock
 }
 
 export class WorkerRig implements AsyncDisposable {
@@ -46,6 +48,7 @@ export class WorkerRig implements AsyncDisposable {
     workers = 2,
     config: more,
     log = silentLogger,
+    clock = threadClock,
   }: WorkerRigOptions = {}): Promise<WorkerRig> {
     await using stack = new AsyncDisposableStack()
     const dir = await mkdtemp(join(tmpdir(), 'nearcast-workers-'))
@@ -62,7 +65,7 @@ export class WorkerRig implements AsyncDisposable {
       rtmp: { ...loopback, enabled: true },
       ...more,
     }) as WorkerStart['config']
-    const plumbing = { clock: threadClock, log }
+    const plumbing = { clock, log }
     const certificates = stack.use(certificateStoreOf({ config, ...plumbing }))
     await certificates.start()
     const viewers: SeenViewers = []

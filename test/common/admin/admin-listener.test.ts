@@ -41,7 +41,7 @@ describe('admin listener', () => {
       options({
         reload: async () => void done.push('reload'),
         drain: () => void done.push('drain'),
-        purge: (prefix) => done.push(prefix),
+        purge: (prefix) => ({ purged: done.push(prefix), late: [] }),
       }),
     )
     const post = (path: string, body?: string | ReadableStream) =>
@@ -137,7 +137,9 @@ describe('admin listener', () => {
 
   test('purges what starts with the given prefix', async () => {
     const prefixes: string[] = []
-    const app = adminApp(options({ purge: (prefix) => prefixes.push(prefix) }))
+    const app = adminApp(
+      options({ purge: (prefix) => ({ purged: prefixes.push(prefix), late: [] }) }),
+    )
     const answer = await app.request('/purge', {
       method: 'POST',
       headers: local,
@@ -147,10 +149,18 @@ describe('admin listener', () => {
     expect(prefixes).toEqual(['/live/demo/'])
   })
 
+  test('does not call a purge done that a worker has not answered', async () => {
+    const app = adminApp(options({ purge: () => ({ purged: 3, late: [2] }) }))
+    const body = '{"prefix":"/live/demo/"}'
+    const answer = await app.request('/purge', { method: 'POST', headers: local, body })
+    expect(answer.status).toBe(504)
+    expect(await answer.json()).toMatchObject({ purged: 3, late: [2] })
+  })
+
   test.each(['', '{', '[]', '{}', '{"prefix":1}', '{"prefix":"live"}'])(
     'refuses the purge body %j',
     async (body) => {
-      const app = adminApp(options({ purge: () => 0 }))
+      const app = adminApp(options({ purge: () => ({ purged: 0, late: [] }) }))
       const answer = await app.request('/purge', { method: 'POST', headers: local, body })
       expect(answer.status).toBe(400)
     },

@@ -2,22 +2,26 @@
 import { describe, expect, test } from 'vitest'
 import { PurgeFollower } from '../../../common/cluster/purge-follower.ts'
 import type { ClusterSnapshot } from '../../../common/contract/membership.ts'
-import type { PurgeReport } from '../../../common/contract/purge.ts'
+import type { PurgeOutcome, PurgeReport } from '../../../common/contract/purge.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { settle } from '../../support/fake-clock.ts'
 
 const id = '6a3f0c80-0000-4000-8000-000000000001'
 
+const purged = (count: number): PurgeOutcome => ({ purged: count, late: [] })
+
 class Node {
   readonly purged: string[] = []
   readonly reports: PurgeReport[] = []
   isHeard = true
-  purge: (prefix: string) => Promise<number> | number = () => 2
+  readonly patience: boolean[] = []
+  purge: () => Promise<PurgeOutcome> | PurgeOutcome = () => purged(2)
   readonly #follower = new PurgeFollower({
     role: 'edge',
-    purge: (prefix) => {
+    purge: (prefix, isAgain) => {
       this.purged.push(prefix)
-      return this.purge(prefix)
+      this.patience.push(isAgain)
+      return this.purge()
     },
     report: async (_id, report) => {
       this.reports.push(report)
@@ -64,13 +68,13 @@ describe('a node with a cache', () => {
 
   test('makes a pass that is asked for during another after it', async () => {
     const node = new Node()
-    const first = Promise.withResolvers<number>()
+    const first = Promise.withResolvers<PurgeOutcome>()
     node.purge = () => first.promise
     await node.hear(1)
     await node.hear(2)
     expect(node.purged).toHaveLength(1)
-    node.purge = () => 0
-    first.resolve(5)
+    node.purge = () => purged(0)
+    first.resolve(purged(5))
     await settle()
     expect(node.reports).toEqual([
       { pass: 1, purged: 5 },
@@ -83,8 +87,37 @@ describe('a node with a cache', () => {
     node.purge = () => Promise.reject(new Error('a worker is gone'))
     await node.hear(1)
     expect(node.reports).toEqual([])
-    node.purge = () => 1
+    node.purge = () => purged(1)
     await node.hear(1)
     expect(node.reports).toEqual([{ pass: 1, purged: 1 }])
+  })
+
+  test('names the workers that are late, and says that it is done when they are', async () => {
+    const node = new Node()
+    const again = Promise.withResolvers<PurgeOutcome>()
+    node.purge = () => {
+      node.purge = () => again.promise
+      return { purged: 3, late: [2] }
+    }
+    await node.hear(1)
+    expect(node.reports).toEqual([{ pass: 0, purged: 3, late: [2] }])
+    again.resolve(purged(1))
+    await settle()
+    expect(node.reports.slice(1)).toEqual([{ pass: 1, purged: 4 }])
+    expect(node.patience).toEqual([false, true])
+  })
+
+  test('goes on with late workers where the coordinator did not hear of them', async () => {
+    const node = new Node()
+    node.isHeard = false
+    node.purge = () => {
+      node.purge = () => purged(0)
+      return { purged: 3, late: [1] }
+    }
+    await node.hear(1)
+    node.isHeard = true
+    await node.hear(1)
+    expect(node.purged).toHaveLength(2)
+    expect(node.reports.at(-1)).toEqual({ pass: 1, purged: 3 })
   })
 })

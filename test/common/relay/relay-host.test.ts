@@ -95,6 +95,26 @@ describe('a relay host', () => {
     publisher.destroy()
   })
 
+  test('counts what a publisher sends when it comes, once', async () => {
+    const counted = async () => {
+      const text = await metrics.registry.metrics()
+      return Number(/^nearcast_ingest_bytes_total (\d+)$/m.exec(text)?.[1])
+    }
+    const publisher = started(await publish('a-key'))
+    const large = rtmpMedia.keyframe(0, 1024 * 1024)
+    publisher.send(large)
+    await until('its media', () => host.bytesIn === large.payload.length)
+    const live = await counted()
+    expect(live).toBeGreaterThanOrEqual(large.payload.length)
+    expect(live).toBeLessThan(1.1 * large.payload.length)
+    publisher.unpublish()
+    await publisher.closed
+    await until('the end of the relay', () => host.streams === 0)
+    const all = await counted()
+    expect(all).toBeGreaterThanOrEqual(live)
+    expect(all).toBeLessThan(1.1 * large.payload.length)
+  })
+
   test('goes on at the next hop that is there when the first one dies', async () => {
     const publisher = started(await publish('a-key'))
     const messages = broadcast(2)

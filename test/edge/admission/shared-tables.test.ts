@@ -1,5 +1,6 @@
 // Two threads that let in together: what one admits counts at the other.
-import { expect, test } from 'vitest'
+import { PassThrough } from 'node:stream'
+import { describe, expect, test } from 'vitest'
 import { silentLogger } from '../../../common/log.ts'
 import { edgeConfigSchema } from '../../../config/schema.ts'
 import { Admission } from '../../../edge/admission/admission.ts'
@@ -87,6 +88,56 @@ test('requests a second of an address', async () => {
   await clock.advance(500)
   expect(one.requests.allows(address)).toBe(true)
   expect(other.requests.allows(address)).toBe(false)
+})
+
+describe.each([
+  ['an address', 'address', 'too-many-streams'],
+  ['the node', 'node', 'node-full'],
+] as const)('bits a second of %s', (_name, scope, code) => {
+  const publishers = new Set<PassThrough>()
+
+  async function publish(side: Admission, key: string): Promise<string | undefined> {
+    const socket = new PassThrough().resume()
+    const { signal } = new AbortController()
+    const attempt = { keyDigest: key, signal, refuse() {} }
+    const outcome = await side.publish(socket, address, attempt, async () => ({ started: {} }))
+    if ('started' in outcome) publishers.add(socket)
+    return 'refused' in outcome ? outcome.refused.code : undefined
+  }
+
+  /** Each publisher sends 1 Mb/s, at all sides. */
+  async function send(clock: FakeClock, seconds: number): Promise<void> {
+    for (let i = 0; i < seconds; i++) {
+      for (const socket of publishers) socket.write(Buffer.alloc(125_000))
+      await clock.advance(1_000)
+    }
+  }
+
+  test('are all that one side may have, and what both have together', async () => {
+    publishers.clear()
+    const { one, other, clock, memory } = twoOf({ [scope]: { bitsPerSecond: 1_500_000 } })
+    expect(await publish(one, 'a')).toBeUndefined()
+    await send(clock, 12)
+    // More than half of it, at one of two threads.
+    expect(await publish(one, 'b')).toBeUndefined()
+    await send(clock, 12)
+    for (const side of [one, other]) expect(await publish(side, 'c')).toBe(code)
+    clearRow(memory, 0)
+    expect(await publish(other, 'd')).toBeUndefined()
+    await send(clock, 12)
+    for (const side of [one, other]) expect(await publish(side, 'e')).toBe(code)
+  })
+
+  test('are none any more when the streams have been gone for a while', async () => {
+    publishers.clear()
+    const { one, other, clock } = twoOf({ [scope]: { bitsPerSecond: 900_000 } })
+    expect(await publish(one, 'a')).toBeUndefined()
+    await send(clock, 12)
+    expect(await publish(other, 'b')).toBe(code)
+    for (const socket of publishers) socket.destroy()
+    await clock.advance(20_000)
+    expect(await publish(other, 'b')).toBeUndefined()
+  })
 })
 
 test('wrong keys', async () => {

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
+import { createThreadLock } from '../../../common/thread-lock.ts'
 import {
   AccessLog,
   type AccessLogOptions,
@@ -58,6 +59,7 @@ async function start(
     clock,
     log: silentLogger,
     metrics,
+    lock: createThreadLock(),
     ...more,
   })
   return {
@@ -156,7 +158,6 @@ describe('writing', () => {
   test('is one write for what came in 250 ms', async () => {
     const writes: string[] = []
     const openFile = async () => ({
-      size: async () => 0,
       write: async (text: string) => void writes.push(text),
       close: async () => {},
     })
@@ -180,7 +181,6 @@ describe('writing', () => {
     const held: (() => void)[] = []
     let lines = 0
     const openFile = async () => ({
-      size: async () => 0,
       async write(text: string) {
         lines += text.split('\n').length - 1
         await new Promise<void>((resolve) => held.push(resolve))
@@ -208,7 +208,6 @@ describe('writing', () => {
     const writes: string[] = []
     const first = Promise.withResolvers<void>()
     const openFile = async () => ({
-      size: async () => 0,
       async write(text: string) {
         if (writes.push(text) === 1) await first.promise
       },
@@ -228,7 +227,6 @@ describe('writing', () => {
   test('that fails is counted, and tried again with the next lines', async () => {
     let isFull = true
     const openFile = async () => ({
-      size: async () => 0,
       async write() {
         if (isFull) throw new Error('ENOSPC')
       },
@@ -254,6 +252,20 @@ describe('writing', () => {
     await rig.accessLog[Symbol.asyncDispose]()
     expect(readFileSync(`${rig.file}.1`, 'utf8')).not.toContain(' 200 2 ')
     expect(rig.text()).toMatch(/^#Version.*\n#.*\n#.*\n[^#\n]* 200 2 .*\n$/)
+  })
+
+  test('has one head where several begin a file at once', async () => {
+    await using rig = await start({ format: 'w3c' })
+    const lock = createThreadLock()
+    const begin = () => start({ format: 'w3c', file: `${rig.file}.shared` }, { lock })
+    const logs = await Promise.all(Array.from({ length: 8 }, begin))
+    for (const { accessLog } of logs) {
+      accessLog.note(exchange)
+      await accessLog[Symbol.asyncDispose]()
+    }
+    const lines = readFileSync(`${rig.file}.shared`, 'utf8').trimEnd().split('\n')
+    expect(lines.filter((line) => line.startsWith('#'))).toEqual(lines.slice(0, 3))
+    expect(lines).toHaveLength(3 + logs.length)
   })
 
   test('to a folder that is not there is refused at the start', async () => {

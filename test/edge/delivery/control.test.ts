@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Top, Why } from '../../../common/cache/cache-report.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { Metrics } from '../../../common/metrics.ts'
-import { mergePurges, mergeTops, mergeWhys } from '../../../edge/delivery/control.ts'
+import { mergeTops, mergeWhys } from '../../../edge/delivery/control.ts'
 import { DeliveryHandler } from '../../../edge/delivery/delivery-handler.ts'
 import { StaticPages } from '../../../edge/delivery/static-pages.ts'
 import { Listeners } from '../../support/cache-rig.ts'
@@ -313,6 +313,4 @@ describe('answers of several workers', () => {
       ],
     })
   })
-
-  test('purge: a sum', () => expect(mergePurges([1, 0, 4])).toBe(5))
 })

@@ -1,5 +1,6 @@
 // Certificates of the TLS port: chosen by server name, exchanged while connections live, kept when the new ones
 // are bad.
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -107,6 +108,53 @@ describe('exchange', () => {
     const [echoed] = await once(before, 'data')
     expect(String(echoed)).toBe('still here')
     before.destroy()
+  })
+
+  describe.each([
+    ['with ticket keys of all workers', { ticketKeys: randomBytes(48), reusePort: false }],
+    ['with ticket keys of its own', undefined],
+  ])('%s', (_name, shared) => {
+    it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+      'serves who resumes a %s session of before, and shows the new one to others',
+      async (maxVersion) => {
+        const files = [await write('a', await authority.issue(['a.test']))]
+        await using door = await openDoor({
+          tls: { certificates: files },
+          ...(shared && { shared }),
+        })
+        const visit = async (session?: Buffer) => {
+          const client = await tlsClient(
+            { port: door.port, ca },
+            { servername: 'a.test', maxVersion, ...(session && { session }) },
+          )
+          const isReused = client.isSessionReused()
+          // In TLS 1.3 the tickets come before what is echoed.
+          client.write(Buffer.from([3]))
+          const [echoed] = await once(client, 'data')
+          expect(echoed).toEqual(Buffer.from([3]))
+          const { serialNumber } = client.getPeerCertificate()
+          const visited = { isReused, serialNumber, session: client.getSession()! }
+          client.destroy()
+          return visited
+        }
+        const before = await visit()
+        expect((await visit(before.session)).isReused).toBe(true)
+
+        const next = await authority.issue(['a.test', 'next.test'])
+        await replace('a', next)
+        await door.logged.until('certificates loaded')
+        const { serialNumber } = new X509Certificate(next.certificatePem)
+        expect(serialNumber).not.toBe(before.serialNumber)
+
+        const again = await visit(before.session)
+        // Who resumes is shown no certificate; the keys that all workers have outlive a reload.
+        expect(again.isReused).toBe(shared !== undefined)
+        if (!again.isReused) expect(again.serialNumber).toBe(serialNumber)
+        const fresh = await visit()
+        expect(fresh).toMatchObject({ isReused: false, serialNumber })
+        expect((await visit(fresh.session)).isReused).toBe(true)
+      },
+    )
   })
 
   it('sees a symbolic link that is switched', async () => {

@@ -18,6 +18,7 @@ export interface DoorOptions {
   road?: FrontDoorOptions['road']
   limits?: FrontDoorOptions['limits']
   admission?: FrontDoorOptions['admission']
+  shared?: FrontDoorOptions['shared']
   config?: Record<string, unknown>
   tls?: Record<string, unknown>
 }
@@ -61,6 +62,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<TestDoor> {
     ...(options.road && { road: options.road }),
     limits: { drainLimitMs: 200, ...options.limits },
     ...(options.admission && { admission: options.admission }),
+    ...(options.shared && { shared: options.shared }),
     clock: systemClock,
     log: logged.log,
   })

@@ -148,6 +148,18 @@ describe.each(['plain', 'TLS'] as const)('%s', (kind) => {
     }
   })
 
+  it('serves nothing below a token that nobody checks, though it is stored', async () => {
+    edge.reset()
+    using client = await RawClient.dial(door)
+    const path = '/live/demo/index.m3u8'
+    for (const target of [path, `${path}?token=SECRET`, `/t/SECRET${path}`]) {
+      await client.send(Buffer.from(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`))
+    }
+    const { statuses } = await outcomeOf(client, 3, () => false)
+    expect(statuses).toEqual([200, 200, 404])
+    expect(edge.origin.paths).toEqual([path])
+  })
+
   it('has hurt nobody else, and told no secret', async () => {
     const { sent, arrived } = await bystander.finish()
     expect(sent.length).toBeGreaterThan(100_000)

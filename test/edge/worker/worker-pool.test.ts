@@ -2,14 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import type { Clock } from '../../../common/clock.ts'
 import { silentLogger } from '../../../common/log.ts'
 import { mergeMetrics } from '../../../common/metrics.ts'
+import { threadClock } from '../../../common/thread-clock.ts'
 import type { ResolvedEdgeConfig } from '../../../config/load.ts'
 import { edgeConfigSchema } from '../../../config/schema.ts'
 import { startEdge } from '../../../edge/edge-node.ts'
@@ -127,11 +129,54 @@ describe('two workers', () => {
     await using rig = await WorkerRig.start()
     rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
     for (const answer of await rig.views(crowd, segment(1))) await answer.text()
-    expect(await rig.pool.call('purge', { prefix: '/live/demo/' })).toSatisfy(
-      (counts: number[]) => counts.length === 2 && counts[0]! + counts[1]! === 1,
-    )
+    expect(await rig.pool.purge('/live/demo/')).toEqual({ purged: 1, late: [] })
     for (const answer of await rig.views(crowd, segment(1))) await answer.text()
     expect(rig.origin.requests).toEqual([segment(1), segment(1)])
+  })
+
+  test('are named where they have not answered a purge in time, but not where they are gone', async () => {
+    let isOver = false
+    // A deadline that is over before any thread can have answered.
+    const setTimeout: Clock['setTimeout'] = (callback, ms) => {
+      if (!isOver) return threadClock.setTimeout(callback, ms)
+      queueMicrotask(callback)
+      return { cancel() {} }
+    }
+    const clock: Clock = {
+      now: () => threadClock.now(),
+      monotonic: () => threadClock.monotonic(),
+      setInterval: (callback, ms) => threadClock.setInterval(callback, ms),
+      setTimeout,
+    }
+    await using rig = await WorkerRig.start({ clock })
+    rig.origin.respond = (exchange) => exchange.head(200, immutable).end('media')
+    await (await rig.view(segment(1))).text()
+    isOver = true
+    const late = rig.pool.purge('/live/demo/')
+    isOver = false
+    expect(await late).toEqual({ purged: 0, late: [1, 2] })
+    await rig.pool.kill(0)
+    isOver = true
+    const left = rig.pool.purge('/live/demo/')
+    isOver = false
+    expect(await left).toEqual({ purged: 0, late: [2] })
+    expect((await rig.pool.purge('/live/demo/')).late).toEqual([])
+  })
+
+  test('begin an access log with one head, also one that logrotate has made', async () => {
+    await using stack = new AsyncDisposableStack()
+    const dir = await mkdtemp(join(tmpdir(), 'nearcast-edge-'))
+    stack.defer(() => rm(dir, { recursive: true }))
+    const file = join(dir, 'access.log')
+    const accessLog = { file, format: 'w3c' }
+    const rig = stack.use(await WorkerRig.start({ workers: 4, config: { accessLog } }))
+    for (let rotated = 0; rotated < 20; rotated++) {
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+      expect(lines.map((line) => line.split(':')[0])).toEqual(['#Version', '#Software', '#Fields'])
+      await rename(file, `${file}.${rotated}`)
+      if (rotated % 2) await writeFile(file, '')
+      await rig.pool.call('reopen-log', undefined)
+    }
   })
 
   test('serve by TLS, and take up sessions that began at the other', async () => {

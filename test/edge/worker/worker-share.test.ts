@@ -15,6 +15,10 @@ test('memory and waiters are shared out', () => {
   expect(cache).toMatchObject({ memoryBytes: 250_000_000, maxWaiters: 5_000 })
 })
 
+test('limits of addresses, keys and the node hold for all together', () => {
+  expect(shareOf(config, 4).admission).toEqual(config.admission)
+})
+
 test('the only worker has all of it', () => {
   expect(shareOf(config, 1)).toBe(config)
 })
