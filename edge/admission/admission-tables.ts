@@ -36,6 +36,7 @@ export interface AdmissionTables {
   streams: { address: HeldTable; key: HeldTable; node: HeldTable }
   publishes: PaceTable
   requests: PaceCells
+  bytes: PaceCells
 }
 
 const maxEntries = 10_000
@@ -48,6 +49,7 @@ export function ownTables(): AdmissionTables {
     streams: { address: new HeldCounts(), key: new HeldCounts(), node: new HeldCounts() },
     publishes: new BoundedTable<number>(maxEntries),
     requests: new OwnCells(),
+    bytes: new OwnCells(),
   }
 }
 
@@ -62,8 +64,8 @@ export interface AdmissionMemory {
 const slots = 16_384
 /** Of connections, streams by address, by key, of the node. */
 const heldTables = 4
-/** Of handshakes by address, of the node; of publishes by key; of requests by address. */
-const paceTables = 4
+/** Of handshakes by address, of the node; of publishes by key; of requests and of bytes sent by address. */
+const paceTables = 5
 
 export function createAdmissionMemory(rows: number, salt: string): AdmissionMemory {
   return {
@@ -85,6 +87,7 @@ export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTab
     streams: { address: held(1), key: held(2), node: held(3) },
     publishes: paces(2),
     requests: paces(3),
+    bytes: paces(4),
   }
 }
 

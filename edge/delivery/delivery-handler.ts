@@ -368,7 +368,11 @@ const notServedYet = errorAnswer(
 // A 503, though RFC 6585 has 429 for this: hls.js takes any 4xx for the last word on a URL and gives the rendition up,
 // a 503 it tries again.
 const tooManyAnswer = error(
-  errorAnswer(503, 'too-many-requests', 'Too many requests come from this address.'),
+  errorAnswer(
+    503,
+    'too-many-requests',
+    'Too many requests come from this address, or too much is sent to it.',
+  ),
 )
 const tooMany: Page = { ...tooManyAnswer, headers: [...tooManyAnswer.headers, 'retry-after', '1'] }
 

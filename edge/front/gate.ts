@@ -39,7 +39,7 @@ export class Gate {
       return undefined
     }
     const info = peers.infoOf(socket)
-    const verdict = admission?.connect(info.remoteAddress)
+    const verdict = admission?.connect(info.remoteAddress, socket)
     if (verdict && 'refused' in verdict) {
       socket.destroy()
       return undefined
