@@ -28,6 +28,13 @@ export const admission = z
           .positive()
           .default(500)
           .describe('HTTP requests a second, after a burst of twice as many'),
+        viewerBitsPerSecond: z
+          .number()
+          .positive()
+          .optional()
+          .describe(
+            'Sent to its viewers, after ten seconds of it at once; above it requests are answered 503',
+          ),
         streams: z.int().positive().default(50).describe('Publishers at once'),
         bitsPerSecond: z
           .number()

@@ -30,7 +30,8 @@ import { Mirror, type ObjectSource } from './mirror.ts'
 import { ObjectFeed, type TellNews } from './object-feed.ts'
 import { ObjectStore, type StoredObject } from './object-store.ts'
 import { readTarget, requestTarget } from './request-target.ts'
-import { Responder } from './responder.ts'
+import { Responder, type ResponderOptions } from './responder.ts'
+import { SendDeadlines } from './send-deadlines.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface FillCacheOptions {
@@ -98,6 +99,8 @@ export class FillCache implements AsyncDisposable {
   readonly #clock: Clock
   readonly #log: Logger
   readonly metrics: CacheMetrics
+  /** Of all that is sent from here. */
+  readonly deadlines: SendDeadlines
   readonly compress: boolean
   readonly #store: ObjectStore
   /** Those that may be joined. */
@@ -117,6 +120,7 @@ export class FillCache implements AsyncDisposable {
     this.#options = options
     this.compress = options.compress === true
     this.#clock = options.clock
+    this.deadlines = new SendDeadlines(options.clock)
     this.#log = options.log
     this.#crowd.onFault = (err) => this.#log.error({ err }, 'an answer failed')
     this.metrics = new CacheMetrics(options.metrics, () => ({
@@ -133,12 +137,7 @@ export class FillCache implements AsyncDisposable {
         else options.threads?.left(object)
       },
     })
-    this.#responder = new Responder({
-      name: options.name,
-      clock: options.clock,
-      metrics: this.metrics,
-      compress: this.compress,
-    })
+    this.#responder = this.#responderOf(this.metrics, this.compress)
     if (options.liveAware) this.#live = this.#livePlaylists()
   }
 
@@ -154,13 +153,13 @@ export class FillCache implements AsyncDisposable {
 
   /** As `handle`, for another cache of the same tier: counted apart, no viewer's. */
   handlePeer(req: CacheRequest, res: CacheResponse): void {
-    this.#peerResponder ??= new Responder({
-      name: this.#options.name,
-      clock: this.#clock,
-      metrics: new PeerMetrics(this.#options.metrics),
-      compress: false,
-    })
+    this.#peerResponder ??= this.#responderOf(new PeerMetrics(this.#options.metrics), false)
     this.#handle(this.#peerResponder, req, res)
+  }
+
+  #responderOf(metrics: ResponderOptions['metrics'], compress: boolean): Responder {
+    const { name, clock } = this.#options
+    return new Responder({ name, clock, deadlines: this.deadlines, metrics, compress })
   }
 
   #handle(
@@ -304,6 +303,7 @@ export class FillCache implements AsyncDisposable {
     this.#live?.end()
     for (const fill of [...this.#underWay]) fill.abandon()
     this.#store.clear()
+    this.deadlines[Symbol.dispose]()
   }
 
   /** `object`: what the next one would wait for, where others already do. */

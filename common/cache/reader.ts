@@ -3,18 +3,19 @@
 //
 // Writes are smaller where bytes are copied for them (TLS encrypts all of a write at once): what is written and not taken
 // is what a slow reader costs. Who takes a piece more slowly than the minimum rate is let go.
-import type { Clock, Timer } from '../clock.ts'
 import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
+import type { SendDeadlines, Sender } from './send-deadlines.ts'
 
 /** Where a reader's bytes go: a response or a bare connection. */
-export interface Downstream {
+export interface Downstream extends Sender {
   /** Writes copy: the reader makes smaller ones. */
   readonly isCopying: boolean
   /** A row of `protocolRows`. */
   readonly protocol: number
   /** False: enough for now, `room()` will be called. */
   write(piece: Buffer): boolean
+  /** It minds the deadline of what is not taken by then. */
   end(piece?: Buffer): void
   /** Tells downstream that the rest is missing: a reset, never a clean end. */
   abort(): void
@@ -24,37 +25,32 @@ export interface ReaderOptions {
   start: number
   /** Exclusive; undefined while the length is not known. */
   end: number | undefined
-  clock: Clock
+  deadlines: SendDeadlines
   metrics: Pick<CacheMetrics, 'sent'>
 }
 
 export const maxWriteBytes = 256 * 1024
 const maxCopiedBytes = 64 * 1024
-/** For each write before the rate counts, and the least rate then. */
-export const readerGraceMs = 10_000
-export const minReaderBytesPerSecond = 16 * 1024
 
 export class Reader {
   readonly #downstream: Downstream
   readonly #object: CacheObject
   readonly #end: number | undefined
-  readonly #clock: Clock
+  readonly #deadlines: SendDeadlines
   readonly #metrics: Pick<CacheMetrics, 'sent'>
   #offset: number
   readonly #writeBytes: number
-  /** Set while a write has not been taken. */
-  #blockedAt: number | undefined
-  #blockedBytes = 0
+  /** While a write has not been taken. */
+  #isBlocked = false
   #isDone = false
   #leave: (() => void) | undefined
-  #timer: Timer | undefined
 
   constructor(downstream: Downstream, object: CacheObject, options: ReaderOptions) {
     this.#downstream = downstream
     this.#object = object
     this.#offset = options.start
     this.#end = options.end
-    this.#clock = options.clock
+    this.#deadlines = options.deadlines
     this.#metrics = options.metrics
     this.#writeBytes = downstream.isCopying ? maxCopiedBytes : maxWriteBytes
   }
@@ -74,20 +70,21 @@ export class Reader {
 
   /** The connection takes more. */
   room(): void {
-    if (this.#blockedAt === undefined) return
-    this.#blockedAt = undefined
+    if (!this.#isBlocked) return
+    this.#isBlocked = false
+    this.#deadlines.taken(this.#downstream)
     this.#pump()
   }
 
   /** The connection has ended. */
   gone(): void {
     this.#isDone = true
-    this.#timer?.cancel()
+    this.#deadlines.taken(this.#downstream)
     this.#leave?.()
   }
 
   #pump(): void {
-    while (this.#blockedAt === undefined && !this.#isDone) {
+    while (!this.#isBlocked && !this.#isDone) {
       const object = this.#object
       const end = this.#end ?? (object.state === 'complete' ? object.size : Infinity)
       const until = Math.min(end, object.size, this.#offset + this.#writeBytes)
@@ -108,23 +105,8 @@ export class Reader {
       return
     }
     if (this.#downstream.write(piece)) return
-    this.#blockedAt = this.#clock.monotonic()
-    this.#blockedBytes = piece.length
-    this.#timer ??= this.#watch(this.#allowedMs())
-  }
-
-  #allowedMs(): number {
-    return readerGraceMs + (this.#blockedBytes / minReaderBytesPerSecond) * 1_000
-  }
-
-  /** One timer a reader, set anew only when it goes off: writes are taken far more often than they are late. */
-  #watch(ms: number): Timer {
-    return this.#clock.setTimeout(() => {
-      const waited = this.#blockedAt === undefined ? 0 : this.#clock.monotonic() - this.#blockedAt
-      const left = this.#allowedMs() - waited
-      if (left <= 0) this.#break()
-      else this.#timer = this.#watch(left)
-    }, ms)
+    this.#isBlocked = true
+    this.#deadlines.wrote(this.#downstream, piece.length)
   }
 
   #close(piece?: Buffer): void {

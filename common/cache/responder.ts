@@ -21,10 +21,13 @@ import { ifRangeHolds, noneMatchHolds, parseRange } from './conditions.ts'
 import type { LocalAnswer } from './error-answer.ts'
 import type { Answered, CacheRequest, CacheResponse, Opened } from './fill-cache.ts'
 import { type Downstream, maxWriteBytes, Reader } from './reader.ts'
+import type { SendDeadlines, Sender } from './send-deadlines.ts'
+import { resetStream, resetUnread } from './stream-reset.ts'
 
 export interface ResponderOptions {
   name: string
   clock: Clock
+  deadlines: SendDeadlines
   metrics: ServingMetrics
   compress: boolean
 }
@@ -33,11 +36,13 @@ export class Responder {
   readonly #member: string
   readonly #compress: boolean
   readonly #clock: Clock
+  readonly #deadlines: SendDeadlines
   readonly #metrics: ServingMetrics
 
   constructor(options: ResponderOptions) {
     this.#member = memberName(options.name)
     this.#clock = options.clock
+    this.#deadlines = options.deadlines
     this.#metrics = options.metrics
     this.#compress = options.compress
   }
@@ -146,20 +151,21 @@ export class Responder {
     if (req.method === 'HEAD') res.end()
     else {
       this.#metrics.sent(body.length, protocolOf(res), object.tally)
-      res.end(body)
+      endWhole(res, body, this.#deadlines)
     }
   }
 
   #send(res: CacheResponse, object: CacheObject, start: number, end: number | undefined): void {
     if (end !== undefined && object.size >= end && end - start <= maxWriteBytes) {
       this.#metrics.sent(end - start, protocolOf(res), object.tally)
-      res.end(object.slice(start, end))
+      endWhole(res, object.slice(start, end), this.#deadlines)
       return
     }
-    const reader = new Reader(downstreamOf(res), object, {
+    const deadlines = this.#deadlines
+    const reader = new Reader(downstreamOf(res, deadlines), object, {
       start,
       end,
-      clock: this.#clock,
+      deadlines,
       metrics: this.#metrics,
     })
     res.on('close', () => reader.gone())
@@ -221,7 +227,7 @@ function writeHead(res: CacheResponse, status: number, headers: string[]): void 
   else res.writeHead(status, headers)
 }
 
-function downstreamOf(res: CacheResponse): Downstream {
+function downstreamOf(res: CacheResponse, deadlines: SendDeadlines): Downstream {
   const isHttp2 = res instanceof Http2ServerResponse
   return {
     protocol: protocolOf(res),
@@ -229,22 +235,47 @@ function downstreamOf(res: CacheResponse): Downstream {
     // Both kinds have this method, with signatures that no one call fits.
     write: (piece) => (isHttp2 ? res.write(piece) : res.write(piece)),
     end(piece) {
-      if (piece) res.end(piece)
-      else res.end()
+      finish(res, piece, deadlines, this)
     },
     abort: () => abort(res),
+    overdue() {
+      letGo(res, deadlines, this)
+    },
   }
+}
+
+/** Ends an answer with its whole body; who does not take that in time is let go. */
+export function endWhole(res: CacheResponse, body: Buffer, deadlines: SendDeadlines): void {
+  const sender: Sender = { overdue: () => letGo(res, deadlines, sender) }
+  res.on('close', () => deadlines.taken(sender))
+  finish(res, body, deadlines, sender)
+}
+
+function finish(
+  res: CacheResponse,
+  piece: Buffer | undefined,
+  deadlines: SendDeadlines,
+  sender: Sender,
+): void {
+  if (piece) res.end(piece)
+  else res.end()
+  deadlines.wrote(sender, res.writableLength)
 }
 
 function isGone(res: CacheResponse): boolean {
   return res.headersSent || (res instanceof Http2ServerResponse ? res.stream : res).destroyed
 }
 
-/** An open HTTP/2 stream that is only closed may still end cleanly before its reset. */
-export const bodyBroken = 'the rest of the body will never come'
-
 /** Tells downstream that the rest is missing: a reset, never a clean end. */
 function abort(res: CacheResponse): void {
-  if (res instanceof Http2ServerResponse) res.stream.destroy(new Error(bodyBroken))
+  if (res instanceof Http2ServerResponse) resetStream(res.stream)
+  else res.destroy()
+}
+
+/** Of what has been written the connection has taken nothing, or too little. */
+function letGo(res: CacheResponse, deadlines: SendDeadlines, sender: Sender): void {
+  if (res instanceof Http2ServerResponse) resetUnread(res.stream, deadlines)
+  // Behind another answer on its connection its turn is yet to come.
+  else if (!res.socket && !res.destroyed) deadlines.wrote(sender, res.writableLength)
   else res.destroy()
 }

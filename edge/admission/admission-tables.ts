@@ -45,6 +45,7 @@ export interface AdmissionTables {
   publishes: PaceTable
   rates: { address: RateTable; node: RateTable }
   requests: PaceCells
+  bytes: PaceCells
 }
 
 const maxEntries = 10_000
@@ -58,6 +59,7 @@ export function ownTables(): AdmissionTables {
     publishes: new BoundedTable<number>(maxEntries),
     rates: { address: new OwnRates(), node: new OwnRates() },
     requests: new OwnCells(),
+    bytes: new OwnCells(),
   }
 }
 
@@ -73,8 +75,8 @@ export interface AdmissionMemory {
 const slots = 16_384
 /** Of connections, streams by address, by key, of the node. */
 const heldTables = 4
-/** Of handshakes by address, of the node; of publishes by key; of requests by address. */
-const paceTables = 4
+/** Of handshakes by address, of the node; of publishes by key; of requests and of bytes sent by address. */
+const paceTables = 5
 /** By address, and behind those one of the node: a rate, and when it was told. */
 const rateCells = 2 * (slots + 1)
 
@@ -103,6 +105,7 @@ export function sharedTables(memory: AdmissionMemory, row: number): AdmissionTab
       node: new SharedRates(memory, row, () => slots),
     },
     requests: paces(3),
+    bytes: paces(4),
   }
 }
 

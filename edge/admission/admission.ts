@@ -1,4 +1,5 @@
 // What a POP lets in, and how much of it: one judge for connections and publishers, with its counts and log lines.
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
@@ -8,6 +9,7 @@ import { addressGroup } from '../../common/net/addresses.ts'
 import { createNetworkList, type NetworkList } from '../../common/net/allowed-networks.ts'
 import type { EdgeConfig } from '../../config/schema.ts'
 import type { AdmissionTables } from './admission-tables.ts'
+import { BytesOut } from './bytes-out.ts'
 import { ConnectionAdmission, type ConnectionVerdict } from './connection-admission.ts'
 import { GuessGuard } from './guess-guard.ts'
 import { type NoWay, PublishAdmission, type PublishAttempt } from './publish-admission.ts'
@@ -35,6 +37,7 @@ export class Admission {
   readonly #publishes: PublishAdmission
   readonly #counters: ReturnType<typeof counters>
   readonly #limits: EdgeConfig['admission']
+  readonly #bytesOut: BytesOut | undefined
 
   constructor({ limits, trustedProxies = [], clock, log, metrics, shared }: AdmissionOptions) {
     const guesses = new GuessGuard(clock, limits.guessing)
@@ -52,13 +55,20 @@ export class Admission {
       ...shared,
     })
     this.#counters = counters(metrics)
+    const { requestsPerSecond, viewerBitsPerSecond } = limits.address
+    const isBounded = viewerBitsPerSecond !== undefined
     this.requests = new RequestPace({
-      perSecond: limits.address.requestsPerSecond,
+      perSecond: requestsPerSecond,
       exempt: [this.#exempt, createNetworkList(trustedProxies)],
       cells: shared?.tables.requests,
+      ...(isBounded && { bytesPerSecond: viewerBitsPerSecond / 8 }),
+      byteCells: shared?.tables.bytes,
       clock,
       onRefused: () => this.#counters.requests?.inc(),
     })
+    if (isBounded) {
+      this.#bytesOut = new BytesOut(clock, (address, bytes) => this.requests.charge(address, bytes))
+    }
     metrics?.gauge(
       {
         name: 'addresses_banned',
@@ -69,15 +79,15 @@ export class Admission {
     )
   }
 
-  /** Before anything is read of a connection. */
-  connect(address: string): ConnectionVerdict {
+  /** Before anything is read of a connection; what is sent over its socket counts. */
+  connect(address: string, socket?: Socket): ConnectionVerdict {
     const verdict = this.#connections.connect(this.#countedAs(address))
     if ('refused' in verdict) {
       this.#counters.refused?.inc({ reason: verdict.refused })
       if (this.#lines.take()) {
         this.#log.warn({ address, reason: verdict.refused }, 'connection refused')
       }
-    }
+    } else if (socket) this.#bytesOut?.watch(address, socket)
     return verdict
   }
 
@@ -120,7 +130,7 @@ function counters(metrics: Metrics | undefined) {
     }),
     requests: metrics?.counter({
       name: 'requests_refused_total',
-      help: 'HTTP requests of addresses that make too many, answered 503.',
+      help: 'HTTP requests of addresses that make too many or are sent too much, answered 503.',
     }),
     bans: metrics?.counter({
       name: 'address_bans_total',

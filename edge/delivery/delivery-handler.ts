@@ -17,6 +17,7 @@ import {
   FillCache,
   type ThreadsOfCache,
 } from '../../common/cache/fill-cache.ts'
+import { endWhole } from '../../common/cache/responder.ts'
 import { UpstreamClient } from '../../common/cache/upstream.ts'
 import type { Clock } from '../../common/clock.ts'
 import { liveIdSchema } from '../../common/contract/channel.ts'
@@ -204,13 +205,13 @@ export class DeliveryHandler implements AsyncDisposable {
       ? watchExchange(accessLog, req, res, { address: this.#addressOf(req), clock })
       : undefined
     if (pace && !pace.allows(this.#addressOf(req))) {
-      send(req, res, tooMany)
+      this.#send(req, res, tooMany)
       return
     }
     const path = pathOf(req)
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     const page = isRead ? this.#page(req, path) : undefined
-    if (page) send(req, res, page)
+    if (page) this.#send(req, res, page)
     else if (this.#options.peers && saysPeer(req)) {
       void this.#answerPeer(this.#options.peers, req, res, path)
     }
@@ -291,6 +292,14 @@ export class DeliveryHandler implements AsyncDisposable {
     this.#viewers.seen(media.id, viewer.viewer)
   }
 
+  #send(req: CacheRequest, res: CacheResponse, page: Page): void {
+    // Both kinds of response have this call, with signatures that no one type fits.
+    const { writeHead } = res as { writeHead(status: number, headers: string[]): unknown }
+    writeHead.call(res, page.status, [...page.headers, 'content-length', String(page.body.length)])
+    if (req.method === 'HEAD') res.end()
+    else endWhole(res, page.body, this.#cache.deadlines)
+  }
+
   /** Whatever is not media. */
   #page(req: CacheRequest, path: string): Page | undefined {
     switch (path) {
@@ -359,7 +368,11 @@ const notServedYet = errorAnswer(
 // A 503, though RFC 6585 has 429 for this: hls.js takes any 4xx for the last word on a URL and gives the rendition up,
 // a 503 it tries again.
 const tooManyAnswer = error(
-  errorAnswer(503, 'too-many-requests', 'Too many requests come from this address.'),
+  errorAnswer(
+    503,
+    'too-many-requests',
+    'Too many requests come from this address, or too much is sent to it.',
+  ),
 )
 const tooMany: Page = { ...tooManyAnswer, headers: [...tooManyAnswer.headers, 'retry-after', '1'] }
 
@@ -401,12 +414,4 @@ function file(req: CacheRequest, content: StaticFile, cacheControl: string): Pag
     ...(coding ? ['content-encoding', coding] : []),
   ]
   return { status: 200, headers, body }
-}
-
-function send(req: CacheRequest, res: CacheResponse, page: Page): void {
-  // Both kinds of response have this call, with signatures that no one type fits.
-  const { writeHead } = res as { writeHead(status: number, headers: string[]): unknown }
-  writeHead.call(res, page.status, [...page.headers, 'content-length', String(page.body.length)])
-  if (req.method === 'HEAD') res.end()
-  else res.end(page.body)
 }

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../../common/clock.ts'
 import type { Logger } from '../../common/log.ts'
+import { LogBudget } from '../../common/log-budget.ts'
 import type { Metrics } from '../../common/metrics.ts'
 import { hostOf } from '../../common/net/addresses.ts'
 import { createNetworkList } from '../../common/net/allowed-networks.ts'
@@ -20,6 +21,7 @@ import type { Admission } from '../admission/admission.ts'
 import type { Certificates } from './certificate-set.ts'
 import { CertificateStore } from './certificates.ts'
 import type { RtmpHandler } from './connection-info.ts'
+import { Descriptors } from './descriptors.ts'
 import { Gate } from './gate.ts'
 import { type Ends, PeerBook } from './peer-book.ts'
 import { createPlainHttpServer, createPlainRtmpServer } from './plain-listeners.ts'
@@ -73,6 +75,7 @@ export class FrontDoor implements AsyncDisposable {
   readonly #counters: ReturnType<typeof counters>
   readonly #peers = new PeerBook()
   readonly #gate: Gate
+  readonly #descriptors: Descriptors
 
   constructor(options: FrontDoorOptions) {
     const { config, handlers, clock, log } = options
@@ -88,7 +91,16 @@ export class FrontDoor implements AsyncDisposable {
       ...(options.limits && { limits: options.limits }),
     })
     this.#counters = counters(options.metrics)
+    const lines = new LogBudget({ clock, log })
+    this.#descriptors = new Descriptors({
+      clock,
+      onScarce: (limit) => {
+        this.#counters.scarce?.inc()
+        if (lines.take()) log.warn({ limit }, 'connection refused: few file descriptors are left')
+      },
+    })
     this.#gate = new Gate({
+      descriptors: this.#descriptors,
       trustedProxies: createNetworkList(config.trustedProxies),
       admission: options.admission,
       peers: this.#peers,
@@ -186,6 +198,7 @@ export class FrontDoor implements AsyncDisposable {
       ticketKeys: this.#options.shared?.ticketKeys,
       http: this.#http,
       gate: this.#gate,
+      descriptors: this.#descriptors,
       peers: this.#peers,
       onRtmp: handlers.onRtmp,
       offersHttp2: config.tls.http2,
@@ -230,6 +243,10 @@ function counters(metrics: Metrics | undefined) {
       name: 'connections_dropped_total',
       help: 'Connections refused because there were too many.',
       labels: ['listener'] as const,
+    }),
+    scarce: metrics?.counter({
+      name: 'connections_without_descriptor_total',
+      help: 'Connections refused because few file descriptors are left, which others are to have.',
     }),
     handshakeErrors: metrics?.counter({
       name: 'tls_handshake_errors_total',

@@ -1,5 +1,5 @@
-// What stands before every public port: reads the PROXY header of a trusted load balancer, then asks the admission
-// whether the address behind the connection may come in. From anybody else a PROXY header is no ClientHello, no RTMP
+// What stands before every public port: looks whether there is room, reads the PROXY header of a trusted load balancer,
+// then asks the admission whether the address behind the connection may come in. From anybody else a PROXY header is no ClientHello, no RTMP
 // and no HTTP, and ends as such.
 import type { Socket } from 'node:net'
 import { type Clock, delay } from '../../common/clock.ts'
@@ -9,12 +9,14 @@ import { type Peeked, peek } from '../../common/net/peek.ts'
 import { type ProxyParse, parseProxyHeader } from '../../common/net/proxy-protocol.ts'
 import type { Admission } from '../admission/admission.ts'
 import type { ConnectionInfo } from './connection-info.ts'
+import type { Descriptors } from './descriptors.ts'
 import type { PeerBook } from './peer-book.ts'
 
 export interface GateOptions {
   /** Peers whose connections begin with a PROXY header, all of them. */
   trustedProxies: NetworkList
   admission: Pick<Admission, 'connect'> | undefined
+  descriptors: Pick<Descriptors, 'allows'>
   peers: PeerBook
   headerTimeoutMs: number
   clock: Clock
@@ -30,16 +32,20 @@ export class Gate {
   }
 
   /** Who it is, with the header taken off. Undefined: not let in, and the socket is destroyed. */
-  async admit(socket: Socket): Promise<ConnectionInfo | undefined> {
-    const { admission, clock, peers, trustedProxies } = this.#options
+  async admit(socket: Socket, kind: 'viewer' | 'unknown'): Promise<ConnectionInfo | undefined> {
+    const { admission, clock, descriptors, peers, trustedProxies } = this.#options
     // Its next owner comes some ticks later.
     socket.on('error', () => {})
+    if (!descriptors.allows(socket, kind)) {
+      socket.destroy()
+      return undefined
+    }
     if (trustedProxies.includes(socket.remoteAddress) && !(await this.#readHeader(socket))) {
       socket.destroy()
       return undefined
     }
     const info = peers.infoOf(socket)
-    const verdict = admission?.connect(info.remoteAddress)
+    const verdict = admission?.connect(info.remoteAddress, socket)
     if (verdict && 'refused' in verdict) {
       socket.destroy()
       return undefined

@@ -10,7 +10,7 @@ import type { Gate } from './gate.ts'
 /** A server that does not listen yet. */
 export function createPlainHttpServer(http: HttpConnections, gate: Gate): Server {
   return createServer({ noDelay: true }, async (socket) => {
-    if (await gate.admit(socket)) http.acceptHttp1(socket)
+    if (await gate.admit(socket, 'viewer')) http.acceptHttp1(socket)
   })
 }
 
@@ -26,7 +26,7 @@ export interface PlainRtmpOptions {
 export function createPlainRtmpServer(options: PlainRtmpOptions): Server {
   const { clock, firstByteTimeoutMs, gate, log, onRtmp } = options
   return createServer({ noDelay: true }, async (socket) => {
-    const info = await gate.admit(socket)
+    const info = await gate.admit(socket, 'unknown')
     if (!info) return
     const accepted = await acceptConnection(socket, {
       clock,

@@ -22,6 +22,7 @@ import { peek } from '../../common/net/peek.ts'
 import type { Certificates } from './certificate-set.ts'
 import { type ClientHello, parseClientHello } from './client-hello.ts'
 import type { RtmpHandler } from './connection-info.ts'
+import type { Descriptors } from './descriptors.ts'
 import type { Gate } from './gate.ts'
 import type { PeerBook } from './peer-book.ts'
 
@@ -31,6 +32,7 @@ export interface TlsPortOptions {
   ticketKeys?: Buffer | undefined
   http: HttpConnections
   gate: Gate
+  descriptors: Pick<Descriptors, 'allows'>
   peers: PeerBook
   onRtmp: RtmpHandler
   offersHttp2: boolean
@@ -47,7 +49,7 @@ export function createTlsPort(options: TlsPortOptions): Server {
   const older = createTls(options, 'TLSv1.2')
   const { clock, gate, handshakeTimeoutMs: deadlineMs, log } = options
   return createServer({ noDelay: true }, async (socket: Socket) => {
-    const info = await gate.admit(socket)
+    const info = await gate.admit(socket, 'unknown')
     if (!info) return
     const peeked = await peek(socket, { clock, deadlineMs }, (bytes) => {
       const hello = parseClientHello(bytes)
@@ -91,14 +93,15 @@ function createTls(options: TlsPortOptions, maxVersion: SecureVersion): TlsServe
     socket.destroy()
   })
   server.on('secureConnection', (socket) => {
-    if (socket.alpnProtocol === 'h2') options.http.acceptHttp2(socket)
-    else void accept(socket, options)
+    if (socket.alpnProtocol !== 'h2') void accept(socket, options)
+    else if (options.descriptors.allows(socket, 'viewer')) options.http.acceptHttp2(socket)
+    else socket.destroy()
   })
   return server
 }
 
 async function accept(socket: TLSSocket, options: TlsPortOptions): Promise<void> {
-  const { clock, firstByteTimeoutMs, http, log, onRtmp, peers } = options
+  const { clock, descriptors, firstByteTimeoutMs, http, log, onRtmp, peers } = options
   const info = peers.infoOf(socket)
   const accepted = await acceptConnection(socket, {
     clock,
@@ -109,6 +112,7 @@ async function accept(socket: TLSSocket, options: TlsPortOptions): Promise<void>
     log.debug({ peer: info.remoteAddress, reason: accepted.reason }, 'connection closed')
     return
   }
-  if (accepted.protocol === 'http') http.acceptHttp1(socket)
-  else onRtmp(socket, info)
+  if (accepted.protocol === 'rtmp') onRtmp(socket, info)
+  else if (descriptors.allows(socket, 'viewer')) http.acceptHttp1(socket)
+  else socket.destroy()
 }

@@ -7,12 +7,7 @@ import { awaitAnswer } from '../../../common/cache/await-answer.ts'
 import { protocolRows } from '../../../common/cache/cache-metrics.ts'
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { Opened } from '../../../common/cache/fill-cache.ts'
-import {
-  type Downstream,
-  minReaderBytesPerSecond,
-  Reader,
-  readerGraceMs,
-} from '../../../common/cache/reader.ts'
+import { type Downstream, Reader } from '../../../common/cache/reader.ts'
 import type { CountedViewer, FastRoad } from './fast-road.ts'
 import type { LoggedAnswer } from './logged-answer.ts'
 import type { HeaderFacts } from './simple-get.ts'
@@ -50,9 +45,8 @@ export class FastConnection implements Downstream {
   #isChunked = false
   /** The connection ends with the answer that is under way. */
   #isLast = false
-  /** Monotonic time of the last thing that happened. */
+  /** Monotonic time of the last thing that happened; of use between two requests. */
   #activeAt: number
-  #flushingBytes = 0
   /** Of the viewer, once that is needed. */
   address: string | undefined
   /** Who watches here, once that is needed. */
@@ -74,18 +68,14 @@ export class FastConnection implements Downstream {
     return this.#socket
   }
 
-  /** Ends what has been silent, or slow, for too long. */
+  /** Ends what has been silent for too long. */
   check(now: number): void {
+    if (this.#state !== 'idle') return
     const silentMs = now - this.#activeAt
     const { limits } = this.#road
-    if (this.#state === 'idle') {
-      const isFirst = this.#facts === undefined
-      if (silentMs > (isFirst ? limits.headersTimeoutMs : limits.keepAliveTimeoutMs)) {
-        this.#socket.destroy()
-      }
-    } else if (this.#state === 'flushing') {
-      const allowedMs = readerGraceMs + (this.#flushingBytes / minReaderBytesPerSecond) * 1_000
-      if (silentMs > allowedMs) this.#socket.destroy()
+    const isFirst = this.#facts === undefined
+    if (silentMs > (isFirst ? limits.headersTimeoutMs : limits.keepAliveTimeoutMs)) {
+      this.#socket.destroy()
     }
   }
 
@@ -182,15 +172,14 @@ export class FastConnection implements Downstream {
   }
 
   #follow(object: CacheObject): void {
-    const { clock, metrics } = this.#road
+    const { deadlines, metrics } = this.#road
     const { length } = object
     this.#isChunked = length === undefined
-    this.#reader = new Reader(this, object, { start: 0, end: length, clock, metrics })
+    this.#reader = new Reader(this, object, { start: 0, end: length, deadlines, metrics })
     this.#reader.run()
   }
 
   write(piece: Buffer): boolean {
-    this.#activeAt = this.#road.now()
     this.#logged?.sends(piece.length)
     const socket = this.#socket
     if (!this.#isChunked) return socket.write(piece)
@@ -216,21 +205,23 @@ export class FastConnection implements Downstream {
     this.#socket.destroy()
   }
 
+  overdue(): void {
+    this.#socket.destroy()
+  }
+
   /** The last bytes of an answer; the next request when they have been taken. */
   #finish(bytes: Buffer | undefined): void {
     this.#reader = undefined
     this.#logged?.ends()
     this.#activeAt = this.#road.now()
     const hasRoom = bytes === undefined || this.#socket.write(bytes)
-    if (this.#isLast) {
-      this.#state = 'flushing'
-      this.#flushingBytes = bytes?.length ?? 0
-      this.#socket.end()
-    } else if (hasRoom) this.#next()
-    else {
-      this.#state = 'flushing'
-      this.#flushingBytes = bytes?.length ?? 0
+    if (hasRoom && !this.#isLast) {
+      this.#next()
+      return
     }
+    this.#state = 'flushing'
+    this.#road.deadlines.wrote(this, bytes?.length ?? 0)
+    if (this.#isLast) this.#socket.end()
   }
 
   #next(): void {
@@ -241,7 +232,10 @@ export class FastConnection implements Downstream {
   drained(): void {
     this.#activeAt = this.#road.now()
     if (this.#reader) this.#reader.room()
-    else if (this.#state === 'flushing' && !this.#isLast) this.#next()
+    else if (this.#state === 'flushing' && !this.#isLast) {
+      this.#road.deadlines.taken(this)
+      this.#next()
+    }
   }
 
   /** The client sends no more, and may have left: it gets what is here, but nothing is waited for. */
@@ -254,6 +248,7 @@ export class FastConnection implements Downstream {
   closed(): void {
     this.#state = 'left'
     this.#road.left(this)
+    this.#road.deadlines.taken(this)
     this.#reader?.gone()
     this.#stopWaiting?.()
     this.#logged?.ends()

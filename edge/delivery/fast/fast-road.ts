@@ -6,6 +6,7 @@ import { type CacheMetrics, deliveryProtocols } from '../../../common/cache/cach
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { FillCache, Opened } from '../../../common/cache/fill-cache.ts'
 import type { MediaObject } from '../../../common/cache/media-path.ts'
+import type { SendDeadlines } from '../../../common/cache/send-deadlines.ts'
 import type { Clock, Timer } from '../../../common/clock.ts'
 import type { HostList } from '../../../common/net/host-list.ts'
 import {
@@ -24,7 +25,7 @@ import { SimpleGets } from './simple-get.ts'
 export interface FastRoadOptions {
   /** Of the cache, in Cache-Status. */
   name: string
-  cache: Pick<FillCache, 'find' | 'metrics' | 'compress'>
+  cache: Pick<FillCache, 'find' | 'metrics' | 'deadlines' | 'compress'>
   clock: Clock
   limits?: Partial<HttpLimits>
   /** Where given, requests for other hosts are not answered here. */
@@ -71,6 +72,7 @@ export class FastRoad implements HttpRoad, Disposable {
   readonly limits: HttpLimits
   readonly clock: Clock
   readonly metrics: CacheMetrics
+  readonly deadlines: SendDeadlines
   readonly compress: boolean
   readonly #options: FastRoadOptions
   readonly #connections = new Set<FastConnection>()
@@ -82,6 +84,7 @@ export class FastRoad implements HttpRoad, Disposable {
     this.#options = options
     this.clock = options.clock
     this.metrics = options.cache.metrics
+    this.deadlines = options.cache.deadlines
     this.requests = new SimpleGets(options.hosts)
     this.compress = options.cache.compress
     this.http1 = new PreparedAnswers(options, toHttp1)

@@ -7,7 +7,7 @@ import { protocolRows } from '../../../common/cache/cache-metrics.ts'
 import type { CacheObject } from '../../../common/cache/cache-object.ts'
 import type { Opened } from '../../../common/cache/fill-cache.ts'
 import { type Downstream, maxWriteBytes, Reader } from '../../../common/cache/reader.ts'
-import { bodyBroken } from '../../../common/cache/responder.ts'
+import { resetStream, resetUnread } from '../../../common/cache/stream-reset.ts'
 import { acceptsCoding } from '../../../common/net/accept-encoding.ts'
 import type { HostList } from '../../../common/net/host-list.ts'
 import { isHost } from '../../../common/net/request-guard.ts'
@@ -81,14 +81,20 @@ export class FastStream implements Downstream {
   }
 
   end(piece?: Buffer): void {
+    const stream = this.#stream
     if (piece) {
       this.#logged?.sends(piece.length)
-      this.#stream.end(piece)
-    } else this.#stream.end()
+      stream.end(piece)
+    } else stream.end()
+    this.#road.deadlines.wrote(this, stream.writableLength)
   }
 
   abort(): void {
-    this.#stream.destroy(new Error(bodyBroken))
+    resetStream(this.#stream)
+  }
+
+  overdue(): void {
+    resetUnread(this.#stream, this.#road.deadlines)
   }
 
   #codingOf(object: CacheObject, head: AnswerHead): Coding | undefined {
@@ -108,11 +114,12 @@ export class FastStream implements Downstream {
     stream.respond(fields)
     if (body && (isGzip || body.length <= maxWriteBytes)) {
       road.sent(body.length, this.protocol, object)
+      stream.on('close', () => road.deadlines.taken(this))
       this.end(body)
       return
     }
-    const { clock, metrics } = road
-    const reader = new Reader(this, object, { start: 0, end: object.length, clock, metrics })
+    const { deadlines, metrics } = road
+    const reader = new Reader(this, object, { start: 0, end: object.length, deadlines, metrics })
     stream.on('drain', () => reader.room())
     stream.on('close', () => reader.gone())
     reader.run()

@@ -4,15 +4,16 @@ import { expect, test } from 'vitest'
 import { createNetworkList } from '../../../common/net/allowed-networks.ts'
 import { RequestPace } from '../../../edge/admission/request-pace.ts'
 
-function rig(perSecond = 10) {
+function rig(perSecond = 10, bytesPerSecond?: number) {
   let now = 0
   const clock = { monotonic: () => now, advance: (ms: number) => (now += ms) }
   let refused = 0
   const exempt = [createNetworkList(['127.0.0.0/8']), createNetworkList(['10.0.5.0/24'])]
-  const pace = new RequestPace({ perSecond, exempt, clock, onRefused: () => refused++ })
+  const onRefused = () => refused++
+  const pace = new RequestPace({ perSecond, exempt, bytesPerSecond, clock, onRefused })
   const allowed = (address: string, tries: number) =>
     Array.from({ length: tries }, () => pace.allows(address)).filter(Boolean).length
-  return { clock, allowed, refused: () => refused }
+  return { clock, pace, allowed, refused: () => refused }
 }
 
 test('lets two seconds of its rate through at once, then the rate', () => {
@@ -41,6 +42,28 @@ test('does not count who is exempt', () => {
   }
   expect(allowed('10.0.6.9', 1_000)).toBe(20)
   expect(refused()).toBe(980)
+})
+
+test('lets ten seconds of bytes be sent at once, then none asked for until the rate holds', () => {
+  const { clock, pace, allowed, refused } = rig(10, 1_000)
+  pace.charge('2001:db8::1', 10_000)
+  expect(allowed('2001:db8::2', 1)).toBe(1)
+  pace.charge('2001:db8::2', 5_000)
+  expect(allowed('2001:db8::1', 1)).toBe(0)
+  expect(refused()).toBe(1)
+  clock.advance(4_999)
+  expect(allowed('2001:db8::1', 1)).toBe(0)
+  clock.advance(1)
+  expect(allowed('2001:db8::1', 1)).toBe(1)
+})
+
+test('charges nobody who is exempt, and nobody without a limit', () => {
+  const { pace, allowed } = rig(10, 1_000)
+  pace.charge('10.0.5.9', 1e9)
+  expect(allowed('10.0.5.9', 1)).toBe(1)
+  const unbounded = rig()
+  unbounded.pace.charge('192.0.2.1', 1e9)
+  expect(unbounded.allowed('192.0.2.1', 1)).toBe(1)
 })
 
 test('lets the slowest rate have one', () => {

@@ -140,6 +140,21 @@ describe.each([
   })
 })
 
+test('what is sent to an address', async () => {
+  const { one, other, clock } = twoOf({ address: { viewerBitsPerSecond: 8_000 } })
+  one.requests.charge(address, 6_000)
+  other.requests.charge(address, 4_000)
+  for (const side of [one, other]) expect(side.requests.wouldAllow(address)).toBe(true)
+  other.requests.charge(address, 1_000)
+  for (const side of [one, other]) {
+    expect(side.requests.wouldAllow(address)).toBe(false)
+    expect(side.requests.allows(address)).toBe(false)
+    expect(side.requests.allows('203.0.113.2')).toBe(true)
+  }
+  await clock.advance(1_000)
+  for (const side of [one, other]) expect(side.requests.allows(address)).toBe(true)
+})
+
 test('wrong keys', async () => {
   const clock = new FakeClock()
   const limits = { failuresPerMinute: 4, banMs: 60_000 }

@@ -16,25 +16,36 @@ const asset = {
   contentType: 'text/javascript; charset=utf-8',
   encoded: { br: Buffer.from('br') },
 }
+/** More than an HTTP/2 client takes of a stream before it has read anything. */
+const largeAsset = { ...asset, body: Buffer.alloc(100_000), encoded: {} }
 const pages = new StaticPages(
   new Map([
     ['/index.html', page],
     ['/assets/a.js', asset],
+    ['/assets/large.js', largeAsset],
   ]),
 )
 
 class Edge implements AsyncDisposable {
+  readonly clock: FakeClock
   readonly gateway: ScriptedOrigin
   readonly delivery: DeliveryHandler
   readonly #listeners: Listeners
 
-  private constructor(gateway: ScriptedOrigin, delivery: DeliveryHandler, listeners: Listeners) {
+  private constructor(
+    clock: FakeClock,
+    gateway: ScriptedOrigin,
+    delivery: DeliveryHandler,
+    listeners: Listeners,
+  ) {
+    this.clock = clock
     this.gateway = gateway
     this.delivery = delivery
     this.#listeners = listeners
   }
 
   static async start(options: Partial<DeliveryOptions> = {}): Promise<Edge> {
+    const clock = new FakeClock()
     const gateway = await ScriptedOrigin.start()
     gateway.respond = (exchange) => exchange.head(200).end('#EXTM3U')
     const delivery = new DeliveryHandler({
@@ -45,7 +56,7 @@ class Edge implements AsyncDisposable {
       authorize: async () => 'node-token',
       isReady: () => true,
       pages,
-      clock: new FakeClock(),
+      clock,
       log: silentLogger,
       metrics: new Metrics('edge', 'pop-1', '0'),
       ...options,
@@ -54,11 +65,15 @@ class Edge implements AsyncDisposable {
       (req, res) => delivery.handle(req, res),
       () => delivery.road,
     )
-    return new Edge(gateway, delivery, listeners)
+    return new Edge(clock, gateway, delivery, listeners)
+  }
+
+  view(protocol: Protocol, path: string, options?: ViewOptions) {
+    return this.#listeners.view(protocol, path, options)
   }
 
   async get(protocol: Protocol, path: string, options?: ViewOptions) {
-    const answer = await this.#listeners.view(protocol, path, options)
+    const answer = await this.view(protocol, path, options)
     return { status: answer.status, headers: answer.headers, body: await answer.text() }
   }
 
@@ -173,6 +188,14 @@ describe.each(protocols)('an edge over %s', (protocol) => {
 })
 
 describe('an edge', () => {
+  it('lets go of who does not read a page', async () => {
+    await using edge = await Edge.start()
+    const stalled = await edge.view('h2', '/assets/large.js', { isPaused: true })
+    await edge.clock.advance(20_000)
+    stalled.resume()
+    expect((await stalled.rest()).end).toBe('broken')
+  })
+
   it('says how to build a watch page that is missing', async () => {
     await using edge = await Edge.start({ pages: new StaticPages(new Map()) })
     const answer = await edge.get('h1', '/watch/demo')

@@ -9,7 +9,7 @@ import { echoPath, pathOf, RawOrigin } from '../../support/raw-origin.ts'
 import { until } from '../../support/until.ts'
 import { captureLog, type DoorOptions, openDoor, type TestDoor } from '../front/support.ts'
 
-export interface StrictEdgeOptions extends Pick<DoorOptions, 'limits' | 'config'> {
+export interface StrictEdgeOptions extends Pick<DoorOptions, 'limits' | 'config' | 'admission'> {
   delivery?: Partial<DeliveryOptions>
 }
 
