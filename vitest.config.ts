@@ -5,10 +5,13 @@ import { TestOrder } from './test/support/test-order.ts'
 // had used them before. `e2e-light` boots whole clusters and mostly waits, two files at a time; `e2e` has players or faults
 // whose traces are counted, one file at a time.
 const light = [
+  'drain',
   'hostile-input',
   'mutual-tls',
   'operators-eyes',
+  'other-gateway',
   'processes',
+  'reconnect',
   'refusals',
   'start-errors',
 ].map((name) => `test/e2e/${name}.test.ts`)

@@ -1,8 +1,9 @@
 // Follows one object for one connection, at that connection's own pace: an offset, one write under way at a time,
 // woken by the object (more bytes) or by the connection (room again).
 //
-// Writes are smaller where bytes are copied for them (TLS encrypts all of a write at once): what is written and not taken
-// is what a slow reader costs. Who takes a piece more slowly than the minimum rate is let go.
+// Writes are smaller where bytes are copied for them (TLS encrypts all of a write at once), and grow with each that has been
+// taken: what is written and not taken is what a slow reader costs. Who takes a piece more slowly than the minimum rate
+// is let go.
 import type { CacheMetrics } from './cache-metrics.ts'
 import type { CacheObject } from './cache-object.ts'
 import type { SendDeadlines, Sender } from './send-deadlines.ts'
@@ -30,6 +31,7 @@ export interface ReaderOptions {
 }
 
 export const maxWriteBytes = 256 * 1024
+const firstCopiedBytes = 16 * 1024
 const maxCopiedBytes = 64 * 1024
 
 export class Reader {
@@ -39,7 +41,7 @@ export class Reader {
   readonly #deadlines: SendDeadlines
   readonly #metrics: Pick<CacheMetrics, 'sent'>
   #offset: number
-  readonly #writeBytes: number
+  #writeBytes: number
   /** While a write has not been taken. */
   #isBlocked = false
   #isDone = false
@@ -52,7 +54,7 @@ export class Reader {
     this.#end = options.end
     this.#deadlines = options.deadlines
     this.#metrics = options.metrics
-    this.#writeBytes = downstream.isCopying ? maxCopiedBytes : maxWriteBytes
+    this.#writeBytes = downstream.isCopying ? firstCopiedBytes : maxWriteBytes
   }
 
   /** Nothing is waited for but the connection. */
@@ -73,6 +75,9 @@ export class Reader {
     if (!this.#isBlocked) return
     this.#isBlocked = false
     this.#deadlines.taken(this.#downstream)
+    if (this.#downstream.isCopying) {
+      this.#writeBytes = Math.min(maxCopiedBytes, 2 * this.#writeBytes)
+    }
     this.#pump()
   }
 

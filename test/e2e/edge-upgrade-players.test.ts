@@ -12,8 +12,8 @@ import { RequestWatch } from '../support/request-watch.ts'
 import { until } from '../support/until.ts'
 
 /** More than what a player has buffered. */
-const secondsBetween = 3
-const secondsAfter = 8
+const secondsBetween = 2
+const secondsAfter = 5
 
 interface Watching {
   protocol: 'hls' | 'dash'
