@@ -24,6 +24,8 @@ import { RingMetrics } from './ring-metrics.ts'
 // A request whose head takes longer comes from nobody who means well.
 const headersTimeoutMs = 10_000
 const requestTimeoutMs = 30_000
+// Node looks every 30 s whether somebody is over these.
+const connectionsCheckingIntervalMs = 1_000
 const drainMs = 2_000
 const consoleDir = fileURLToPath(new URL('../web/dist/console/', import.meta.url))
 
@@ -50,7 +52,11 @@ export async function startCoordinator(
   const server = createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,
-    serverOptions: { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
+    serverOptions: {
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: connectionsCheckingIntervalMs,
+    },
   }) as Server
   const { port } = await listen(server, config.listen)
   stack.defer(() => closeServer(server, clock))

@@ -63,7 +63,12 @@ export async function startAdminListener(options: AdminListenerOptions): Promise
   const server = createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,
-    serverOptions: { headersTimeout: 5_000, requestTimeout: 10_000 },
+    // Else Node looks every 30 s whether somebody is over them.
+    serverOptions: {
+      headersTimeout: 5_000,
+      requestTimeout: 10_000,
+      connectionsCheckingInterval: 1_000,
+    },
   }) as Server
   const { port } = await listen(server, { host: options.host, port: options.port })
   const url = `http://${urlHost(options.host)}:${port}`

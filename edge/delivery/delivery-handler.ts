@@ -169,8 +169,9 @@ export class DeliveryHandler implements AsyncDisposable {
 
   purge(prefix: string): number {
     const now = this.#options.clock.monotonic()
-    const recent = this.#purged.filter(({ until }) => until > now)
-    this.#purged = [...recent, { prefix, until: now + distrustMs }]
+    // The new one lasts longer than those of the same prefix.
+    const others = this.#purged.filter((it) => it.until > now && it.prefix !== prefix)
+    this.#purged = [...others, { prefix, until: now + distrustMs }]
     return this.#cache.purge(prefix)
   }
 

@@ -90,7 +90,13 @@ export class PlaybackServer implements AsyncDisposable {
     this.#options = options
     this.#trusted = createNetworkList(options.trustedNetworks)
     this.#live = new LiveAnswers(options.clock)
-    this.#server = createServer({ headersTimeout: 10_000, requestTimeout: 15_000, noDelay: true })
+    this.#server = createServer({
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+      // Else Node looks every 30 s whether somebody is over them.
+      connectionsCheckingInterval: 1_000,
+      noDelay: true,
+    })
     this.#server.keepAliveTimeout = 60_000
     this.#server.timeout = idleTimeoutMs
     this.#server.on('upgrade', (_request, socket) => socket.destroy())

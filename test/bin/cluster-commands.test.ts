@@ -109,11 +109,11 @@ async function goLive(liveId: string): Promise<string> {
 
 const run = (...args: string[]) => nearcast([...args, '--url', url, '--token-file', tokenFile])
 
-describe('ring whatif', () => {
+describe.concurrent('ring whatif', () => {
   beforeAll(async () => {
-    for (const liveId of ['one', 'two', 'three', 'four']) {
-      expect((await run('channel', 'create', liveId)).code).toBe(0)
-    }
+    const liveIds = ['one', 'two', 'three', 'four']
+    const made = await Promise.all(liveIds.map((liveId) => run('channel', 'create', liveId)))
+    expect(made.map(({ code }) => code)).toEqual([0, 0, 0, 0])
   })
 
   test('names what would move, from where to where, and what stays', async () => {
@@ -208,7 +208,7 @@ describe('with a live stream', () => {
   })
 })
 
-describe('drain', () => {
+describe.concurrent('drain', () => {
   test('ends when nothing is left; undrain lets the node in again', async () => {
     const drained = await run('drain', 'tc-1')
     expect(drained).toEqual({

@@ -61,14 +61,14 @@ describe('channel', () => {
     expect(JSON.parse((await run('channel', 'list', '--json')).stdout)).toEqual([])
   })
 
-  test('create without a live id gets one', async () => {
+  test.concurrent('create without a live id gets one', async () => {
     const { stdout } = await run('channel', 'create', '--json')
     const { liveId, streamKey } = JSON.parse(stdout)
     expect(liveId).toMatch(/^[a-z0-9][a-z0-9_-]{0,62}$/)
     expect(streamKey).toMatch(/^nc_/)
   })
 
-  test('a live id that is taken or wrong is refused in the words of the API', async () => {
+  test.concurrent('a live id that is taken or wrong is refused in the words of the API', async () => {
     await run('channel', 'create', 'twice')
     const again = await run('channel', 'create', 'twice')
     expect([again.code, again.stdout]).toEqual([1, ''])
@@ -79,7 +79,7 @@ describe('channel', () => {
   })
 })
 
-describe('key', () => {
+describe.concurrent('key', () => {
   test('create adds a key; list never shows it', async () => {
     await run('channel', 'create', 'keys')
     const { code, stdout } = await run('key', 'create', 'keys', '--label', 'second encoder')
@@ -113,7 +113,7 @@ describe('key', () => {
   })
 })
 
-describe('console', () => {
+describe.concurrent('console', () => {
   test('prints an address that opens the console once', async () => {
     const { code, stdout } = await run('console')
     expect(code).toBe(0)
@@ -129,7 +129,7 @@ describe('console', () => {
   })
 })
 
-describe('where the coordinator is', () => {
+describe.concurrent('where the coordinator is', () => {
   test('stands in the ready file of an up', async () => {
     const { code } = await nearcast(['channel', 'list', '--data', folder])
     expect(code).toBe(0)

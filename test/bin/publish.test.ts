@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../common/clock.ts'
 import { refusal, statusDescription } from '../../common/contract/refusal.ts'
 import { LocalCa } from '../../common/local-ca/local-ca.ts'
@@ -68,7 +68,7 @@ const hasMedia =
   (connections: RtmpSink['connections']) =>
     (connections[index]?.media.length ?? 0) >= count
 
-describe('the test picture', () => {
+describe.concurrent('the test picture', () => {
   test('arrives as H.264 and AAC under the key, and says ready to its parent', async () => {
     await using sink = new RtmpSink()
     await using publishing = await publishTo(sink, ['test', '--key-file', keyFile, ...small])
@@ -119,7 +119,7 @@ describe('the test picture', () => {
   })
 })
 
-describe('a file', () => {
+describe.concurrent('a file', () => {
   const film = path.join(folder, 'film.mp4')
   execFileSync('ffmpeg', [
     ...['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10:duration=1'],
@@ -160,7 +160,7 @@ describe('a file', () => {
   })
 })
 
-describe('a server that says no', () => {
+describe.concurrent('a server that says no', () => {
   const known = {
     code: 'NetStream.Publish.BadName',
     description: statusDescription(refusal('key-revoked')),
@@ -198,7 +198,7 @@ describe('a server that says no', () => {
   })
 })
 
-describe('a connection that is lost', () => {
+describe.concurrent('a connection that is lost', () => {
   const cut: RtmpSinkOptions = { after: { messages: 5, connection: 1 } }
 
   test('is made again with --reconnect', async () => {
@@ -217,16 +217,19 @@ describe('a connection that is lost', () => {
   })
 })
 
-describe('RTMPS', () => {
-  const issue = async () => {
+describe.concurrent('RTMPS', () => {
+  let tls: { cert: string; key: string }
+
+  beforeAll(async () => {
     const ca = await LocalCa.open({ dir: path.join(folder, 'ca'), clock: systemClock })
     const { certificatePem, keyPem } = await ca.issue(['127.0.0.1'])
-    return { cert: certificatePem, key: keyPem }
-  }
+    tls = { cert: certificatePem, key: keyPem }
+  })
+
   const caFile = path.join(folder, 'ca', 'ca.pem')
 
   test.each([[['--ca', caFile]], [['--insecure']]])('works with %j', async (trust) => {
-    await using sink = new RtmpSink({ tls: await issue() })
+    await using sink = new RtmpSink({ tls })
     const args = ['test', '--key', key, ...small, ...trust]
     await using publishing = await publishTo(sink, args, 'rtmps')
     await sink.until(hasMedia(5))
@@ -234,7 +237,7 @@ describe('RTMPS', () => {
   })
 
   test('does not publish to a certificate that nobody vouches for', async () => {
-    await using sink = new RtmpSink({ tls: await issue() })
+    await using sink = new RtmpSink({ tls })
     await using publishing = await publishTo(sink, ['test', '--key', key, ...small], 'rtmps')
     expect(await publishing.exited()).toBe(1)
     expect(publishing.output).toContain('give the CA with --ca FILE')
@@ -242,7 +245,7 @@ describe('RTMPS', () => {
   })
 })
 
-test.each([
+test.concurrent.each([
   [['test', '--key', key], 2],
   [['test', '--to', 'rtmp://127.0.0.1/live', '--fps', 'many'], 2],
   [['test', '--to', 'rtmp://127.0.0.1/live', '--size', '5'], 2],

@@ -22,8 +22,8 @@ import { until } from '../support/until.ts'
 const run = promisify(execFile)
 /** Hostile bytes end a connection at once; this is before any deadline would. */
 const promptLimitMs = 8_000
-/** The longest deadlines are 10 s, one after the other, and the machine may be slow. */
-const closeLimitMs = 30_000
+/** The longest deadlines are 10 s, and the machine may be slow. */
+const closeLimitMs = 20_000
 const width = 12
 
 describe('a live cluster under attack', () => {

@@ -5,6 +5,7 @@ import { fatalInput, harmlessInput } from '../corpus/rtmp.ts'
 import { recordSession } from '../media/rtmp/recorded-session.ts'
 import { command, connect, createStream, publish } from '../media/rtmp/wire.ts'
 import { type FuzzTarget, pieces } from './fuzz-target.ts'
+import { handshakeOptions } from './handshake-target.ts'
 
 const { greeting, fromClient } = recordSession()
 const seedBytes = 4096
@@ -21,7 +22,7 @@ export const sessionTarget: FuzzTarget = {
     ...harmlessInput.map(([, part]) => Buffer.concat([connect, createStream, publish('k'), part])),
   ].map((seed) => seed.subarray(0, seedBytes)),
   check(bytes, random) {
-    const session = new RtmpServerSession()
+    const session = new RtmpServerSession(handshakeOptions)
     session.receive(greeting)
     session.takeOutput()
     let answeredBytes = 0

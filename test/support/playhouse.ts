@@ -165,15 +165,18 @@ function answer(
   response.end(body)
 }
 
-/** Two renditions and one audio track in CMAF segments, under both kinds of manifest. */
+/**
+ * Two renditions and one audio track in CMAF segments, under both kinds of manifest. Small and short, so that pages draw
+ * little and wait little.
+ */
 function encode(before: string[], seconds: number, dir: string, muxer: string[]): ChildProcess {
   const args = [
-    ...['-v', 'error', '-nostdin', ...before, '-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25'],
+    ...['-v', 'error', '-nostdin', ...before, '-f', 'lavfi', '-i', 'testsrc2=s=320x180:r=25'],
     ...['-f', 'lavfi', '-i', 'sine=f=330:r=48000', '-t', String(seconds)],
     ...['-map', '0:v', '-map', '0:v', '-map', '1:a', '-c:v', 'libx264', '-preset', 'ultrafast'],
-    ...['-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '50', '-keyint_min', '50'],
-    ...['-sc_threshold', '0', '-b:v:0', '800k', '-b:v:1', '250k', '-s:v:1', '320x180'],
-    ...['-c:a', 'aac', '-b:a', '96k', '-f', 'dash', '-seg_duration', '2', '-use_template', '1'],
+    ...['-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '25', '-keyint_min', '25'],
+    ...['-sc_threshold', '0', '-b:v:0', '400k', '-b:v:1', '150k', '-s:v:1', '160x90'],
+    ...['-c:a', 'aac', '-b:a', '96k', '-f', 'dash', '-seg_duration', '1', '-use_template', '1'],
     ...['-use_timeline', '1', '-hls_playlist', '1', '-hls_master_name', 'index.m3u8'],
     ...['-adaptation_sets', 'id=0,streams=v id=1,streams=a'],
     ...muxer,

@@ -69,8 +69,10 @@ export class RawClient implements Disposable {
     const host = '127.0.0.1'
     const socket =
       ca === undefined
-        ? connect({ host, port, noDelay: true })
+        ? connect({ host, port })
         : connectTls({ host, port, ca, servername: 'localhost', ALPNProtocols: ['http/1.1'] })
+    // Else a piece waits for what was sent before it to be acknowledged.
+    socket.setNoDelay()
     const client = new RawClient(socket)
     await once(socket, ca === undefined ? 'connect' : 'secureConnect')
     return client

@@ -1,7 +1,7 @@
 // A real coordinator and a real transcoder in this process, and publishes as a gateway would make them.
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { systemClock } from '../../common/clock.ts'
@@ -27,6 +27,8 @@ const adminToken = 'nct_for_tests_only_0123456789'
 export interface RigOptions {
   /** Settings of the transcoder. */
   transcoder?: Partial<TranscoderConfig> | Record<string, unknown>
+  /** Text of a ladder file. */
+  ladder?: string
   log?: Logger
 }
 
@@ -77,6 +79,7 @@ export class TranscoderRig implements AsyncDisposable {
     const settings = {
       ffmpeg: await namedAfter(dir),
       ...options.transcoder,
+      ...(options.ladder !== undefined && { ladder: await ladderFile(dir, options.ladder) }),
       cluster: { coordinator: url, secret },
     }
     const transcoder = await startNode(dir, settings, log)
@@ -176,6 +179,16 @@ export class TranscoderRig implements AsyncDisposable {
     await this.#coordinator[Symbol.asyncDispose]()
     await rm(this.dir, { recursive: true, force: true })
   }
+}
+
+/** Costs little: one rung below the 90 lines of a clip. */
+export const smallLadder =
+  'name: one\nrungs: [{ height: 72, videoBitsPerSecond: 100000 }]\npreset: ultrafast\n'
+
+async function ladderFile(dir: string, text: string): Promise<string> {
+  const path = join(dir, 'ladder.yaml')
+  await writeFile(path, text)
+  return path
 }
 
 /** The ffmpeg of this machine under a path of its own, by which its processes are found. */

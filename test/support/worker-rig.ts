@@ -15,6 +15,9 @@ import { WorkerPool } from '../../edge/worker/worker-pool.ts'
 import { type Protocol, type ViewedAnswer, type ViewOptions, view } from './http-viewer.ts'
 import { ScriptedOrigin } from './scripted-origin.ts'
 
+// Threads do not inherit the cache of `nearcast` itself; by this each of dozens does not compile the same files anew.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, '../../node_modules/.cache/nearcast')
+
 export interface WorkerRigOptions {
   workers?: number
   config?: Record<string, unknown>

@@ -61,7 +61,7 @@ async function cutOffable(holdMs: number) {
   return { rig, proxy, cutOff }
 }
 
-test('broadcasts that began and ended unheard are told in order, and one that runs is taken over in its take', async () => {
+test.concurrent('broadcasts that began and ended unheard are told in order, and one that runs is taken over in its take', async () => {
   const { cutOff, ...parts } = await cutOffable(500)
   await using rig = parts.rig
   await using proxy = parts.proxy
@@ -114,7 +114,7 @@ test('broadcasts that began and ended unheard are told in order, and one that ru
   expect(await takesListed(rig)).toEqual(before)
 }, 60_000)
 
-test('whoever came by a key that is not good any more is told so, and the broadcast waits for another', async () => {
+test.concurrent('whoever came by a key that is not good any more is told so, and the broadcast waits for another', async () => {
   const { cutOff, ...parts } = await cutOffable(30_000)
   await using rig = parts.rig
   await using proxy = parts.proxy

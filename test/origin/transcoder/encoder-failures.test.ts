@@ -95,10 +95,10 @@ test.concurrent('the highest rung is given up when ffmpeg falls behind, the rest
   const { transcoder, streamName } = await rig.grant(await rig.createChannel('demo'))
   await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
   await using seen = new SeenBroadcast(`${rig.url}/live/demo`)
-  const source = await clip({ seconds: 18 })
+  const source = await clip({ seconds: 15 })
   const shown = play(client, source)
   // A new ffmpeg is left alone while it catches up.
-  await until('six seconds of media', () => seen.segments('72p').length >= 3)
+  await until('four seconds of media', () => seen.segments('72p').length >= 2)
   const stopped = rig.encoders()
   for (const pid of stopped) process.kill(pid, 'SIGSTOP')
   await until('another ffmpeg', () => rig.encoders().some((pid) => pid !== stopped[0]))
@@ -111,7 +111,7 @@ test.concurrent('the highest rung is given up when ffmpeg falls behind, the rest
     expect(shapeOf(seen, name)).toMatch(/^A+B+$/)
     const media = await seen.media(name)
     const frames = media.reduce((sum, it) => sum + it.samples.length, 0)
-    if (name !== 'audio') expect(frames).toBe(18 * 30)
+    if (name !== 'audio') expect(frames).toBe(15 * 30)
   }
   // Gaps until the take ends; in the next one another rendition stands in for it.
   expect(shapeOf(seen, '80p')).toMatch(/^A+-+B+$/)

@@ -1,6 +1,4 @@
 // What publishers do wrong, sent to a real transcoder: what viewers are given stays in order whatever comes in.
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   between,
@@ -14,7 +12,7 @@ import {
 } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { SeenBroadcast, type SeenMedia, shapeOf } from '../../support/seen-broadcast.ts'
-import { TranscoderRig } from '../../support/transcoder-rig.ts'
+import { smallLadder, TranscoderRig } from '../../support/transcoder-rig.ts'
 
 const limitMs = 90_000
 
@@ -23,14 +21,10 @@ let channels = 0
 
 beforeAll(async () => {
   rig = await TranscoderRig.start({
+    ladder: smallLadder,
     // All that was listed stays listed, so that nothing is missed; the end comes soon.
-    transcoder: { holdMs: 300, windowSegments: 40, ladder: 'passthrough' },
+    transcoder: { holdMs: 300, windowSegments: 40 },
   })
-  const ladder = join(rig.dir, 'ladder.yaml')
-  const rung = '{ height: 72, videoBitsPerSecond: 100000 }'
-  await writeFile(ladder, `name: one\nrungs: [${rung}]\npreset: ultrafast\n`)
-  rig.transcoderSettings.ladder = ladder
-  await rig.restartTranscoder()
 }, limitMs)
 
 afterAll(async () => {

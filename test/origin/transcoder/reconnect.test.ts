@@ -11,28 +11,24 @@ import { type LivePlaylist, readLivePlaylist } from '../../support/hls-text.ts'
 import { clip, play } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { SeenBroadcast, shapeOf, takeOf } from '../../support/seen-broadcast.ts'
-import { TranscoderRig, transcoderConfig } from '../../support/transcoder-rig.ts'
+import { smallLadder, TranscoderRig, transcoderConfig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
 const limitMs = 60_000
 const mainFile = fileURLToPath(new URL('../../../origin/transcoder/main.ts', import.meta.url))
 
-async function boot(holdMs: number): Promise<TranscoderRig> {
-  const rig = await TranscoderRig.start({ transcoder: { holdMs, windowSegments: 40 } })
-  const ladder = join(rig.dir, 'ladder.yaml')
-  const rung = '{ height: 72, videoBitsPerSecond: 100000 }'
-  await writeFile(ladder, `name: one\nrungs: [${rung}]\npreset: ultrafast\n`)
-  rig.transcoderSettings.ladder = ladder
-  await rig.restartTranscoder()
-  return rig
+function boot(holdMs: number): Promise<TranscoderRig> {
+  // A gap is listed when nothing has been for 1.25 target durations.
+  const transcoder = { holdMs, windowSegments: 40, targetDurationSeconds: 2 }
+  return TranscoderRig.start({ ladder: smallLadder, transcoder })
 }
 
-/** Publishes four seconds and is gone; answers the broadcast. */
+/** Publishes four seconds, faster than life, and is gone; answers the broadcast. */
 async function show(rig: TranscoderRig, key: string): Promise<string> {
   const { transcoder, streamName, broadcastId } = await until('a lease', () => rig.grant(key))
   await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
   expect(client.isStarted).toBe(true)
-  await play(client, await clip({ seconds: 4 }))
+  await play(client, await clip({ seconds: 4 }), 2)
   await client.leave()
   return broadcastId
 }
@@ -68,8 +64,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
   test('a publisher who comes back goes on in the same broadcast, behind gaps that were there in time', async ({
     expect,
   }) => {
-    // A gap is listed when nothing has been for five seconds.
-    await using rig = await boot(8_000)
+    await using rig = await boot(6_000)
     const key = await rig.createChannel('demo')
     const url = `${rig.url}/live/demo`
     await using seen = new SeenBroadcast(url)
@@ -123,7 +118,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
     const key = await rig.createChannel('demo')
     const { transcoder, streamName } = await rig.grant(key)
     await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
-    await play(client, await clip({ seconds: 5, keyframes: 60 }))
+    await play(client, await clip({ seconds: 5, keyframes: 60 }), 2)
     const text = await until('an open segment', async () => {
       const now = await rig.text('/live/demo/90p.m3u8')
       return now !== undefined && readLivePlaylist(now).segments.at(-1)!.uri === undefined && now
@@ -198,7 +193,7 @@ describe.concurrent('within the hold', { timeout: limitMs }, () => {
     expect(client.isStarted).toBe(true)
     const url = await until('its address', () => rig.playbackUrl())
     await using before = new SeenBroadcast(`${url}/live/demo`)
-    await play(client, await clip({ seconds: 7 }))
+    await play(client, await clip({ seconds: 7 }), 2)
     await before.stop()
     child.kill('SIGKILL')
     await once(child, 'exit')

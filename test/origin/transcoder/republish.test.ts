@@ -1,8 +1,6 @@
 // A publisher's connection that comes to the transcoder by another way, since a node before it was lost: the media
 // goes on as if nothing had been.
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../common/clock.ts'
 import type { Progress } from '../../../common/contract/progress.ts'
@@ -19,21 +17,20 @@ import {
 } from '../../support/publisher-clips.ts'
 import { RtmpTestClient } from '../../support/rtmp-client.ts'
 import { SeenBroadcast, type SeenMedia, shapeOf } from '../../support/seen-broadcast.ts'
-import { TranscoderRig } from '../../support/transcoder-rig.ts'
+import { smallLadder, TranscoderRig } from '../../support/transcoder-rig.ts'
 import { until } from '../../support/until.ts'
 
 const limitMs = 60_000
 const frameMs = 1000 / 30
 const connection = 'connection-of-one-publisher'
+/** Of publishers, where nothing is dated: faster than life. */
+const speed = 2
 
-async function boot(): Promise<TranscoderRig> {
-  const rig = await TranscoderRig.start({ transcoder: { holdMs: 2_000, windowSegments: 40 } })
-  const ladder = join(rig.dir, 'ladder.yaml')
-  const rung = '{ height: 72, videoBitsPerSecond: 100000 }'
-  await writeFile(ladder, `name: one\nrungs: [${rung}]\npreset: ultrafast\n`)
-  rig.transcoderSettings.ladder = ladder
-  await rig.restartTranscoder()
-  return rig
+function boot(): Promise<TranscoderRig> {
+  return TranscoderRig.start({
+    ladder: smallLadder,
+    transcoder: { holdMs: 2_000, windowSegments: 40 },
+  })
 }
 
 /** What a relay sends that kept the media from a keyframe on. */
@@ -62,20 +59,20 @@ describe.concurrent('a connection that is published again', { timeout: limitMs }
     const whole = await rig.grant(await rig.createChannel('whole'))
     await using wholeSeen = new SeenBroadcast(`${rig.url}/live/whole`)
     await using wholeClient = await RtmpTestClient.publish(whole.transcoder.rtmp, whole.streamName)
-    const wholePlayed = play(wholeClient, media).then(() => wholeClient.leave())
+    const wholePlayed = play(wholeClient, media, speed).then(() => wholeClient.leave())
 
     const key = await rig.createChannel('demo')
     const first = await rig.grant(key, { connection })
     await using seen = new SeenBroadcast(`${rig.url}/live/demo`)
     await using client = await RtmpTestClient.publish(first.transcoder.rtmp, first.streamName)
-    await play(client, [...headersOf(media), ...between(media, 0, 4.6)])
+    await play(client, [...headersOf(media), ...between(media, 0, 4.6)], speed)
     // A gateway that died: what it had not passed on is lost with it.
     client.socket.resetAndDestroy()
     const second = await rig.grant(key, { connection, attempt: 2 })
     expect([second.epoch, second.broadcastId]).toEqual([first.epoch, first.broadcastId])
     await using again = await RtmpTestClient.publish(
       second.transcoder.rtmp,
-      `${second.streamName}&age=900`,
+      `${second.streamName}&age=450`,
     )
     expect(again.isStarted).toBe(true)
     await play(again, replayOf(media, 4, 9))
@@ -113,7 +110,7 @@ describe.concurrent('a connection that is published again', { timeout: limitMs }
     const first = await rig.grant(key, { connection })
     await using seen = new SeenBroadcast(`${rig.url}/live/demo`)
     await using client = await RtmpTestClient.publish(first.transcoder.rtmp, first.streamName)
-    await play(client, [...headersOf(media), ...between(media, 0, 2.5)])
+    await play(client, [...headersOf(media), ...between(media, 0, 2.5)], speed)
     const second = await rig.grant(key, { connection, attempt: 2 })
     await using again = await RtmpTestClient.publish(second.transcoder.rtmp, second.streamName)
     await play(again, replayOf(media, 2, 5))
@@ -135,7 +132,7 @@ describe.concurrent('a connection that is published again', { timeout: limitMs }
     const first = await rig.grant(key)
     await using seen = new SeenBroadcast(`${rig.url}/live/demo`)
     await using client = await RtmpTestClient.publish(first.transcoder.rtmp, first.streamName)
-    await play(client, media)
+    await play(client, media, speed)
     const second = await rig.grant(key)
     await using other = await RtmpTestClient.publish(second.transcoder.rtmp, second.streamName)
     await client.closed()
@@ -143,7 +140,7 @@ describe.concurrent('a connection that is published again', { timeout: limitMs }
       level: 'error',
       description: expect.stringMatching(/\(already-publishing\)$/),
     })
-    await play(other, media)
+    await play(other, media, speed)
     await other.leave()
     await seen.ended()
     expect(seen.takes('90p')).toHaveLength(2)
@@ -185,7 +182,7 @@ test.concurrent('a relay hears how far its media has got, and from which keyfram
   const heard: Progress[] = []
   using _watch = progress.at(transcoder.url).watch(connection, (it) => heard.push(it))
   await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
-  await play(client, media)
+  await play(client, media, speed)
   const lastMs = Math.max(...media.map((it) => it.timestampMs))
   const last = await until('the last message', () => heard.find((it) => it.takenMs === lastMs))
   expect(last).toMatchObject({ epoch, liveId: 'demo' })

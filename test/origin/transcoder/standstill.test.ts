@@ -28,7 +28,7 @@ test('a transcoder that was frozen lists nothing more of a stream that it has lo
   const { transcoder, streamName } = await until('a lease', () => rig.grant(key))
   await using client = await RtmpTestClient.publish(transcoder.rtmp, streamName)
   const media = await clip({ seconds: 8 })
-  await play(client, [...headersOf(media), ...between(media, 0, 5)])
+  await play(client, [...headersOf(media), ...between(media, 0, 5)], 2)
   const playlist = async () => {
     const answer = await fetch(`${transcoder.url}/live/demo/90p.m3u8`)
     return { status: answer.status, text: await answer.text() }
