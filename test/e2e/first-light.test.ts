@@ -10,7 +10,7 @@ import { Encoder } from '../support/encoder.ts'
 import { until } from '../support/until.ts'
 
 const run = promisify(execFile)
-const playSeconds = 15
+const playSeconds = 10
 
 describe('a stream published at POP 1 and watched at POP 2', () => {
   let cluster: Cluster
@@ -42,7 +42,7 @@ describe('a stream published at POP 1 and watched at POP 2', () => {
     await cluster?.[Symbol.asyncDispose]()
   })
 
-  test.each(['hls', 'dash'] as const)('plays %s for 15 s without a stall', async (protocol) => {
+  test.each(['hls', 'dash'] as const)('plays %s for 10 s without a stall', async (protocol) => {
     const page = await browser.newPage()
     await page.goto(`${watchBase}/watch/demo?protocol=${protocol}`)
     await untilAdvancing(page)
