@@ -21,7 +21,7 @@ export const purgeReportSchema = z.object({
   /** Objects forgotten in all passes so far. */
   purged: z.int().nonnegative(),
   /** Worker threads that have not answered in the pass after it. */
-  late: z.array(z.int().positive()).max(64).optional(),
+  late: z.array(z.int().positive()).max(4_096).optional(),
 })
 export type PurgeReport = z.infer<typeof purgeReportSchema>
 

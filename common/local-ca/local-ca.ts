@@ -13,7 +13,7 @@ import {
   type KeyObject,
   X509Certificate,
 } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -124,8 +124,7 @@ export class LocalCa {
    */
   async issue(names: readonly string[]): Promise<IssuedCertificate> {
     const wanted = wantedNames(names)
-    const digest = createHash('sha256').update(wanted.join('\n')).digest('hex').slice(0, 16)
-    const file = join(this.#dir, `leaf-${digest}.pem`)
+    const file = join(this.#dir, `leaf-${digestOf(wanted.join('\n'))}.pem`)
     const there = await readPem(file)
     const kept = this.#usable(there)
     if (kept) return kept
@@ -134,13 +133,26 @@ export class LocalCa {
       ExtendedKeyUsage.serverAuth,
     ])
     const made = certificatePem + keyPem
-    // Processes that start together all answer with the certificate of the first of them.
     const first = there === undefined && this.#usable(await createPem(file, 'key', made))
-    if (first) return first
-    await replacePem(file, 'key', made)
-    const issued = this.#usable(made)
+    const issued = first || (await this.#replace(file, there ?? '', made))
     if (!issued) throw broken(`${caFile(this.#dir)} expires too soon to issue certificates.`)
     return issued
+  }
+
+  /** Of several processes that replace the same file at a time the first one wins, too. */
+  async #replace(file: string, old: string, made: string): Promise<IssuedCertificate | undefined> {
+    const next = `${file}.after-${digestOf(old)}`
+    try {
+      const first = await createPem(next, 'key', made).catch(missing)
+      // The first one may be through with all of it by now.
+      const kept = this.#usable(await readPem(file))
+      if (kept) return kept
+      const winner = first !== undefined && this.#usable(first) ? first : made
+      await replacePem(file, 'key', winner)
+      return this.#usable(winner)
+    } finally {
+      await rm(next, { force: true })
+    }
   }
 
   /**
@@ -205,6 +217,14 @@ export class LocalCa {
     })
     return `${certificate.toString('pem')}\n`
   }
+}
+
+function missing(err: NodeJS.ErrnoException): undefined {
+  if (err.code !== 'ENOENT') throw err
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
 }
 
 function wantedNames(names: readonly string[]): string[] {

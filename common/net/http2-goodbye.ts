@@ -30,13 +30,13 @@ export class Http2Goodbyes {
 }
 
 /**
- * What a client has asked all the same is overlooked by nghttp2 from now on, so that a second GOAWAY names the last stream
- * that has come: the client then asks again for all later ones, elsewhere (RFC 9113 §6.8).
+ * What a client has asked all the same is overlooked by nghttp2 from now on, so that the GOAWAY of close() names the last
+ * stream that has come: the client then asks again for all later ones, elsewhere (RFC 9113 §6.8).
  */
 function sayGoodbye(session: Http2Session): void {
   session.goaway(0, lastStreamId)
   setImmediate(() => {
-    if (!isOver(session)) session.goaway()
+    if (!isOver(session)) session.close()
   })
 }
 

@@ -23,7 +23,8 @@ export class BytesOut {
   }
 
   /** Until it is closed. */
-  watch(address: string, socket: Pick<Socket, 'bytesWritten' | 'once'>): void {
+  watch(address: string, socket: Pick<Socket, 'bytesWritten' | 'once' | 'destroyed'>): void {
+    if (socket.destroyed) return
     const watched = { address, socket, bytes: 0 }
     this.#watched.add(watched)
     socket.once('close', () => {

@@ -220,7 +220,7 @@ export class FastConnection implements Downstream {
       return
     }
     this.#state = 'flushing'
-    this.#road.deadlines.wrote(this, bytes?.length ?? 0)
+    this.#road.deadlines.wrote(this, this.#socket.writableLength)
     if (this.#isLast) this.#socket.end()
   }
 

@@ -111,13 +111,23 @@ describe('LocalCa', () => {
     expect((await readdir(dir)).filter((file) => file.endsWith('.tmp'))).toEqual([])
   })
 
-  it('answers one certificate to all who ask at the same time', async () => {
-    const all = await Promise.all(Array.from({ length: 8 }, () => open()))
-    const issued = await Promise.all(all.map((ca) => ca.issue(['localhost'])))
-    const again = await (await open()).issue(['localhost'])
-    expect(new Set([...issued, again].map((it) => it.certificatePem)).size).toBe(1)
-    expect((await readdir(dir)).filter((file) => file.endsWith('.tmp'))).toEqual([])
-  })
+  it.each(['first', 'renewed'])(
+    'answers one %s certificate to all who ask at the same time',
+    async (which) => {
+      const clock = new FakeClock()
+      const all = await Promise.all(Array.from({ length: 8 }, () => open(clock)))
+      if (which === 'renewed') {
+        const { renewAt } = await all[0]!.issue(['localhost'])
+        clock.stepWall(renewAt - clock.now())
+      }
+      const issued = await Promise.all(all.map((ca) => ca.issue(['localhost'])))
+      const again = await (await open(clock)).issue(['localhost'])
+      expect(new Set([...issued, again].map((it) => it.certificatePem)).size).toBe(1)
+      const files = await readdir(dir)
+      expect(files.filter((file) => /^leaf-\w+\.pem$/.test(file))).toHaveLength(1)
+      expect(files).toHaveLength(3)
+    },
+  )
 
   it('heals when its maker died between the key and the certificate', async () => {
     await open()
