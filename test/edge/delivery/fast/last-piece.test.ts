@@ -14,14 +14,16 @@ const allowedMs = 10_000 + (outstandingBytes / 16_384) * 1_000
 
 /** A connection that takes what it is told to. */
 class Taker extends Duplex {
-  sentBytes = 0
+  takenBytes = 0
   readonly #waiting: (() => void)[] = []
 
   override _read(): void {}
 
   override _write(bytes: Buffer, _encoding: string, taken: () => void): void {
-    this.sentBytes += bytes.length
-    this.#waiting.push(taken)
+    this.#waiting.push(() => {
+      this.takenBytes += bytes.length
+      taken()
+    })
   }
 
   takeOne(): void {
@@ -35,12 +37,16 @@ test.each(['chunked', 'of a known length'])('an answer %s', async (kind) => {
   const clock = new FakeClock()
   await using edge = await StrictEdge.start({ delivery: { clock } })
   const isChunked = kind === 'chunked'
+  const rest = Promise.withResolvers<() => void>()
   edge.origin.respond = (_request, socket) => {
     const framing = isChunked ? 'transfer-encoding: chunked' : `content-length: ${objectBytes}`
     socket.write(`HTTP/1.1 200 OK\r\n${framing}\r\ncache-control: max-age=3600\r\n\r\n`)
     if (isChunked) socket.write(`${objectBytes.toString(16)}\r\n`)
-    socket.write(Buffer.alloc(objectBytes))
-    if (isChunked) socket.write('\r\n0\r\n\r\n')
+    socket.write(Buffer.alloc(objectBytes / 2))
+    rest.resolve(() => {
+      socket.write(Buffer.alloc(objectBytes / 2))
+      if (isChunked) socket.write('\r\n0\r\n\r\n')
+    })
   }
   const ask = () => {
     const viewer = new Taker()
@@ -50,12 +56,16 @@ test.each(['chunked', 'of a known length'])('an answer %s', async (kind) => {
     return viewer
   }
   const [slow, quick] = [ask(), ask()]
+  const send = await rest.promise
+  // What has begun before the object is whole does not know how long it will be.
+  await until('the first bytes', () => slow.writableLength > 0)
+  send()
   await until('the whole object', () => {
     quick.takeOne()
-    return quick.sentBytes > objectBytes && quick.writableLength === 0
+    return quick.takenBytes > objectBytes && quick.writableLength === 0
   })
   await until('the last piece', () => {
-    if (slow.sentBytes + slow.writableLength > objectBytes) return true
+    if (slow.takenBytes + slow.writableLength > objectBytes) return true
     slow.takeOne()
     return false
   })
