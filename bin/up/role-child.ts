@@ -24,7 +24,7 @@ const stopLimitMs = 12_000
 const firstBackoffMs = 500
 const maxBackoffMs = 30_000
 /** A process that lived so long starts with the first back-off again. */
-const healthyMs = 30_000
+const healthyMs = 5_000
 
 export class RoleChild {
   readonly id: string
