@@ -170,6 +170,8 @@ describe.each([
   it('answers each request that there is, once, in order, and asks for no other', async () => {
     await fc.assert(
       fc.asyncProperty(input, async (given) => {
+        // By its first byte that is RTMP (§5.2.1 of its specification), which comes in by the same port.
+        fc.pre(kind === 'plain' || !textOf(given).startsWith('\x03'))
         expect(await faultOf(edge, kind === 'plain' ? edge.plain : edge.tls, given)).toBe(undefined)
       }),
       { numRuns, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: true },
