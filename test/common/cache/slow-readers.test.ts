@@ -117,19 +117,11 @@ describe.each(['h2', 'fast-h2'] satisfies Protocol[])('over %s', (protocol) => {
 
 it('keeps an answer that waits for its turn behind a longer one', async () => {
   await using rig = await CacheRig.start()
-  const client = connect(Number(new URL(rig.listeners.url('h1')).port), '127.0.0.1')
+  const { client, long } = await inTurn(rig)
   let text = ''
   client.on('data', (bytes) => {
     text += bytes.toString('latin1')
   })
-  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
-  client.write(get(segment))
-  const long = await rig.origin.next()
-  long.head(200, immutable).write('a')
-  client.write(get(playlist))
-  const short = await rig.origin.next()
-  short.head(200).end('behind')
-  await until('both answers', async () => (await sentBytes(rig)) === 7)
   for (let i = 0; i < 5; i++) {
     await rig.clock.advance(8_000)
     long.write('b')
@@ -143,15 +135,7 @@ it('keeps an answer that waits for its turn behind a longer one', async () => {
 
 it('forgets an answer whose turn never comes', async () => {
   await using rig = await CacheRig.start()
-  const client = connect(Number(new URL(rig.listeners.url('h1')).port), '127.0.0.1')
-  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
-  client.write(get(segment))
-  const long = await rig.origin.next()
-  long.head(200, immutable).write('a')
-  client.write(get(playlist))
-  const short = await rig.origin.next()
-  short.head(200).end('behind')
-  await until('both answers', async () => (await sentBytes(rig)) === 7)
+  const { client, long } = await inTurn(rig)
   client.destroy()
   long.end()
   await until('nothing to be waited for', async () => {
@@ -162,4 +146,18 @@ it('forgets an answer whose turn never comes', async () => {
 
 function sentBytes(rig: CacheRig): Promise<number> {
   return rig.metric('cache_downstream_bytes_total')
+}
+
+/** A long answer that has begun, and behind it on its connection a short one that is whole. */
+async function inTurn(rig: CacheRig) {
+  const client = connect(Number(new URL(rig.listeners.url('h1')).port), '127.0.0.1')
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+  client.write(get(segment))
+  const long = await rig.origin.next()
+  long.head(200, immutable).write('a')
+  client.write(get(playlist))
+  const short = await rig.origin.next()
+  short.head(200).end('behind')
+  await until('both answers', async () => (await sentBytes(rig)) === 7)
+  return { client, long }
 }
